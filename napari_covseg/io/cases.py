@@ -1,0 +1,149 @@
+"""The ``--cases`` layout: annotated scans and slices in a folder.
+
+``<case>_ct.nii.gz`` + ``<case>_lesion.nii.gz`` (+ ``_lung.nii.gz``) are scans; ``<name>_image.png`` +
+``<name>_label.png`` (+ ``_lung.png``) are slices. ``cases.json`` says, per case or glob, which classes are annotated,
+whose patient it is and, optionally, which slices (numbered from 1 at the apex) count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from napari_covseg.io import nifti
+from napari_covseg.volume import (
+    LESIONS,
+    LUNGS,
+    ClassScheme,
+    Geometry,
+    LabelMap,
+    Volume,
+    labels_on,
+    reoriented,
+)
+
+PNG_WINDOW_HU = (-1000.0, 400.0)
+"""The window an 8-bit slice is taken to show; grey 0 … 255."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    annotated: tuple[str, ...] = ("ggo", "consolidation", "effusion")
+    patient: str | None = None
+    slices: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One annotated scan or slice on disk.
+
+    Parameters
+    ----------
+    name
+        Its stem in the folder.
+    image, labels, lung
+        The files.
+    annotated
+        Names of the classes somebody looked for; the absence of any other class means nothing.
+    patient
+        Cases of one patient never end up on both sides of a split.
+    slices
+        Slice numbers that count, from 1 at the apex; None for all.
+    """
+
+    name: str
+    image: Path
+    labels: Path
+    lung: Path | None
+    annotated: frozenset[str]
+    patient: str
+    slices: tuple[int, ...] | None = None
+
+
+def find_cases(folders: Sequence[Path]) -> tuple[Case, ...]:
+    """Return the annotated cases of some folders, ordered by name.
+
+    Raises
+    ------
+    ValueError
+        If a folder is missing or holds none, or its ``cases.json`` is not to be understood.
+    """
+    return tuple(case for folder in folders for case in _cases_in(folder))
+
+
+def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
+    """Return scan, lesion labels and, where there is one, lung mask, all on one grid in reading order.
+
+    Raises
+    ------
+    ValueError
+        If a file cannot be read.
+    """
+    if case.image.name.endswith(".png"):
+        scan = _png_slice(case.image)
+        return scan, _png_labels(case.labels, LESIONS), _png_labels(case.lung, LUNGS) if case.lung else None
+    scan = reoriented(nifti.read_volume(case.image))
+    labels = labels_on(nifti.read_labels(case.labels), scan.geometry)
+    lung = labels_on(nifti.read_labels(case.lung, LUNGS), scan.geometry) if case.lung else None
+    return scan, labels, lung
+
+
+def _cases_in(folder: Path) -> list[Case]:
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}; check the name.")
+    entries = _entries(folder)
+    cases = []
+    for image in sorted([*folder.glob("*_ct.nii.gz"), *folder.glob("*_image.png")]):
+        name, is_slice = image.name.rsplit("_", 1)[0], image.name.endswith(".png")
+        labels = folder / (f"{name}_label.png" if is_slice else f"{name}_lesion.nii.gz")
+        lung = folder / (f"{name}_lung.png" if is_slice else f"{name}_lung.nii.gz")
+        if not labels.exists():
+            continue
+        entry = next((e for pattern, e in entries.items() if fnmatchcase(name, pattern)), _Entry())
+        patient = entry.patient or folder.name
+        annotated = frozenset(entry.annotated)
+        cases.append(Case(name, image, labels, lung if lung.exists() else None, annotated, patient, entry.slices))
+    if not cases:
+        raise ValueError(
+            f"{folder} holds no case: no *_ct.nii.gz with *_lesion.nii.gz, no *_image.png with *_label.png."
+        )
+    return cases
+
+
+def _entries(folder: Path) -> dict[str, _Entry]:
+    path = folder / "cases.json"
+    if not path.exists():
+        return {}
+    try:
+        return TypeAdapter(dict[str, _Entry]).validate_python(json.loads(path.read_text("utf-8")))
+    except (json.JSONDecodeError, ValidationError) as error:
+        raise ValueError(f"{path} is not to be understood: {str(error).splitlines()[0]}.") from error
+
+
+def _slice_geometry(shape: tuple[int, ...]) -> Geometry:
+    """Return the geometry of a lone slice in reading order, nominally 1 mm pixels."""
+    affine = np.zeros((4, 4))
+    affine[2, 0] = affine[1, 1] = affine[0, 2] = -1
+    affine[3, 3] = 1
+    return Geometry((1, shape[0], shape[1]), affine)
+
+
+def _png_slice(path: Path) -> Volume:
+    grey = imageio.imread(path, mode="L")
+    low_hu, high_hu = PNG_WINDOW_HU
+    hu = (grey.astype(np.float32) / 255.0 * (high_hu - low_hu) + low_hu)[None]
+    return Volume(hu, _slice_geometry(grey.shape), path.name.removesuffix("_image.png"))
+
+
+def _png_labels(path: Path, scheme: ClassScheme) -> LabelMap:
+    values = imageio.imread(path)
+    if values.ndim != 2:
+        raise ValueError(f"{path.name} is a colour picture; a label slice has one grey value per class.")
+    return LabelMap(values.astype(np.uint8)[None], _slice_geometry(values.shape), scheme)

@@ -1,0 +1,58 @@
+"""Files as such: names, whole or not at all, and where ours live."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
+
+
+def home() -> Path:
+    """Return the folder of sessions and checkpoints: ``$COVSEG_HOME``, or the platform's user data folder."""
+    named = os.environ.get("COVSEG_HOME")
+    return Path(named) if named else Path(user_data_path("covseg", appauthor=False))
+
+
+def stem_of(path: Path) -> str:
+    """Return a file's name without its format's suffixes (``case.nii.gz`` → ``case``); a folder's as is."""
+    if path.is_dir():
+        return path.resolve().name if path.name in ("", "..") else path.name
+    name = path.name
+    for suffix in (".gz", ".nii", ".dcm", ".png"):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+    return name or path.name
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all.
+
+    Yields a temporary path beside the target, with the target's suffixes; when the block ends well it is
+    flushed to disk and takes the target's name, otherwise it is removed and the target stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
+    try:
+        yield draft
+        _flush(draft)
+        os.replace(draft, path)
+        if os.name == "posix":
+            with suppress(OSError):  # the file is in place; some network drives cannot flush a folder
+                _flush(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

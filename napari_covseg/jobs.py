@@ -1,0 +1,215 @@
+"""Long work told in steps, and the one thread that does it.
+
+A job is a generator: it yields `Progress` and finished pieces, and returns its result. The command line
+drains it; the window hands it to a `JobRunner`, whose single compute thread segmentation and fine-tuning
+share. Whatever a job yields is delivered on the home thread, so no subscriber ever has to hop.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from psygnal import Signal
+
+Result = TypeVar("Result")
+Job = Generator[Any, None, Result]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job is: `done` of `total` steps, and what it is doing in the reader's words."""
+
+    done: int
+    total: int
+    doing: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work that is done, 0…1."""
+        return self.done / self.total if self.total else 0.0
+
+
+def drain(job: Job[Result], on_step: Callable[[Any], None] | None = None) -> Result:
+    """Run a job to its end on this thread and return its result.
+
+    Parameters
+    ----------
+    job
+        The generator to run.
+    on_step
+        Called with everything it yields.
+    """
+    try:
+        while True:
+            try:
+                step = next(job)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            if on_step is not None:
+                on_step(step)
+    finally:
+        job.close()
+
+
+class Run(Generic[Result]):
+    """One job in the hands of a `JobRunner`.
+
+    Its signals fire on the home thread: `stepped` for all the job yields, then one of the other three, once.
+
+    Parameters
+    ----------
+    job
+        The generator to run.
+    title
+        What the reader is told is going on.
+    """
+
+    stepped = Signal(object)
+    finished = Signal(object)
+    cancelled = Signal()
+    failed = Signal(Exception)
+
+    def __init__(self, job: Job[Result], title: str) -> None:
+        self.title = title
+        self.progress = Progress(0, 0, title)
+        self.started_at: float | None = None
+        self.over = False
+        self._job = job
+        self._stop = threading.Event()
+
+    def cancel(self) -> None:
+        """Ask the job to stop; it does at its next step."""
+        self._stop.set()
+
+    @property
+    def is_cancelling(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._stop.is_set()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimate from the pace so far; None before the first step."""
+        if self.started_at is None or not self.progress.done:
+            return None
+        elapsed = time.monotonic() - self.started_at
+        return elapsed * (self.progress.total - self.progress.done) / self.progress.done
+
+
+class JobRunner:
+    """One compute thread and its in-tray; jobs run in the order they were started.
+
+    The home thread is the one that calls `pump`: a window does so from a timer, a script from `wait`.
+    """
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Run[Any] | None] = queue.SimpleQueue()
+        self._mail: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._runs: list[Run[Any]] = []
+        self._thread: threading.Thread | None = None
+
+    @property
+    def runs(self) -> tuple[Run[Any], ...]:
+        """Every run that is not over, the current one first."""
+        return tuple(self._runs)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is running or waiting."""
+        return bool(self._runs)
+
+    def start(self, job: Job[Result], title: str) -> Run[Result]:
+        """Queue a job and return its run, whose signals tell how it goes."""
+        run = Run(job, title)
+        self._runs.append(run)
+        self._waiting.put(run)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="covseg-compute", daemon=True)
+            self._thread.start()
+        self.changed.emit()
+        return run
+
+    def pump(self) -> None:
+        """Deliver everything the compute thread has posted since the last call; the home thread's duty."""
+        while True:
+            try:
+                deliver = self._mail.get_nowait()
+            except queue.Empty:
+                return
+            deliver()
+
+    def wait(self, run: Run[Any], timeout_s: float | None = None) -> None:
+        """Pump until a run is over.
+
+        Raises
+        ------
+        TimeoutError
+            If it is not over in time.
+        """
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self.pump()
+        while not run.over:
+            left_s = 0.05 if deadline is None else min(0.05, deadline - time.monotonic())
+            if left_s <= 0:
+                raise TimeoutError(f"{run.title}: not over after {timeout_s} s.")
+            try:
+                deliver = self._mail.get(timeout=left_s)
+            except queue.Empty:
+                continue
+            deliver()
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Cancel everything and let the thread end."""
+        for run in self._runs:
+            run.cancel()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._waiting.put(None)
+            thread.join(timeout_s)
+        self.pump()
+
+    def _work(self) -> None:
+        while (run := self._waiting.get()) is not None:
+            self._work_on(run)
+
+    def _work_on(self, run: Run[Any]) -> None:
+        self._mail.put(partial(self._begin, run, time.monotonic()))
+        try:
+            while not run.is_cancelling:
+                try:
+                    step = next(run._job)
+                except StopIteration as end:
+                    self._mail.put(partial(self._end, run, "finished", end.value))
+                    return
+                self._mail.put(partial(self._deliver, run, step))
+            run._job.close()
+            self._mail.put(partial(self._end, run, "cancelled"))
+        except Exception as error:  # noqa: BLE001 - the only wall a job can hit
+            self._mail.put(partial(self._end, run, "failed", error))
+
+    # The three below run on the home thread, and so does every look-up of a signal: psygnal makes a signal
+    # when it is first looked up, and two threads that do so at once would lose a subscriber.
+
+    def _begin(self, run: Run[Any], at_s: float) -> None:
+        run.started_at = at_s
+
+    def _deliver(self, run: Run[Any], step: Any) -> None:
+        if isinstance(step, Progress):
+            run.progress = step
+        run.stepped.emit(step)
+
+    def _end(self, run: Run[Any], signal: str, *payload: Any) -> None:
+        run.over = True
+        self._runs.remove(run)
+        try:
+            getattr(run, signal).emit(*payload)
+        finally:  # also when a subscriber fails
+            self.changed.emit()

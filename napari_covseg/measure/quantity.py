@@ -1,0 +1,70 @@
+"""How much of each class there is: millilitres, share of the lung, mean Hounsfield units, components."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_covseg.volume import LabelMap, Volume
+
+CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
+"""Components touch by face, edge or corner (26-connectivity)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassQuantity:
+    """One class of one label map; shares and means are None where there is nothing to take them over."""
+
+    ml: float
+    percent_of_lung: float | None
+    mean_hu: float | None
+    components: int
+
+
+def millilitres(labels: LabelMap) -> dict[str, float]:
+    """Return the volume of every class of the scheme, by name, in millilitres."""
+    counts = np.bincount(labels.values.ravel(order="K"), minlength=256)
+    return {c.name: float(counts[c.value]) * labels.geometry.voxel_ml for c in labels.scheme}
+
+
+def millilitres_per_slice(labels: LabelMap) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the volume per slice (axis 0) of every class, by name, each (D,) in millilitres."""
+    planes = labels.values.reshape(labels.geometry.shape[0], -1)
+    voxel_ml = labels.geometry.voxel_ml
+    return {c.name: np.count_nonzero(planes == c.value, axis=1) * voxel_ml for c in labels.scheme}
+
+
+def quantities(labels: LabelMap, scan: Volume, lung: LabelMap | None = None) -> dict[str, ClassQuantity]:
+    """Return every class's quantities, by name.
+
+    Parameters
+    ----------
+    labels, scan
+        On one grid.
+    lung
+        Mask whose volume is 100 %; without one, shares are None.
+
+    Raises
+    ------
+    ValueError
+        If the grids differ.
+    """
+    for other, what in ((scan.geometry, "scan"), (lung.geometry if lung else labels.geometry, "lung mask")):
+        if not labels.geometry.same_grid(other):
+            raise ValueError(f"The label map is not on the {what}'s grid.")
+    lung_voxels = int(np.count_nonzero(lung.values)) if lung else 0
+    return {c.name: _quantity(labels, scan, c.name, lung_voxels) for c in labels.scheme}
+
+
+def _quantity(labels: LabelMap, scan: Volume, name: str, lung_voxels: int) -> ClassQuantity:
+    mask = labels.where(name)
+    voxels = int(np.count_nonzero(mask))
+    return ClassQuantity(
+        ml=voxels * labels.geometry.voxel_ml,
+        percent_of_lung=100.0 * voxels / lung_voxels if lung_voxels else None,
+        mean_hu=float(scan.hu[mask].mean(dtype=np.float64)) if voxels else None,
+        components=int(ndimage.label(mask, CONNECTIVITY)[1]) if voxels else 0,
+    )

@@ -1,0 +1,202 @@
+"""Trained weights in one safetensors file: tensors, and a card that says what they are.
+
+Weights are stored as fp16 and batch-norm statistics as fp32. The card travels in the file's header, so listing
+checkpoints reads a few kilobytes and needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from napari_covseg.io import home, written
+from napari_covseg.networks import registry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+SHIPPED = Path(__file__).parent / "weights"
+OWN_FOLDER = "checkpoints"
+SUFFIX = ".safetensors"
+_HEADER_KEY = "covseg"
+_FP32_BUFFERS = re.compile(r"(running_mean|running_var)$")
+
+
+class Card(BaseModel):
+    """What a checkpoint says about itself.
+
+    ``scheme`` holds the ordered names of its lesion classes; everything maps by these names, never by index.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str
+    width: Literal["paper", "compact"]
+    scheme: tuple[str, ...]
+    trained_on: str
+    terms: str = ""
+    parent_sha256: str = ""
+    sessions_sha256: tuple[str, ...] = ()
+    config: Mapping[str, Any] = {}
+    metrics: Mapping[str, Any] = {}
+    created_utc: str = ""
+    code_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint file, its fingerprint and its card."""
+
+    path: Path
+    sha256: str
+    card: Card
+
+    @property
+    def name(self) -> str:
+        """The file's name without its suffix."""
+        return self.path.name.removesuffix(SUFFIX)
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it came with the package."""
+        return self.path.parent == SHIPPED
+
+
+def read(path: Path) -> Checkpoint:
+    """Return a checkpoint's card without loading its tensors.
+
+    Raises
+    ------
+    ValueError
+        If it is not one of our checkpoints.
+    """
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            header = (tensors.metadata() or {})[_HEADER_KEY]
+        card = Card.model_validate_json(header)
+        registry.listing(card.network)
+    except FileNotFoundError:
+        raise ValueError(f"There is no checkpoint {path}; check the name.") from None
+    except (OSError, SafetensorError, KeyError, ValidationError) as error:
+        raise ValueError(f"{path.name} is not a checkpoint of this program, or it is damaged.") from error
+    stat = path.stat()
+    return Checkpoint(path, _sha256(path, stat.st_mtime_ns, stat.st_size), card)
+
+
+def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
+    """Write weights and card, read them back, and return the checkpoint.
+
+    Parameters
+    ----------
+    module
+        What the spec's `build` returned; one entry per stage.
+    card
+        What it is; its network and scheme must fit the module.
+    path
+        Where to; written whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        If the path is a checkpoint that came with the package.
+    """
+    from safetensors.torch import save_file
+
+    if path.parent.resolve() == SHIPPED.resolve() and path.exists():
+        raise ValueError(f"{path.name} came with the package and is not overwritten; choose another name.")
+    header = {_HEADER_KEY: json.dumps(card.model_dump(mode="json"), sort_keys=True)}
+    with written(path) as draft:
+        save_file(_packed(module), draft, metadata=header)
+        revived(read(draft))
+    return read(path)
+
+
+def revived(checkpoint: Checkpoint) -> nn.ModuleDict:
+    """Return the checkpoint's network in fp32, on the CPU, in evaluation mode.
+
+    Raises
+    ------
+    ValueError
+        If the tensors do not fit the network that the card names.
+    """
+    from safetensors.torch import load_file
+
+    card = checkpoint.card
+    module = registry.load(card.network).build(card.scheme, card.width)
+    tensors = {name: t.float() if t.is_floating_point() else t for name, t in load_file(checkpoint.path).items()}
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(f"{checkpoint.path.name} does not fit {card.network} ({card.width}).") from error
+    return module.eval()
+
+
+def known(network: str, folder: Path | None = None) -> tuple[Checkpoint, ...]:
+    """Return a network's checkpoints: those shipped, then the reader's own in a folder, newest first."""
+    return tuple(c for c in _all(folder or home()) if c.card.network == network)
+
+
+def find(network: str, name: str | Path | None = None, folder: Path | None = None) -> Checkpoint:
+    """Return a checkpoint by name or file; without one, the network's shipped checkpoint.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it belongs to another network.
+    """
+    candidates = known(network, folder)
+    if name is None:
+        if not candidates:
+            raise ValueError(f"No trained weights of {network} are at hand; train it with 'covseg train'.")
+        return candidates[0]
+    for checkpoint in candidates:
+        if checkpoint.name == str(name):
+            return checkpoint
+    checkpoint = read(Path(name))
+    if checkpoint.card.network != network:
+        raise ValueError(f"{checkpoint.path.name} holds {checkpoint.card.network}, not {network}.")
+    return checkpoint
+
+
+def fresh_path(parent: Checkpoint, now: datetime, folder: Path | None = None) -> Path:
+    """Return a file name for a child of a checkpoint that no other has, among the reader's own."""
+    stem = f"{parent.card.network}-{now:%Y-%m-%d-%H%M%S}"
+    return (folder or home()) / OWN_FOLDER / f"{stem}-{secrets.token_hex(2)}{SUFFIX}"
+
+
+def _all(folder: Path) -> Iterator[Checkpoint]:
+    own = sorted((folder / OWN_FOLDER).glob(f"*{SUFFIX}"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+    for path in (*sorted(SHIPPED.glob(f"*{SUFFIX}")), *own):
+        if path.name.startswith("."):
+            continue
+        try:
+            yield read(path)
+        except ValueError:
+            log.warning("%s is not a checkpoint and is left out of the list.", path.name)
+
+
+@cache
+def _sha256(path: Path, _modified_ns: int, _size: int) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _packed(module: nn.ModuleDict) -> dict[str, Tensor]:
+    def stored(name: str, tensor: Tensor) -> Tensor:
+        tensor = tensor.detach().cpu().contiguous()
+        return tensor.half() if tensor.is_floating_point() and not _FP32_BUFFERS.search(name) else tensor.clone()
+
+    return {name: stored(name, tensor) for name, tensor in module.state_dict().items()}

@@ -1,0 +1,68 @@
+"""The networks there are: every module of `zoo` that defines SPEC."""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+
+from napari_covseg.networks import zoo
+from napari_covseg.networks.spec import NetworkSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a panel shows of a network before anybody needs torch."""
+
+    key: str
+    title: str
+    paper: str
+    summary: str
+
+
+@cache
+def available() -> tuple[str, ...]:
+    """Return the keys of all networks, in alphabetical order."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(zoo.__path__)))
+
+
+@cache
+def listing(key: str) -> Listing:
+    """Return a network's words, read from its source: importing it would import torch, which takes seconds.
+
+    Raises
+    ------
+    KeyError
+        If there is no such network.
+    """
+    _refuse_unknown(key)
+    source = Path(zoo.__path__[0], f"{key}.py").read_text("utf-8")
+    words = {
+        keyword.arg: keyword.value.value
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "NetworkSpec"
+        for keyword in call.keywords
+        if isinstance(keyword.value, ast.Constant)
+    }
+    return Listing(*(str(words[name]) for name in ("key", "title", "paper", "summary")))
+
+
+def load(key: str) -> NetworkSpec:
+    """Return a network's spec.
+
+    Raises
+    ------
+    KeyError
+        If there is no such network; the message lists those there are.
+    """
+    _refuse_unknown(key)
+    spec: NetworkSpec = import_module(f"{zoo.__name__}.{key}").SPEC
+    return spec
+
+
+def _refuse_unknown(key: str) -> None:
+    if key not in available():
+        raise KeyError(f"There is no network {key!r}; there are {', '.join(available())}.")

@@ -1,0 +1,271 @@
+"""Residual Attention U-Net: ResNeXt encoder, locality-sensitive-hashing attention in the decoder.
+
+X. Chen, L. Yao, Y. Zhang, "Residual Attention U-Net for Automated Multi-Class Segmentation of COVID-19 Chest CT
+Images", arXiv:2004.05645 (2020). Sections and equations are the paper's; what it leaves open is resolved as in
+specs/res_att_unet.md: softmax over four classes, attention after the concatenation with a residual around it,
+non-causal attention, √d inside the softmax, ``m = 2 l / n_buckets``, cardinality 32, two blocks per level, no
+global average pooling. Left out, because no result depends on them: causal masking, the correction for keys shared
+between hash rounds, attention before the concatenation.
+
+Shape suffixes: N batch, C channels, H W rows and columns, L = H·W tokens, S sequences (N × heads), D head width,
+K chunks, Q queries of a chunk, M keys seen by a chunk.
+"""
+
+from __future__ import annotations
+
+from math import ceil, prod, sqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from napari_covseg.networks.blocks import conv_bn_relu, fold_seed, pad_to_multiple
+from napari_covseg.networks.spec import Names, NetworkSpec, Recipe, Stage, Stream, Width, background_and
+from napari_covseg.preprocess import Resize, Square, Window
+
+SELF_LOGIT = -1e5
+PADDING_LOGIT = -1e9
+FACTORISE_ABOVE = 64
+
+
+class ResNeXtBlock(nn.Module):
+    """Aggregated residual transformations (§III-A): 1×1, grouped 3×3, 1×1, and a shortcut.
+
+    Parameters
+    ----------
+    channels_in, channels_out
+        The shortcut is a 1×1 convolution where they differ.
+    cardinality
+        Number of groups; the bottleneck is half the output wide, at least one channel per group.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, cardinality: int = 32) -> None:
+        super().__init__()
+        bottleneck = max(channels_out // 2, cardinality)
+        self.transform = nn.Sequential(
+            nn.Conv2d(channels_in, bottleneck, 1, bias=False),
+            nn.BatchNorm2d(bottleneck),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(bottleneck, bottleneck, 3, padding=1, groups=cardinality, bias=False),
+            nn.BatchNorm2d(bottleneck),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(bottleneck, channels_out, 1, bias=False),
+            nn.BatchNorm2d(channels_out),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if channels_in != channels_out:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(channels_in, channels_out, 1, bias=False), nn.BatchNorm2d(channels_out)
+            )
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return (N, channels_out, H, W)."""
+        return F.relu(self.transform(x_NCHW) + self.shortcut(x_NCHW))
+
+
+class LSHAttention(nn.Module):
+    """Shared-QK attention within hash buckets (§III-B, eqs. 2–6).
+
+    Parameters
+    ----------
+    channels
+        Width of the map that is attended over.
+    heads, head_width
+        The projections are ``heads × head_width`` wide.
+    bucket
+        Tokens per chunk; a query sees its own chunk and the one before.
+    n_hashes
+        Rounds of hashing, merged by their log-sum-exp.
+    full_attention_below
+        Maps of fewer tokens are attended to exactly.
+    seed
+        Layer's own seed: in evaluation the rotations are the same in every call.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int = 4,
+        head_width: int = 16,
+        bucket: int = 64,
+        n_hashes: int = 4,
+        full_attention_below: int = 1024,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.heads, self.head_width, self.bucket, self.n_hashes = heads, head_width, bucket, n_hashes
+        self.full_attention_below, self.seed = full_attention_below, seed
+        self.norm = nn.LayerNorm(channels)
+        self.to_qk = nn.Linear(channels, heads * head_width, bias=False)
+        self.to_v = nn.Linear(channels, heads * head_width, bias=False)
+        self.to_out = nn.Linear(heads * head_width, channels)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Return the attended map plus its input, (N, C, H, W)."""
+        N, C, H, W = x_NCHW.shape
+        tokens_NLC = self.norm(x_NCHW.flatten(2).transpose(1, 2))
+        qk_SLD, v_SLD = self._heads(self.to_qk(tokens_NLC)), self._heads(self.to_v(tokens_NLC))
+        attend = self._exact if H * W < self.full_attention_below else self._hashed
+        merged_NLC = attend(qk_SLD, v_SLD).unflatten(0, (N, self.heads)).transpose(1, 2).flatten(2)
+        return x_NCHW + self.to_out(merged_NLC).transpose(1, 2).reshape(N, C, H, W)
+
+    def _heads(self, projected_NLC: Tensor) -> Tensor:
+        return projected_NLC.unflatten(2, (self.heads, self.head_width)).transpose(1, 2).flatten(0, 1)
+
+    def _exact(self, qk_SLD: Tensor, v_SLD: Tensor) -> Tensor:
+        logits_SLL = qk_SLD @ F.normalize(qk_SLD, dim=-1).transpose(1, 2) / sqrt(self.head_width)
+        diagonal = torch.eye(qk_SLD.shape[1], dtype=torch.bool, device=qk_SLD.device)
+        return logits_SLL.masked_fill(diagonal, SELF_LOGIT).softmax(dim=-1) @ v_SLD
+
+    def _hashed(self, qk_SLD: Tensor, v_SLD: Tensor) -> Tensor:
+        """Merge the rounds one at a time with a running log-sum-exp (eq. 6)."""
+        length = qk_SLD.shape[1]
+        padding = -length % (2 * self.bucket)
+        qk_SLD, v_SLD = (F.pad(t, (0, 0, 0, padding)) for t in (qk_SLD, v_SLD))
+        merged_SLD, weight_SL = self._round(qk_SLD, v_SLD, length, 0)
+        for index in range(1, self.n_hashes):
+            out_SLD, lse_SL = self._round(qk_SLD, v_SLD, length, index)
+            total_SL = torch.logaddexp(weight_SL, lse_SL)
+            merged_SLD = (
+                merged_SLD * (weight_SL - total_SL).exp()[..., None] + out_SLD * (lse_SL - total_SL).exp()[..., None]
+            )
+            weight_SL = total_SL
+        return merged_SLD[:, :length]
+
+    def _round(self, qk_SLD: Tensor, v_SLD: Tensor, length: int, index: int) -> tuple[Tensor, Tensor]:
+        """One round of hashing: outputs o^g (eq. 5) and log-normalisers z^g."""
+        hashes_SL = self._hash(qk_SLD, length, index)
+        order_SL = hashes_SL.sort(dim=-1, stable=True).indices
+        back_SL = order_SL.argsort(dim=-1)
+        q_SKQD, v_SKQD = self._chunks(qk_SLD, order_SL), self._chunks(v_SLD, order_SL)
+        k_SKMD, v_SKMD = _with_previous(F.normalize(q_SKQD, dim=-1)), _with_previous(v_SKQD)
+        place_SKQ = order_SL.unflatten(1, (-1, self.bucket))
+        place_SKM = _with_previous(place_SKQ)
+        logits_SKQM = q_SKQD @ k_SKMD.transpose(-1, -2) / sqrt(self.head_width)
+        logits_SKQM = logits_SKQM.masked_fill(place_SKQ[..., :, None] == place_SKM[..., None, :], SELF_LOGIT)
+        logits_SKQM = logits_SKQM.masked_fill(place_SKM[..., None, :] >= length, PADDING_LOGIT)
+        lse_SKQ = logits_SKQM.logsumexp(dim=-1)
+        out_SKQD = (logits_SKQM - lse_SKQ[..., None]).exp() @ v_SKMD
+        out_SLD = out_SKQD.flatten(1, 2).gather(1, back_SL[..., None].expand_as(v_SLD))
+        return out_SLD, lse_SKQ.flatten(1).gather(1, back_SL)
+
+    def _chunks(self, tokens_SLD: Tensor, order_SL: Tensor) -> Tensor:
+        in_order = tokens_SLD.gather(1, order_SL[..., None].expand_as(tokens_SLD))
+        return in_order.unflatten(1, (-1, self.bucket))
+
+    def _hash(self, qk_SLD: Tensor, length: int, index: int) -> Tensor:
+        """h(x) = argmax([xR; −xR]) (eq. 4), as a product of two small hashes where there are many buckets."""
+        factors = _bucket_factors(qk_SLD.shape[1] // self.bucket)
+        generator = None if self.training else fold_seed(self.seed, index)
+        hashes_SL = torch.zeros(qk_SLD.shape[:2], dtype=torch.long, device=qk_SLD.device)
+        stride = 1
+        for size in factors:
+            rotation = torch.randn(self.head_width, size // 2, generator=generator).to(qk_SLD)
+            projected = qk_SLD.detach() @ rotation
+            hashes_SL += stride * torch.cat([projected, -projected], dim=-1).argmax(dim=-1)
+            stride *= size
+        hashes_SL[:, length:] = prod(factors)
+        return hashes_SL
+
+
+def _with_previous(chunks_SKQx: Tensor) -> Tensor:
+    """Append to each chunk the one before it; the first one's is the last."""
+    axis = 2
+    return torch.cat([chunks_SKQx, chunks_SKQx.roll(1, dims=1)], dim=axis)
+
+
+def _bucket_factors(n_buckets: int) -> tuple[int, ...]:
+    """Split a bucket count into one or two even numbers whose product is about as large."""
+    if n_buckets <= FACTORISE_ABOVE:
+        return (n_buckets,)
+    first = 2 * ceil(sqrt(n_buckets) / 2)
+    return first, 2 * ceil(n_buckets / first / 2)
+
+
+class ResAttUNet(nn.Module):
+    """U-Net with ResNeXt blocks on the way down and LSH attention on the way up (Fig. 1).
+
+    Parameters
+    ----------
+    n_out
+        Output channels.
+    widths
+        Channels of the four encoder levels and the bridge.
+    cardinality
+        Groups of a ResNeXt block.
+    blocks_per_level
+        ResNeXt blocks per encoder level and bridge.
+    attention_levels
+        Decoder levels, 1 the finest, whose concatenated map is attended over.
+    """
+
+    def __init__(
+        self,
+        n_out: int = 4,
+        widths: tuple[int, ...] = (64, 128, 256, 512, 1024),
+        cardinality: int = 32,
+        blocks_per_level: int = 2,
+        attention_levels: tuple[int, ...] = (1, 2, 3, 4),
+    ) -> None:
+        super().__init__()
+        self.stem = conv_bn_relu(1, widths[0])
+        inputs = (widths[0], *widths[:-1])
+        self.encoders = nn.ModuleList(
+            nn.Sequential(
+                ResNeXtBlock(channels_in, channels, cardinality),
+                *(ResNeXtBlock(channels, channels, cardinality) for _ in range(blocks_per_level - 1)),
+            )
+            for channels_in, channels in zip(inputs, widths, strict=True)
+        )
+        self.ups, self.attentions, self.decoders = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        for level in range(len(widths) - 1, 0, -1):
+            channels = widths[level - 1]
+            self.ups.append(nn.ConvTranspose2d(widths[level], channels, 2, stride=2))
+            self.attentions.append(
+                LSHAttention(2 * channels, seed=level) if level in attention_levels else nn.Identity()
+            )
+            self.decoders.append(nn.Sequential(conv_bn_relu(2 * channels, channels), conv_bn_relu(channels, channels)))
+        self.head = nn.Conv2d(widths[0], n_out, 1)
+
+    def forward(self, x_N1HW: Tensor) -> Tensor:
+        """Return logits (N, n_out, H, W) for grey slices (N, 1, H, W) in 0…1 of any size."""
+        x, crop = pad_to_multiple(x_N1HW, 2 ** (len(self.encoders) - 1))
+        x = self.stem(x)
+        skips = []
+        for encoder in self.encoders:
+            x = encoder(x if not skips else F.max_pool2d(x, 2))
+            skips.append(x)
+        skips.pop()
+        for up, attention, decoder in zip(self.ups, self.attentions, self.decoders, strict=True):
+            x = decoder(attention(torch.cat([skips.pop(), up(x)], dim=1)))
+        return self.head(x)[crop]
+
+
+def build(scheme: Names, width: Width) -> nn.ModuleDict:
+    """Return the one stage in the paper's width, or a compact one with attention at the two deepest levels."""
+    n_out = len(background_and(scheme))
+    if width == "paper":
+        return nn.ModuleDict({"lesion": ResAttUNet(n_out)})
+    compact = ResAttUNet(n_out, widths=(24, 48, 96, 192, 256), cardinality=4, attention_levels=(3, 4))
+    return nn.ModuleDict({"lesion": compact})
+
+
+SPEC = NetworkSpec(
+    key="res_att_unet",
+    title="Residual Attention U-Net",
+    paper="Chen, Yao & Zhang 2020, arXiv:2004.05645",
+    summary="Sees one slice at a time and tells ground-glass, consolidation and effusion apart.",
+    build=build,
+    scheme=("ggo", "consolidation", "effusion"),
+    grain="slice",
+    multiple_of=16,
+    stages=(
+        Stage(
+            name="lesion",
+            streams=(Stream((Square(), Resize(369), Window(-1000, 400))),),
+            channels=background_and,
+            loss="cross_entropy",
+        ),
+    ),
+    recipe=Recipe(learning_rate=1e-3, batch=2, epochs=100, augmentation=("rotate_90", "rescale")),
+)

@@ -1,0 +1,1 @@
+"""Teach a network: from annotated cases, or from what the reader corrected."""

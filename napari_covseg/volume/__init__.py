@@ -1,0 +1,24 @@
+"""Voxels that know where in the patient they are."""
+
+from napari_covseg.volume.geometry import GRID_TOLERANCE_MM, READING_ORIENTATION, Geometry
+from napari_covseg.volume.labels import LESIONS, LUNGS, ClassScheme, LabelClass, LabelMap, Provenance
+from napari_covseg.volume.resample import AIR_HU, cropped, labels_on, reoriented, volume_on
+from napari_covseg.volume.scan import Volume
+
+__all__ = [
+    "AIR_HU",
+    "GRID_TOLERANCE_MM",
+    "LESIONS",
+    "LUNGS",
+    "READING_ORIENTATION",
+    "ClassScheme",
+    "Geometry",
+    "LabelClass",
+    "LabelMap",
+    "Provenance",
+    "Volume",
+    "cropped",
+    "labels_on",
+    "reoriented",
+    "volume_on",
+]

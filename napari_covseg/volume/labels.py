@@ -1,0 +1,132 @@
+"""What voxels are called: classes by name, label maps with the story of their making."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_covseg.volume.geometry import Geometry
+
+
+@dataclass(frozen=True, slots=True)
+class LabelClass:
+    """One class: the value its voxels carry, its name in files and code, its title and colour on screen."""
+
+    value: int
+    name: str
+    title: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScheme:
+    """Classes in order, found by name; value 0 is background and belongs to no class.
+
+    Raises
+    ------
+    ValueError
+        If two classes share a value or a name, or a value is not in 1…255.
+    """
+
+    classes: tuple[LabelClass, ...]
+
+    def __post_init__(self) -> None:
+        values = [c.value for c in self.classes]
+        if len(set(values)) != len(values) or len(set(self.names)) != len(values):
+            raise ValueError("Two classes of one scheme share a value or a name.")
+        if any(not 1 <= value <= 255 for value in values):
+            raise ValueError("A class value must be between 1 and 255; 0 is background.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names in order."""
+        return tuple(c.name for c in self.classes)
+
+    def __iter__(self) -> Iterator[LabelClass]:
+        return iter(self.classes)
+
+    def __getitem__(self, name: str) -> LabelClass:
+        for label_class in self.classes:
+            if label_class.name == name:
+                return label_class
+        raise KeyError(f"There is no class {name!r} among {', '.join(self.names)}.")
+
+    def of(self, *names: str) -> ClassScheme:
+        """Return the scheme of only these classes, in this order.
+
+        Raises
+        ------
+        KeyError
+            If a name is not in the scheme.
+        """
+        return ClassScheme(tuple(self[name] for name in names))
+
+
+LESIONS = ClassScheme(
+    (
+        LabelClass(1, "ggo", "Ground-glass opacity", "#35b779"),
+        LabelClass(2, "consolidation", "Consolidation", "#fde725"),
+        LabelClass(3, "effusion", "Pleural effusion", "#1d4ed8"),
+        LabelClass(4, "infection", "Opacity, type unspecified", "#d946ef"),
+    )
+)
+"""The values every label map of this project carries, whatever the order of a network's outputs."""
+
+LUNGS = ClassScheme((LabelClass(1, "lung", "Lung", "#22d3ee"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Who or what made a label map."""
+
+    source: str = "unknown"
+    network: str = ""
+    checkpoint: str = ""
+    checkpoint_sha256: str = ""
+    reader: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelMap:
+    """Class values on a grid.
+
+    Parameters
+    ----------
+    values
+        (I, J, K) uint8 array; 0 is background.
+    geometry
+        Where the voxels are.
+    scheme
+        What the values mean.
+    provenance
+        How it came about.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or the values are not uint8.
+    """
+
+    values: npt.NDArray[np.uint8]
+    geometry: Geometry
+    scheme: ClassScheme = LESIONS
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        if self.values.shape != self.geometry.shape:
+            raise ValueError(f"The labels are {self.values.shape} and their grid is {self.geometry.shape}.")
+        if self.values.dtype != np.uint8:
+            raise ValueError(f"Labels are uint8, not {self.values.dtype}.")
+
+    def where(self, name: str) -> npt.NDArray[np.bool_]:
+        """Return the mask of one class, by name."""
+        mask: npt.NDArray[np.bool_] = self.values == self.scheme[name].value
+        return mask
+
+    def with_values(self, values: npt.NDArray[Any], geometry: Geometry) -> LabelMap:
+        """Return the same kind of map with other voxels."""
+        return replace(self, values=values, geometry=geometry)

@@ -1,0 +1,54 @@
+"""A scan: Hounsfield units that know where they are."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_covseg.volume.geometry import Geometry
+
+Voxels = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """Hounsfield units on a grid.
+
+    Parameters
+    ----------
+    hu
+        (I, J, K) array, int16 or float32. It is not copied and never written to.
+    geometry
+        Where the voxels are.
+    name
+        What to call the scan on screen and in file names; never a patient's name.
+
+    Raises
+    ------
+    ValueError
+        If array and geometry differ in shape.
+    """
+
+    hu: Voxels
+    geometry: Geometry
+    name: str = "scan"
+
+    def __post_init__(self) -> None:
+        if self.hu.shape != self.geometry.shape:
+            raise ValueError(f"The voxels are {self.hu.shape} and their grid is {self.geometry.shape}.")
+
+    @cached_property
+    def sha256(self) -> str:
+        """A fingerprint of voxels and position, which follows the scan wherever its file goes."""
+        as_on_file = self.geometry.affine.astype(np.float32).astype(np.float64)
+        position = np.round(as_on_file, 4) + 0.0  # minus zero becomes zero
+        digest = hashlib.sha256(position.tobytes())
+        digest.update(str((self.hu.shape, self.hu.dtype.str)).encode())
+        for plane in self.hu.transpose(2, 1, 0):
+            digest.update(np.ascontiguousarray(plane).data)
+        return digest.hexdigest()

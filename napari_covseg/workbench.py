@@ -1,0 +1,274 @@
+"""The application without its window: what is open, what runs, what was said.
+
+Everything here happens on the home thread; long work goes to the `JobRunner` as a job and comes back through it.
+Torch is imported when a network is first needed, inside the job.
+"""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from psygnal import Signal
+
+from napari_covseg.export import export_nifti
+from napari_covseg.io import home, read_volume
+from napari_covseg.jobs import Job, JobRunner, Progress, Run
+from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.review import ReviewSession
+from napari_covseg.volume import LabelMap, Volume, reoriented
+
+if TYPE_CHECKING:
+    from napari_covseg.inference import Segmentation
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenScan:
+    """A scan on the bench: where it is from, its voxels in reading order, and its review session."""
+
+    path: Path
+    scan: Volume
+    session: ReviewSession
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRequest:
+    """What to segment, with what.
+
+    Parameters
+    ----------
+    trained
+        The checkpoint; it decides network and classes.
+    scope
+        This slice, the range `first` … `last`, or the whole scan.
+    centre
+        The slice on screen, index from the apex; finished slices appear from here outward.
+    first, last
+        Both included, indices from the apex; for the scope ``range``.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    over_corrections
+        Also write on slices the reader corrected by hand. Reviewed slices are never written on.
+    """
+
+    trained: Checkpoint
+    scope: Literal["slice", "range", "scan"] = "scan"
+    centre: int = 0
+    first: int = 0
+    last: int = 0
+    device: str = "auto"
+    over_corrections: bool = False
+
+
+class Workbench:
+    """What is open, what runs, and what the reader is told; the window and scripts drive this one object.
+
+    Parameters
+    ----------
+    reader
+        Who is reading; the account's name without.
+    folder
+        Where sessions and checkpoints live; the user's own place without.
+    """
+
+    opened = Signal(OpenScan)
+    learned = Signal(Checkpoint)
+    exported = Signal(Path)
+    said = Signal(str)
+    complained = Signal(str)
+
+    def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
+        self.reader = reader or getpass.getuser()
+        self.folder = folder or home()
+        self.runner = JobRunner()
+        self.current: OpenScan | None = None
+        self._on_bench: dict[str, OpenScan] = {}
+        self.runner.changed.connect(self._tidy)
+
+    def open(self, path: Path) -> Run[Volume]:
+        """Read a scan and open its session, new or as it was left; `opened` tells when it is there."""
+        run = self._start(_reading(path), f"Opening {path.name}")
+        run.finished.connect(partial(self._take, path))
+        return run
+
+    def segment(self, request: SegmentRequest) -> Run[Segmentation]:
+        """Run a network on the open scan; finished slices go into the session one by one, as one undoable step.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open, the session is signed, or every slice asked for is the reader's own already.
+        """
+        opened = self._opened()
+        slices = self._slices_for(opened.session, request)
+        title = checkpoint_title(request.trained)
+        run = self._start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
+        propose = partial(self._propose, opened.session, f"{title} on {len(slices)} slices", secrets.token_hex(4))
+        run.stepped.connect(propose)
+        return run
+
+    def finetune(self, parent: Checkpoint, *, steps: int | None = None, device: str = "auto") -> Run[Checkpoint]:
+        """Teach a checkpoint the reviewed slices of the open scan; `learned` tells the child.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open or no slice is reviewed.
+        """
+        opened = self._opened()
+        if not opened.session.reviewed:
+            raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
+        out = checkpoint.fresh_path(parent, datetime.now(), self.folder)
+        job = _learning(parent, opened, out, steps, device)
+        run = self._start(job(), "Learning from your corrections")
+        run.finished.connect(self.learned.emit)
+        return run
+
+    def export(self, folder: Path) -> Run[Path]:
+        """Write the corrected mask on the scan's own grid; `exported` tells the file.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        session = self._opened().session
+        run = self._start(_exporting(snapshot(session), session, folder), "Exporting")
+        run.finished.connect(self.exported.emit)
+        return run
+
+    def checkpoints(self, network: str) -> tuple[Checkpoint, ...]:
+        """Return a network's checkpoints: those shipped, then the reader's own, newest first."""
+        return checkpoint.known(network, self.folder)
+
+    def close(self) -> None:
+        """Stop everything and let go of every session."""
+        self.runner.close()
+        for opened in self._on_bench.values():
+            opened.session.close()
+        self._on_bench.clear()
+        self.current = None
+
+    def _start(self, job: Job[Any], title: str) -> Run[Any]:
+        run = self.runner.start(job, title)
+        run.failed.connect(self._complain)
+        run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
+        return run
+
+    def _take(self, path: Path, volume: Volume) -> None:
+        sha256 = volume.sha256
+        opened = self._on_bench.get(sha256)
+        if opened is None:
+            folder = self.folder / "sessions" / f"{volume.name}-{sha256[:8]}"
+            try:
+                session = ReviewSession.begin(folder, volume, self.reader, path)
+            except ValueError as error:
+                self._complain(error)
+                return
+            opened = self._on_bench[sha256] = OpenScan(path, reoriented(volume), session)
+        self.current = opened
+        self.opened.emit(opened)
+
+    def _tidy(self) -> None:
+        """Let go of sessions that are neither on screen nor needed by a job."""
+        if self.runner.busy:
+            return
+        for sha256, opened in list(self._on_bench.items()):
+            if opened is not self.current:
+                opened.session.close()
+                del self._on_bench[sha256]
+
+    def _opened(self) -> OpenScan:
+        if self.current is None:
+            raise ValueError("No scan is open; open one first.")
+        return self.current
+
+    def _slices_for(self, session: ReviewSession, request: SegmentRequest) -> tuple[int, ...]:
+        if session.signature is not None:
+            raise ValueError("This session is signed; nothing in it changes any more.")
+        depth = session.geometry.shape[0]
+        wanted: Sequence[int] = {
+            "slice": range(request.centre, request.centre + 1),
+            "range": range(max(0, request.first), min(depth, request.last + 1)),
+            "scan": range(depth),
+        }[request.scope]
+        kept = set(session.reviewed)
+        if request.scope != "slice" and not request.over_corrections:
+            kept |= session.touched
+        slices = [index for index in wanted if index not in kept]
+        if not slices:
+            raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
+        return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))
+
+    def _propose(self, session: ReviewSession, title: str, group: str, step: object) -> None:
+        from napari_covseg.inference import SliceDone
+
+        if isinstance(step, SliceDone) and session.signature is None and step.index not in session.marks:
+            session.propose(step.index, step.labels, title, group)
+
+    def _complain(self, error: Exception) -> None:
+        if isinstance(error, ValueError | OSError | KeyError):
+            self.complained.emit(str(error.args[0]) if error.args else str(error))
+        else:
+            log.error("A job failed.", exc_info=error)
+            self.complained.emit(f"That did not work ({type(error).__name__}: {error}); nothing was changed.")
+
+
+def checkpoint_title(trained: Checkpoint) -> str:
+    """Return what a reader calls a checkpoint: its network's title, and its name where it is the reader's own."""
+    from napari_covseg.networks.registry import listing
+
+    title = listing(trained.card.network).title
+    return title if trained.is_shipped else f"{title} ({trained.name})"
+
+
+def _reading(path: Path) -> Job[Volume]:
+    yield Progress(0, 1, f"reading {path.name}")
+    volume = read_volume(path)
+    _ = volume.sha256  # computed here once, so that the home thread need not
+    yield Progress(1, 1, f"reading {path.name}")
+    return volume
+
+
+def _segmenting(scan: Volume, request: SegmentRequest, slices: Sequence[int]) -> Job[Segmentation]:
+    from napari_covseg.inference import segmenting
+
+    return (yield from segmenting(request.trained, request.device, scan, slices))
+
+
+def snapshot(session: ReviewSession) -> LabelMap:
+    """Return a session's labels as a copy that later corrections do not reach, for a job to work on."""
+    labels = session.labels
+    return labels.with_values(labels.values.copy(), labels.geometry)
+
+
+def _learning(
+    parent: Checkpoint, opened: OpenScan, out: Path, steps: int | None, device: str
+) -> Callable[[], Job[Checkpoint]]:
+    """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
+    labels, reviewed = snapshot(opened.session), opened.session.reviewed
+
+    def job() -> Job[Checkpoint]:
+        from napari_covseg.training.finetune import Lesson, finetuned, short_run
+
+        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
+        config = short_run(steps) if steps else short_run()
+        return (yield from finetuned(parent, [lesson], out, config=config, device=device))
+
+    return job
+
+
+def _exporting(labels: LabelMap, session: ReviewSession, folder: Path) -> Job[Path]:
+    yield Progress(0, 1, "writing")
+    path = export_nifti(labels, session.home_geometry, session.case, folder)
+    yield Progress(1, 1, "written and read back")
+    return path

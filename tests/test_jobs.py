@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from psygnal import EmitLoopError
+
+from napari_covseg.jobs import JobRunner, Progress, Run, drain
+
+PATIENCE_S = 5.0
+
+
+def counting(steps, result="done"):
+    for index in range(steps):
+        yield Progress(index + 1, steps, "counting")
+    return result
+
+
+def failing():
+    yield Progress(1, 2)
+    raise ValueError("The scan is empty.")
+
+
+def endless(closed=None):
+    try:
+        while True:
+            time.sleep(0.001)
+            yield Progress(0, 0)
+    finally:
+        if closed is not None:
+            closed.set()
+
+
+def gated(gate):
+    yield "before"
+    assert gate.wait(PATIENCE_S)
+    yield "after"
+
+
+class Diary:
+    """What a run told its subscribers, in order, and on which thread."""
+
+    def __init__(self, run: Run, name="") -> None:
+        self.lines: list[tuple] = []
+        self.threads = set()
+        run.stepped.connect(lambda step: self._note("stepped", step))
+        run.finished.connect(lambda result: self._note("finished", result))
+        run.cancelled.connect(lambda: self._note("cancelled"))
+        run.failed.connect(lambda error: self._note("failed", error))
+
+    def _note(self, *line) -> None:
+        self.lines.append(line)
+        self.threads.add(threading.get_ident())
+
+    @property
+    def ends(self):
+        return [line[0] for line in self.lines if line[0] != "stepped"]
+
+
+@pytest.fixture
+def runner():
+    runner = JobRunner()
+    yield runner
+    runner.close()
+
+
+@pytest.mark.parametrize(("done", "total", "fraction"), [(0, 0, 0.0), (0, 4, 0.0), (1, 4, 0.25), (4, 4, 1.0)])
+def test_progress_is_a_share_of_the_work(done, total, fraction):
+    assert Progress(done, total).fraction == fraction
+
+
+def test_draining_a_job_returns_its_result_and_shows_every_step():
+    seen = []
+    assert drain(counting(3), seen.append) == "done"
+    assert [step.done for step in seen] == [1, 2, 3]
+
+
+def test_draining_needs_no_onlooker():
+    assert drain(counting(0)) == "done"
+
+
+def test_draining_passes_an_error_on():
+    with pytest.raises(ValueError, match="The scan is empty"):
+        drain(failing())
+
+
+def test_an_onlooker_that_fails_closes_the_job():
+    closed = threading.Event()
+    job = endless(closed)
+    with pytest.raises(ZeroDivisionError):
+        drain(job, lambda _: 1 / 0)
+    assert closed.is_set()
+
+
+def test_a_run_is_delivered_on_the_home_thread_and_worked_on_another(runner):
+    workers = set()
+
+    def job():
+        workers.add(threading.get_ident())
+        yield Progress(1, 1)
+        return "map"
+
+    run = runner.start(job(), "Segmenting")
+    diary = Diary(run)
+    runner.wait(run, PATIENCE_S)
+    assert diary.lines == [("stepped", Progress(1, 1)), ("finished", "map")]
+    assert diary.threads == {threading.get_ident()}
+    assert workers.isdisjoint(diary.threads)
+    assert run.over
+    assert run.progress == Progress(1, 1)
+
+
+def test_nothing_is_delivered_before_home_pumps(runner):
+    run = runner.start(counting(2), "Segmenting")
+    diary = Diary(run)
+    time.sleep(0.1)
+    assert diary.lines == []
+    assert run.started_at is None
+    assert runner.busy
+    runner.pump()
+    assert diary.ends == ["finished"]
+    assert run.started_at is not None
+    assert not runner.busy
+
+
+def test_two_runs_are_worked_in_the_order_they_were_started(runner):
+    order = []
+    runs = [runner.start(counting(2), name) for name in ("first", "second")]
+    for run in runs:
+        run.stepped.connect(lambda _, run=run: order.append(run.title))
+    assert runner.runs == tuple(runs)
+    runner.wait(runs[1], PATIENCE_S)
+    assert order == ["first", "first", "second", "second"]
+    assert runner.runs == ()
+
+
+def test_a_run_cancelled_before_its_turn_never_starts(runner):
+    gate = threading.Event()
+    first = runner.start(gated(gate), "first")
+    touched = []
+
+    def job():
+        touched.append(True)
+        yield Progress(1, 1)
+
+    second = runner.start(job(), "second")
+    diary = Diary(second)
+    second.cancel()
+    gate.set()
+    runner.wait(second, PATIENCE_S)
+    assert first.over
+    assert touched == []
+    assert diary.lines == [("cancelled",)]
+
+
+def test_a_run_cancelled_on_its_way_stops_at_its_next_step_and_is_closed(runner):
+    gate, closed = threading.Event(), threading.Event()
+
+    def job():
+        try:
+            yield "before"
+            assert gate.wait(PATIENCE_S)
+            yield "this one still comes"
+            yield "this one does not"
+        finally:
+            closed.set()
+
+    run = runner.start(job(), "Segmenting")
+    diary = Diary(run)
+    while not diary.lines:
+        runner.pump()
+    assert not run.is_cancelling
+    run.cancel()
+    assert run.is_cancelling
+    gate.set()
+    runner.wait(run, PATIENCE_S)
+    assert diary.lines == [("stepped", "before"), ("stepped", "this one still comes"), ("cancelled",)]
+    assert closed.is_set()
+
+
+def test_cancelling_what_is_over_changes_nothing(runner):
+    run = runner.start(counting(1), "Segmenting")
+    diary = Diary(run)
+    runner.wait(run, PATIENCE_S)
+    run.cancel()
+    runner.pump()
+    assert diary.ends == ["finished"]
+
+
+def test_a_failure_is_delivered_as_the_error_itself_and_the_next_run_is_unharmed(runner):
+    run = runner.start(failing(), "first")
+    after = runner.start(counting(1), "second")
+    diary = Diary(run)
+    runner.wait(after, PATIENCE_S)
+    assert diary.ends == ["failed"]
+    assert str(diary.lines[-1][1]) == "The scan is empty."
+    assert after.over
+
+
+def test_a_subscriber_that_fails_leaves_the_runner_idle_and_told(runner):
+    changes = []
+    run = runner.start(counting(0), "Segmenting")
+    runner.changed.connect(lambda: changes.append(runner.busy))
+    run.finished.connect(lambda _: 1 / 0)
+    with pytest.raises(EmitLoopError):
+        runner.wait(run, PATIENCE_S)
+    assert run.over
+    assert changes == [False]
+
+
+def test_the_runner_tells_when_runs_come_and_go(runner):
+    changes = []
+    runner.changed.connect(lambda: changes.append(len(runner.runs)))
+    runner.wait(runner.start(counting(1), "Segmenting"), PATIENCE_S)
+    assert changes == [1, 0]
+
+
+def test_waiting_has_an_end(runner):
+    run = runner.start(endless(), "Training")
+    with pytest.raises(TimeoutError, match="Training"):
+        runner.wait(run, 0.05)
+    assert not run.over
+
+
+def test_waiting_no_time_still_takes_what_has_come(runner):
+    run = runner.start(counting(1), "Segmenting")
+    time.sleep(0.1)
+    runner.wait(run, 0.0)
+    assert run.over
+
+
+def test_closing_cancels_what_runs_and_what_waits_and_ends_the_thread():
+    runner = JobRunner()
+    closed = threading.Event()
+    runs = [runner.start(endless(closed), "first"), runner.start(endless(), "second")]
+    diaries = [Diary(run) for run in runs]
+    thread = runner._thread
+    runner.close()
+    assert [diary.ends for diary in diaries] == [["cancelled"], ["cancelled"]]
+    assert closed.is_set()
+    assert not thread.is_alive()
+    assert not runner.busy
+
+
+def test_closing_what_never_started_is_allowed():
+    JobRunner().close()
+
+
+def test_the_time_left_follows_from_the_pace(runner):
+    run = runner.start(counting(0), "Training")
+    runner.wait(run, PATIENCE_S)
+    assert run.seconds_left is None
+    run.progress = Progress(1, 4)
+    run.started_at = time.monotonic() - 10.0
+    assert run.seconds_left == pytest.approx(30.0, abs=1.0)
+    run.progress = Progress(4, 4)
+    assert run.seconds_left == 0.0
+
+
+def test_a_signal_is_made_once_however_soon_a_job_ends(runner):
+    for _ in range(200):
+        run = runner.start(counting(1), "Segmenting")
+        results = []
+        run.finished.connect(results.append)
+        runner.wait(run, PATIENCE_S)
+        assert results == ["done"]

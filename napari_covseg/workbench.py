@@ -248,7 +248,7 @@ def _segmenting(scan: Volume, request: SegmentRequest, slices: Sequence[int]) ->
 def snapshot(session: ReviewSession) -> LabelMap:
     """Return a session's labels as a copy that later corrections do not reach, for a job to work on."""
     labels = session.labels
-    return labels.with_values(labels.values.copy(), labels.geometry)
+    return labels.with_voxels(labels.values.copy(), labels.geometry)
 
 
 def _learning(

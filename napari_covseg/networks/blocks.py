@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 
 def conv_bn_relu(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -34,7 +34,7 @@ def pad_to_multiple(x: Tensor, multiple: int) -> tuple[Tensor, tuple[slice, ...]
         pads = [before, missing - before, *pads]
         crop.append(slice(before, before + size))
     if any(pads):
-        x = F.pad(x, pads, mode="replicate")
+        x = functional.pad(x, pads, mode="replicate")
     return x, tuple(crop)
 
 

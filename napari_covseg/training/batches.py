@@ -56,7 +56,7 @@ def _shelves(samples: Sequence[Sample]) -> dict[frozenset[str], list[Shelf]]:
 
 
 def _draw(shelves: Sequence[Shelf], rng: np.random.Generator) -> Sample:
-    with_lesion, without = shelves[rng.integers(len(shelves))]
+    with_lesion, without = shelves[int(rng.integers(len(shelves)))]
     wants_lesion = rng.random() < LESION_SHARE
     choice = with_lesion if with_lesion and (wants_lesion or not without) else without
-    return choice[rng.integers(len(choice))]
+    return choice[int(rng.integers(len(choice)))]

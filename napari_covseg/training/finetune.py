@@ -102,7 +102,7 @@ def finetuned(
         raise RuntimeError("A fine-tuning without a time limit ended early.")
     module[stage.name] = average
     after = yield from dice_on(module, spec, scheme, samples, chosen)
-    metrics = {"on_the_learned_slices": {"before": before, "after": after}}
+    metrics: dict[str, object] = {"on_the_learned_slices": {"before": before, "after": after}}
     return checkpoint.save(module.cpu(), _card(parent, lessons, len(samples), config, metrics), out)
 
 

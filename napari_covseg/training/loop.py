@@ -79,7 +79,8 @@ def trained(
         Stop after this long; with a state file the training can go on later, and None is returned.
     """
     device = device or torch.device("cpu")
-    module.to(device, memory_format=torch.channels_last)
+    module.to(device)
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(
         module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -132,7 +133,7 @@ def _step(
         logits = module(*(s.to(device, memory_format=torch.channels_last) for s in streams))
     value = loss(logits, labels.to(device), annotated)
     optimiser.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
     optimiser.step()
     return float(value.detach())
@@ -147,9 +148,7 @@ def _schedule(step: int, config: TrainingConfig) -> float:
 
 @torch.no_grad()
 def _average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    for kept, new in zip(average.parameters(), module.parameters(), strict=True):
-        kept.lerp_(new, 1 - decay)
-    for kept, new in zip(average.buffers(), module.buffers(), strict=True):
+    for kept, new in zip(average.state_dict().values(), module.state_dict().values(), strict=True):
         if kept.is_floating_point():
             kept.lerp_(new, 1 - decay)
         else:

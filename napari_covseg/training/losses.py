@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from napari_covseg.networks.spec import BACKGROUND, Names
 from napari_covseg.volume import LESIONS
@@ -57,7 +57,7 @@ class Grouping:
 
 def grouping(annotated: frozenset[str], channels: Names) -> Grouping:
     """Return how a softmax's channels merge when only the annotated classes were looked for."""
-    known = [(name,) for name in channels if name in annotated]
+    known: list[Names] = [(name,) for name in channels if name in annotated]
     if "infection" in annotated and "infection" not in channels:
         known.append(tuple(name for name in OPACITIES if name in channels and name not in annotated))
     taught = {name for group in known for name in group}
@@ -92,13 +92,14 @@ def marginal_loss(logits: Tensor, labels: Tensor, annotated: Sequence[frozenset[
 
 def _grouped_loss(merged: Tensor, target: Tensor) -> Tensor:
     known = target != IGNORED
-    cross_entropy = F.nll_loss(merged.clamp_min(1e-6).log(), target, ignore_index=IGNORED, reduction="sum")
-    one_hot = F.one_hot(target.where(known, 0), merged.shape[1]).movedim(-1, 1).to(merged)
+    cross_entropy = functional.nll_loss(merged.clamp_min(1e-6).log(), target, ignore_index=IGNORED, reduction="sum")
+    one_hot = functional.one_hot(target.where(known, 0), merged.shape[1]).movedim(-1, 1).to(merged)
     known_voxels = known.unsqueeze(1).to(merged)
-    dice = DiceLoss(include_background=False, batch=True, smooth_nr=1.0, smooth_dr=1.0)(
+    dice: Tensor = DiceLoss(include_background=False, batch=True, smooth_nr=1.0, smooth_dr=1.0)(
         merged * known_voxels, one_hot * known_voxels
     )
-    return cross_entropy / known.sum().clamp_min(1) + dice
+    mean_cross_entropy: Tensor = cross_entropy / known.sum().clamp_min(1)
+    return mean_cross_entropy + dice
 
 
 def _labels_of(group: Names) -> Names:

@@ -52,7 +52,7 @@ def sample_of(
     patient: str,
 ) -> Sample:
     """Return one slice of a scan in reading order, prepared as the network's last stage wants it."""
-    depth, height, width = scan.geometry.shape
+    _, height, width = scan.geometry.shape
     start, stop = (index, 0, 0), (index + 1, height, width)
     slab = cropped(scan, start, stop)
     streams = [prepared(slab, stream.steps) for stream in spec.stages[-1].streams]

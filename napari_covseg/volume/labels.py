@@ -127,6 +127,11 @@ class LabelMap:
         mask: npt.NDArray[np.bool_] = self.values == self.scheme[name].value
         return mask
 
-    def with_values(self, values: npt.NDArray[Any], geometry: Geometry) -> LabelMap:
-        """Return the same kind of map with other voxels."""
-        return replace(self, values=values, geometry=geometry)
+    @property
+    def voxels(self) -> npt.NDArray[np.uint8]:
+        """The values."""
+        return self.values
+
+    def with_voxels(self, voxels: npt.NDArray[Any], geometry: Geometry) -> LabelMap:
+        """Return the same kind of map with other values on another grid."""
+        return replace(self, values=voxels, geometry=geometry)

@@ -8,7 +8,6 @@ cropped or padded copies of each other) are mapped without interpolation, voxel 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -35,8 +34,8 @@ def reoriented(image: Image, orientation: str = READING_ORIENTATION) -> Image:
         Three letters such as ``IPL``; an oblique image keeps its obliqueness.
     """
     axes, flips = rearrangement(image.geometry.orientation, orientation)
-    turned = _voxels(image).transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
-    return _with(image, turned, image.geometry.rearranged(axes, flips))
+    turned = image.voxels.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+    return image.with_voxels(turned, image.geometry.rearranged(axes, flips))
 
 
 def cropped(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
@@ -51,7 +50,7 @@ def cropped(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
     if not inside:
         raise ValueError(f"The box {tuple(start)}–{tuple(stop)} is not inside {image.geometry.shape}.")
     box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-    return _with(image, _voxels(image)[box], image.geometry.cropped(start, stop))
+    return image.with_voxels(image.voxels[box], image.geometry.cropped(start, stop))
 
 
 def volume_on(volume: Volume, geometry: Geometry, outside_hu: float = AIR_HU) -> Volume:
@@ -60,7 +59,7 @@ def volume_on(volume: Volume, geometry: Geometry, outside_hu: float = AIR_HU) ->
     The field of view ends at the outer edges of the outer voxels; beyond it is `outside_hu`.
     """
     hu = _sampled(volume.hu, volume.geometry, geometry, order=1, outside=outside_hu)
-    return replace(volume, hu=hu, geometry=geometry)
+    return volume.with_voxels(hu, geometry)
 
 
 def labels_on(labels: LabelMap, geometry: Geometry) -> LabelMap:
@@ -69,7 +68,7 @@ def labels_on(labels: LabelMap, geometry: Geometry) -> LabelMap:
     What lies outside the label map is background.
     """
     values = _sampled(labels.values, labels.geometry, geometry, order=0, outside=0)
-    return labels.with_values(values, geometry)
+    return labels.with_voxels(values, geometry)
 
 
 def _sampled(
@@ -129,13 +128,3 @@ def _run(first: int, last: int) -> slice:
     if last >= first:
         return slice(first, last + 1)
     return slice(first, last - 1 if last else None, -1)
-
-
-def _voxels(image: Volume | LabelMap) -> npt.NDArray[Any]:
-    return image.hu if isinstance(image, Volume) else image.values
-
-
-def _with(image: Image, voxels: npt.NDArray[Any], geometry: Geometry) -> Image:
-    if isinstance(image, Volume):
-        return replace(image, hu=voxels, geometry=geometry)
-    return image.with_values(voxels, geometry)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,15 @@ class Volume:
     def __post_init__(self) -> None:
         if self.hu.shape != self.geometry.shape:
             raise ValueError(f"The voxels are {self.hu.shape} and their grid is {self.geometry.shape}.")
+
+    @property
+    def voxels(self) -> Voxels:
+        """The Hounsfield units."""
+        return self.hu
+
+    def with_voxels(self, voxels: Voxels, geometry: Geometry) -> Volume:
+        """Return the same scan with other Hounsfield units on another grid."""
+        return replace(self, hu=voxels, geometry=geometry)
 
     @cached_property
     def sha256(self) -> str:

@@ -66,6 +66,6 @@ def test_labels_that_are_not_bytes_are_refused(dtype):
 
 def test_other_voxels_keep_scheme_and_provenance():
     labels = LabelMap(np.zeros(GRID.shape, np.uint8), GRID, LUNGS, Provenance(source="reader", reader="HD"))
-    other = labels.with_values(np.ones((1, 1, 1), np.uint8), Geometry((1, 1, 1), np.eye(4)))
+    other = labels.with_voxels(np.ones((1, 1, 1), np.uint8), Geometry((1, 1, 1), np.eye(4)))
     assert other.scheme is LUNGS
     assert other.provenance.reader == "HD"

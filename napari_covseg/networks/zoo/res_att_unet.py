@@ -16,8 +16,8 @@ from __future__ import annotations
 from math import ceil, prod, sqrt
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_covseg.networks.blocks import conv_bn_relu, fold_seed, pad_to_multiple
 from napari_covseg.networks.spec import Names, NetworkSpec, Recipe, Stage, Stream, Width, background_and
@@ -60,7 +60,7 @@ class ResNeXtBlock(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return (N, channels_out, H, W)."""
-        return F.relu(self.transform(x_NCHW) + self.shortcut(x_NCHW))
+        return functional.relu(self.transform(x_NCHW) + self.shortcut(x_NCHW))
 
 
 class LSHAttention(nn.Module):
@@ -105,15 +105,18 @@ class LSHAttention(nn.Module):
         N, C, H, W = x_NCHW.shape
         tokens_NLC = self.norm(x_NCHW.flatten(2).transpose(1, 2))
         qk_SLD, v_SLD = self._heads(self.to_qk(tokens_NLC)), self._heads(self.to_v(tokens_NLC))
-        attend = self._exact if H * W < self.full_attention_below else self._hashed
-        merged_NLC = attend(qk_SLD, v_SLD).unflatten(0, (N, self.heads)).transpose(1, 2).flatten(2)
-        return x_NCHW + self.to_out(merged_NLC).transpose(1, 2).reshape(N, C, H, W)
+        attend = self._exact if self.full_attention_below > H * W else self._hashed
+        merged_NLC: Tensor = attend(qk_SLD, v_SLD).unflatten(0, (N, self.heads)).transpose(1, 2).flatten(2)
+        attended_NLC: Tensor = self.to_out(merged_NLC)
+        return x_NCHW + attended_NLC.transpose(1, 2).reshape(N, C, H, W)
 
     def _heads(self, projected_NLC: Tensor) -> Tensor:
-        return projected_NLC.unflatten(2, (self.heads, self.head_width)).transpose(1, 2).flatten(0, 1)
+        per_head_NLHD: Tensor = projected_NLC.unflatten(2, (self.heads, self.head_width))
+        return per_head_NLHD.transpose(1, 2).flatten(0, 1)
 
     def _exact(self, qk_SLD: Tensor, v_SLD: Tensor) -> Tensor:
-        logits_SLL = qk_SLD @ F.normalize(qk_SLD, dim=-1).transpose(1, 2) / sqrt(self.head_width)
+        keys_SLD = functional.normalize(qk_SLD, dim=-1)
+        logits_SLL: Tensor = qk_SLD @ keys_SLD.transpose(1, 2) / sqrt(self.head_width)
         diagonal = torch.eye(qk_SLD.shape[1], dtype=torch.bool, device=qk_SLD.device)
         return logits_SLL.masked_fill(diagonal, SELF_LOGIT).softmax(dim=-1) @ v_SLD
 
@@ -121,7 +124,7 @@ class LSHAttention(nn.Module):
         """Merge the rounds one at a time with a running log-sum-exp (eq. 6)."""
         length = qk_SLD.shape[1]
         padding = -length % (2 * self.bucket)
-        qk_SLD, v_SLD = (F.pad(t, (0, 0, 0, padding)) for t in (qk_SLD, v_SLD))
+        qk_SLD, v_SLD = (functional.pad(t, (0, 0, 0, padding)) for t in (qk_SLD, v_SLD))
         merged_SLD, weight_SL = self._round(qk_SLD, v_SLD, length, 0)
         for index in range(1, self.n_hashes):
             out_SLD, lse_SL = self._round(qk_SLD, v_SLD, length, index)
@@ -138,7 +141,7 @@ class LSHAttention(nn.Module):
         order_SL = hashes_SL.sort(dim=-1, stable=True).indices
         back_SL = order_SL.argsort(dim=-1)
         q_SKQD, v_SKQD = self._chunks(qk_SLD, order_SL), self._chunks(v_SLD, order_SL)
-        k_SKMD, v_SKMD = _with_previous(F.normalize(q_SKQD, dim=-1)), _with_previous(v_SKQD)
+        k_SKMD, v_SKMD = _with_previous(functional.normalize(q_SKQD, dim=-1)), _with_previous(v_SKQD)
         place_SKQ = order_SL.unflatten(1, (-1, self.bucket))
         place_SKM = _with_previous(place_SKQ)
         logits_SKQM = q_SKQD @ k_SKMD.transpose(-1, -2) / sqrt(self.head_width)
@@ -150,8 +153,9 @@ class LSHAttention(nn.Module):
         return out_SLD, lse_SKQ.flatten(1).gather(1, back_SL)
 
     def _chunks(self, tokens_SLD: Tensor, order_SL: Tensor) -> Tensor:
-        in_order = tokens_SLD.gather(1, order_SL[..., None].expand_as(tokens_SLD))
-        return in_order.unflatten(1, (-1, self.bucket))
+        in_order_SLD = tokens_SLD.gather(1, order_SL[..., None].expand_as(tokens_SLD))
+        chunks_SKQD: Tensor = in_order_SLD.unflatten(1, (-1, self.bucket))
+        return chunks_SKQD
 
     def _hash(self, qk_SLD: Tensor, length: int, index: int) -> Tensor:
         """h(x) = argmax([xR; −xR]) (eq. 4), as a product of two small hashes where there are many buckets."""
@@ -231,14 +235,15 @@ class ResAttUNet(nn.Module):
         """Return logits (N, n_out, H, W) for grey slices (N, 1, H, W) in 0…1 of any size."""
         x, crop = pad_to_multiple(x_N1HW, 2 ** (len(self.encoders) - 1))
         x = self.stem(x)
-        skips = []
+        skips: list[Tensor] = []
         for encoder in self.encoders:
-            x = encoder(x if not skips else F.max_pool2d(x, 2))
+            x = encoder(x if not skips else functional.max_pool2d(x, 2))
             skips.append(x)
         skips.pop()
         for up, attention, decoder in zip(self.ups, self.attentions, self.decoders, strict=True):
             x = decoder(attention(torch.cat([skips.pop(), up(x)], dim=1)))
-        return self.head(x)[crop]
+        logits_NCHW: Tensor = self.head(x)[crop]
+        return logits_NCHW
 
 
 def build(scheme: Names, width: Width) -> nn.ModuleDict:

@@ -1,0 +1,80 @@
+"""Checkpoints: what goes in comes out, and what is not one is refused."""
+
+import pytest
+import torch
+
+from napari_covseg.networks import Card, checkpoint, load
+
+SCHEME = ("ggo", "consolidation", "effusion")
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(3)
+    module = load("res_att_unet").build(SCHEME, "compact")
+    for buffer_name, buffer in module.named_buffers():
+        if buffer_name.endswith("running_mean"):
+            buffer.fill_(123.456)  # fp16 could not hold this
+    return module
+
+
+@pytest.fixture
+def card():
+    return Card(network="res_att_unet", width="compact", scheme=SCHEME, trained_on="nothing: a test")
+
+
+def test_weights_come_back_as_fp16_and_statistics_as_fp32(module, card, tmp_path):
+    saved = checkpoint.save(module, card, tmp_path / "a.safetensors")
+    revived = checkpoint.revived(saved)
+    assert saved.card == card
+    assert not revived.training
+    for name, tensor in module.state_dict().items():
+        again = revived.state_dict()[name]
+        exact = not tensor.is_floating_point() or name.endswith(("running_mean", "running_var"))
+        assert torch.equal(again, tensor if exact else tensor.half().float()), name
+
+
+def test_the_file_is_about_half_the_size_of_fp32(module, card, tmp_path):
+    saved = checkpoint.save(module, card, tmp_path / "a.safetensors")
+    assert saved.path.stat().st_size < 5_000_000
+
+
+def test_a_scheme_that_does_not_fit_the_tensors_is_refused(module, card, tmp_path):
+    other = card.model_copy(update={"scheme": ("ggo", "consolidation")})
+    with pytest.raises(ValueError, match="does not fit"):
+        checkpoint.save(module, other, tmp_path / "a.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 4096])
+def test_a_file_of_something_else_is_refused_in_a_sentence(tmp_path, content):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"x\.safetensors is not a checkpoint"):
+        checkpoint.read(path)
+
+
+def test_own_checkpoints_are_listed_newest_first_and_found_by_name(module, card, tmp_path):
+    import os
+
+    folder = tmp_path / "home" / checkpoint.OWN_FOLDER
+    for age, name in enumerate(("new", "old")):
+        kept = checkpoint.save(module, card, folder / f"{name}.safetensors")
+        os.utime(kept.path, ns=(10**18 - age * 10**12,) * 2)
+    (folder / "broken.safetensors").write_bytes(b"broken")
+    names = [c.name for c in checkpoint.known("res_att_unet", tmp_path / "home") if not c.is_shipped]
+    assert names == ["new", "old"]
+    assert checkpoint.find("res_att_unet", "old", tmp_path / "home").name == "old"
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        checkpoint.find("res_att_unet", tmp_path / "nowhere.safetensors")
+
+
+def test_a_shipped_checkpoint_cannot_be_overwritten(module, card, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
+    kept = checkpoint.save(module, card, tmp_path / "base.safetensors")
+    with pytest.raises(ValueError, match="not overwritten"):
+        checkpoint.save(module, card, tmp_path / "base.safetensors")
+    assert checkpoint.read(kept.path).sha256 == kept.sha256

@@ -1,0 +1,130 @@
+"""Residual Attention U-Net: what the paper promises, not merely that it runs."""
+
+from math import sqrt
+
+import pytest
+import torch
+from torch.nn import functional
+
+from napari_covseg.networks import load
+from napari_covseg.networks.blocks import parameter_count
+from napari_covseg.networks.zoo.res_att_unet import LSHAttention, ResAttUNet, ResNeXtBlock, _bucket_factors
+
+SCHEME = ("ggo", "consolidation", "effusion")
+
+
+def test_the_paper_width_has_the_papers_parameter_count():
+    assert parameter_count(load("res_att_unet").build(SCHEME, "paper")) == 15_923_524
+
+
+def test_the_compact_width_stays_within_its_budget():
+    assert 1_000_000 < parameter_count(load("res_att_unet").build(SCHEME, "compact")) <= 2_400_000
+
+
+@pytest.fixture(scope="module")
+def compact():
+    torch.manual_seed(0)
+    return load("res_att_unet").build(SCHEME, "compact")["lesion"].eval()
+
+
+@pytest.mark.parametrize("size", [(160, 160), (369, 369), (128, 200)])
+def test_any_size_comes_back_at_that_size(compact, size):
+    with torch.inference_mode():
+        assert compact(torch.rand(1, 1, *size)).shape == (1, 4, *size)
+
+
+def test_evaluation_is_deterministic(compact):
+    x = torch.rand(1, 1, 160, 160)
+    with torch.inference_mode():
+        first = compact(x)
+        torch.rand(17)  # the global generator must not matter
+        assert torch.equal(first, compact(x))
+
+
+def test_a_slice_alone_equals_the_slice_in_a_batch(compact):
+    x = torch.rand(3, 1, 128, 128)
+    with torch.inference_mode():
+        assert torch.allclose(compact(x)[1:2], compact(x[1:2]), atol=1e-4)
+
+
+def test_gradient_reaches_every_parameter():
+    torch.manual_seed(0)
+    network = ResAttUNet(4, widths=(8, 16, 16, 16, 16), cardinality=4)
+    network(torch.rand(2, 1, 64, 64)).square().mean().backward()
+    assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_a_resnext_block_is_its_shortcut_where_the_transform_is_silent():
+    block = ResNeXtBlock(16, 16, cardinality=4).eval()
+    torch.nn.init.zeros_(block.transform[-1].weight)
+    x = torch.rand(1, 16, 8, 8)
+    assert torch.equal(block(x), x)
+
+
+def _exact_attention(layer: LSHAttention, x_NCHW):
+    layer_below, layer.full_attention_below = layer.full_attention_below, 10**9
+    exact = layer(x_NCHW)
+    layer.full_attention_below = layer_below
+    return exact
+
+
+@pytest.mark.parametrize("tokens", [(8, 16), (7, 16)], ids=["two full chunks", "padded"])
+def test_hashed_attention_is_exact_when_two_chunks_cover_all_tokens(tokens):
+    torch.manual_seed(0)
+    layer = LSHAttention(32, bucket=64, full_attention_below=0).eval()
+    x = torch.randn(2, 32, *tokens)
+    assert torch.allclose(layer(x), _exact_attention(layer, x), atol=1e-6)
+
+
+def test_hashed_attention_differs_from_exact_attention_beyond_that():
+    torch.manual_seed(0)
+    layer = LSHAttention(32, bucket=16, full_attention_below=0).eval()
+    x = 5 * torch.randn(1, 32, 16, 16)
+    assert not torch.allclose(layer(x), _exact_attention(layer, x), atol=1e-6)
+
+
+def test_exact_attention_is_shared_qk_softmax_written_out():
+    torch.manual_seed(0)
+    layer = LSHAttention(16, heads=1, head_width=8).eval()
+    x = torch.randn(1, 16, 3, 3)
+    tokens = layer.norm(x.flatten(2).transpose(1, 2))[0]
+    qk, v = layer.to_qk(tokens), layer.to_v(tokens)
+    logits = qk @ functional.normalize(qk, dim=-1).T / sqrt(8)
+    logits.fill_diagonal_(-1e5)
+    expected = x + layer.to_out(logits.softmax(-1) @ v).T.reshape(1, 16, 3, 3)
+    assert torch.allclose(layer(x), expected, atol=1e-6)
+
+
+def test_merging_rounds_one_by_one_equals_merging_them_at_once():
+    torch.manual_seed(0)
+    layer = LSHAttention(32, bucket=16, n_hashes=4, full_attention_below=0).eval()
+    qk, v = torch.randn(4, 256, 16), torch.randn(4, 256, 16)
+    outs, weights = zip(*(layer._round(qk, v, 256, index) for index in range(4)), strict=True)
+    at_once = (torch.stack(weights).softmax(0)[..., None] * torch.stack(outs)).sum(0)
+    assert torch.allclose(layer._hashed(qk, v), at_once, atol=1e-6)
+
+
+def test_what_padded_tokens_hold_never_matters():
+    torch.manual_seed(0)
+    layer = LSHAttention(32, bucket=16, full_attention_below=0).eval()
+    qk, v = torch.randn(4, 64, 16), torch.randn(4, 64, 16)
+    rubbish_qk, rubbish_v = qk.clone(), v.clone()
+    rubbish_qk[:, 50:], rubbish_v[:, 50:] = 1e3, 1e3
+    clean, _ = layer._round(qk, v, 50, 0)
+    dirty, _ = layer._round(rubbish_qk, rubbish_v, 50, 0)
+    assert torch.equal(clean[:, :50], dirty[:, :50])
+
+
+def test_rotations_are_fresh_in_training_and_fixed_in_evaluation():
+    layer = LSHAttention(32, bucket=16, full_attention_below=0)
+    qk = torch.randn(2, 256, 16)
+    assert torch.equal(layer.eval()._hash(qk, 256, 0), layer._hash(qk, 256, 0))
+    assert not torch.equal(layer.train()._hash(qk, 256, 0), layer._hash(qk, 256, 0))
+
+
+@pytest.mark.parametrize("n_buckets", [2, 64, 66, 144, 1024, 2304])
+def test_bucket_factors_are_even_and_about_as_many(n_buckets):
+    factors = _bucket_factors(n_buckets)
+    product = torch.tensor(factors).prod().item()
+    assert all(f % 2 == 0 for f in factors)
+    assert n_buckets <= product <= 1.6 * n_buckets

@@ -47,8 +47,7 @@ wheel: setup    ## the wheel and the source distribution, in dist/
 	.venv/bin/python -m build --no-isolation
 
 constraints:    ## pin today's newest releases again; run it with Python 3.11, whose pins 3.12 and 3.13 accept too
-	.ci/pin $(EXTRAS) > constraints.new
-	mv constraints.new constraints.txt
+	.ci/pin $(EXTRAS)
 
 clean:          ## remove what was built, but not .venv
 	rm -rf build dist demo_out htmlcov .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

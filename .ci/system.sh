@@ -56,12 +56,13 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
     as_root=(sudo env DEBIAN_FRONTEND=noninteractive)
 else
-    echo "Qt and OpenGL need system packages that only root can install. Have this line run, then try again:"
+    command -v sudo >/dev/null && run="sudo sh -c" || run="su -c"
+    echo "System packages are missing that only root can install. Run this line, then try again:"
     echo
-    echo "    sudo sh -c '${update[*]} && ${install[*]}'"
+    echo "    $run '${update[*]} && ${install[*]}'"
     echo
     exit 1
 fi
 echo "Installing system packages: ${missing[*]}"
 "${as_root[@]}" "${update[@]}" --quiet=2
-"${as_root[@]}" "${install[@]}" --quiet=2
+"${as_root[@]}" "${install[@]}" --quiet=2 >/dev/null

@@ -21,7 +21,7 @@ from psygnal import Signal
 from napari_covseg.export import export_nifti
 from napari_covseg.io import home, read_volume
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
-from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.networks import Checkpoint, available, checkpoint
 from napari_covseg.review import ReviewSession
 from napari_covseg.volume import LabelMap, Volume, reoriented
 
@@ -83,6 +83,7 @@ class Workbench:
     opened = Signal(OpenScan)
     learned = Signal(Checkpoint)
     exported = Signal(Path)
+    chose = Signal(object)
     said = Signal(str)
     complained = Signal(str)
 
@@ -92,6 +93,8 @@ class Workbench:
         self.runner = JobRunner()
         self.current: OpenScan | None = None
         self._on_bench: dict[str, OpenScan] = {}
+        self._chosen: dict[str, Checkpoint] = {}
+        self.network = available()[0]
         self.runner.changed.connect(self._tidy)
 
     def open(self, path: Path) -> Run[Volume]:
@@ -130,7 +133,7 @@ class Workbench:
         out = checkpoint.fresh_path(parent, datetime.now(), self.folder)
         job = _learning(parent, opened, out, steps, device)
         run = self._start(job(), "Learning from your corrections")
-        run.finished.connect(self.learned.emit)
+        run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
         return run
 
     def export(self, folder: Path) -> Run[Path]:
@@ -143,12 +146,27 @@ class Workbench:
         """
         session = self._opened().session
         run = self._start(_exporting(snapshot(session), session, folder), "Exporting")
-        run.finished.connect(self.exported.emit)
+        run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
     def checkpoints(self, network: str) -> tuple[Checkpoint, ...]:
         """Return a network's checkpoints: those shipped, then the reader's own, newest first."""
         return checkpoint.known(network, self.folder)
+
+    @property
+    def chosen(self) -> Checkpoint | None:
+        """The checkpoint that segments and learns: the one chosen, else the network's first; None if it has none."""
+        chosen = self._chosen.get(self.network)
+        if chosen is not None and chosen.path.exists():
+            return chosen
+        return next(iter(self.checkpoints(self.network)), None)
+
+    def choose(self, network: str, trained: Checkpoint | None = None) -> None:
+        """Work with this network from now on, and with this checkpoint of it where one is given."""
+        self.network = network
+        if trained is not None:
+            self._chosen[network] = trained
+        self.chose.emit(self.chosen)
 
     def close(self) -> None:
         """Stop everything and let go of every session."""

@@ -1,6 +1,18 @@
 """The only room that knows file formats."""
 
 from napari_covseg.io.files import home, stem_of, written
-from napari_covseg.io.scans import read_labels, read_volume, write_labels
+from napari_covseg.io.sample import sample_lesion, sample_lung, sample_scan
+from napari_covseg.io.scans import format_of, read_labels, read_volume, write_labels
 
-__all__ = ["home", "read_labels", "read_volume", "stem_of", "write_labels", "written"]
+__all__ = [
+    "format_of",
+    "home",
+    "read_labels",
+    "read_volume",
+    "sample_lesion",
+    "sample_lung",
+    "sample_scan",
+    "stem_of",
+    "write_labels",
+    "written",
+]

@@ -1,0 +1,93 @@
+"""How a verb speaks: remarks and progress on stderr, its answer alone on stdout."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import typer
+
+from napari_covseg.jobs import Job, Progress, drain
+
+Result = TypeVar("Result")
+Listener = Callable[[Any], None]
+
+LINE_EVERY_S = 5.0
+"""Away from a terminal, progress is told about this often."""
+
+
+def say(sentence: str) -> None:
+    """Tell the person at the keyboard something, on stderr."""
+    typer.echo(sentence, err=True)
+
+
+def show(answer: Any) -> None:
+    """Print a verb's answer for people, a text or a rich table, on stdout."""
+    from rich.console import Console
+
+    if isinstance(answer, str):
+        typer.echo(answer)
+        return
+    console = Console()
+    if not console.is_terminal:
+        console.width = 200  # a file has no edge to fold at
+    console.print(answer)
+
+
+def table(*columns: str) -> Any:
+    """Return an empty table with these headings; ``>`` before a heading aligns its column to the right."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    empty = Table(box=SIMPLE_HEAD)
+    for heading in columns:
+        empty.add_column(heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left")
+    return empty
+
+
+def followed(job: Job[Result], title: str) -> Result:
+    """Run a job to its end, telling how it goes, and return its result."""
+    with following(title) as tell:
+        return drain(job, tell)
+
+
+@contextmanager
+def following(title: str) -> Iterator[Listener]:
+    """Yield what is to be told every step of a job: a bar on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _plain_lines(title)
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    words = TextColumn("{task.description}", markup=False)
+    with Bars(words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console) as bars:
+        task = bars.add_task(title, total=None)
+
+        def tell(step: Any) -> None:
+            if isinstance(step, Progress):
+                described = f"{title}: {step.doing}" if step.doing else title
+                bars.update(task, description=described, completed=step.done, total=step.total or None)
+
+        yield tell
+
+
+def _plain_lines(title: str) -> Listener:
+    """Return a listener that prints the first step, then one every few seconds, then the last."""
+    next_at_s = time.monotonic()
+
+    def tell(step: Any) -> None:
+        nonlocal next_at_s
+        if not isinstance(step, Progress):
+            return
+        is_last = step.total > 0 and step.done == step.total
+        if is_last or time.monotonic() >= next_at_s:
+            say(f"{title}: {step.done}/{step.total} {step.doing}".rstrip())
+            next_at_s = time.monotonic() + LINE_EVERY_S
+
+    return tell

@@ -1,0 +1,82 @@
+"""``covseg finetune``: teach a checkpoint what readers corrected."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_covseg.cli.console import followed, table
+from napari_covseg.cli.options import CheckpointFile, CheckpointName, Device, Network, OnDevice
+from napari_covseg.cli.verb import Answer, verb
+
+if TYPE_CHECKING:
+    from napari_covseg.networks import Checkpoint
+    from napari_covseg.training.finetune import Lesson
+
+
+@verb("covseg finetune --network res_att_unet --session sessions/case-1a2b3c4d --out mine.safetensors")
+def finetune(
+    network: Network,
+    session: Annotated[list[Path], typer.Option("--session", metavar="DIR", help="Review sessions to learn from.")],
+    out: CheckpointFile,
+    checkpoint: CheckpointName = None,
+    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Optimiser steps.")] = 40,
+    device: OnDevice = Device.auto,
+) -> Answer:
+    """Fine-tune a checkpoint on the reviewed slices of sessions, and only on those."""
+    from napari_covseg.networks.checkpoint import find
+    from napari_covseg.training.finetune import finetuned, short_run
+
+    parent = find(network, checkpoint)
+    lessons = [_lesson(folder) for folder in session]
+    job = finetuned(parent, lessons, out, config=short_run(steps), device=device)
+    child = followed(job, f"Fine-tuning {parent.name}")
+    return _answer(parent, child, sum(len(lesson.reviewed) for lesson in lessons))
+
+
+def _lesson(folder: Path) -> Lesson:
+    """Return what a session has to teach, with its scan read again.
+
+    Raises
+    ------
+    ValueError
+        If the scan is not where it was, or is another one by now.
+    """
+    from napari_covseg.io import read_volume
+    from napari_covseg.review import ReviewSession
+    from napari_covseg.training.finetune import Lesson
+    from napari_covseg.volume import reoriented
+    from napari_covseg.workbench import snapshot
+
+    session = ReviewSession.resume(folder, getpass.getuser())
+    try:
+        path = session.scan_path
+        if path == Path() or not path.exists():
+            raise ValueError(f"The scan of session {folder.name} is not at {path}; open it once more in napari.")
+        scan = read_volume(path)
+        if scan.sha256 != session.scan_sha256:
+            raise ValueError(f"{path} is not the scan that session {folder.name} belongs to; put that one back.")
+        return Lesson(reoriented(scan), snapshot(session), session.reviewed, session.scan_sha256)
+    finally:
+        session.close()
+
+
+def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:
+    values: dict[str, Any] = {
+        "checkpoint": str(child.path),
+        "name": child.name,
+        "sha256": child.sha256,
+        "parent": {"name": parent.name, "sha256": parent.sha256},
+        "slices": slices,
+        "metrics": dict(child.card.metrics),
+    }
+    measured = child.card.metrics["on_the_learned_slices"]
+    shown = table("class", ">Dice before", ">after")
+    shown.title = f"{child.path}: {slices} reviewed slices learned"
+    for name in sorted(measured["before"].keys() | measured["after"].keys()):
+        dice = [measured[when].get(name) for when in ("before", "after")]
+        shown.add_row(name.removeprefix("dice_"), *("–" if value is None else f"{value:.3f}" for value in dice))
+    return Answer(values, shown)

@@ -1,0 +1,162 @@
+"""``covseg segment``: from scans to label maps."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_covseg.cli.console import followed, say, table
+from napari_covseg.cli.options import CheckpointName, Device, Network, OnDevice, OutFolder, parsed_slices
+from napari_covseg.cli.verb import Answer, sentence_of, verb
+
+if TYPE_CHECKING:
+    from napari_covseg.inference import Segmenter
+    from napari_covseg.volume import LabelMap
+
+OWN_ENDINGS = ("_lesion", "_lung")
+"""Label maps that lie among the scans of a folder are not taken for scans."""
+
+Inputs = Annotated[
+    list[Path], typer.Argument(metavar="INPUT", help="NIfTI files, DICOM folders, or folders of NIfTI files.")
+]
+Slices = Annotated[
+    str | None, typer.Option("--slices", metavar="A:B", help="Only slices A to B, counted from 1 at the apex.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do again what is finished already.")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One scan and the label map it is to become."""
+
+    scan: Path
+    lesion: Path
+
+
+@verb("covseg segment scan.nii.gz dicom_folder --network res_att_unet --slices 12:30 --out masks")
+def segment(
+    inputs: Inputs,
+    network: Network,
+    checkpoint: CheckpointName = None,
+    device: OnDevice = Device.auto,
+    slices: Slices = None,
+    out: OutFolder = Path(),
+    overwrite: Overwrite = False,
+) -> Answer:
+    """Write one label map per scan, on the scan's own grid: <scan>_<network>_lesion.nii.gz.
+
+    The label maps (_lesion, _lung) in a folder of NIfTI files are left out; finished outputs are skipped.
+    """
+    from napari_covseg.networks.checkpoint import find
+
+    wanted = parsed_slices(slices)
+    trained = find(network, checkpoint)
+    failed: list[dict[str, str]] = []
+    tasks = _tasks(inputs, out, network, failed)
+    finished = [task for task in tasks if task.lesion.exists() and not overwrite]
+    segmenter = None
+    if len(finished) < len(tasks):
+        from napari_covseg.inference import Segmenter
+
+        segmenter = Segmenter(trained, device)
+    outputs = []
+    for task in tasks:
+        try:
+            is_new = segmenter is not None and task not in finished
+            outputs.append(_segmented(task, segmenter, wanted) if is_new and segmenter else _skipped(task))
+        except (ValueError, OSError) as error:
+            _give_up(task.scan, error, failed)
+    values = {"outputs": outputs, **({"failed": failed} if failed else {})}
+    return Answer(values, _shown(outputs), done=not failed)
+
+
+def _tasks(inputs: Sequence[Path], out: Path, network: str, failed: list[dict[str, str]]) -> list[_Task]:
+    """Return what is to be done; inputs that are no scans are reported and go to `failed`."""
+    from napari_covseg.io import stem_of
+
+    scans: list[Path] = []
+    for path in inputs:
+        try:
+            scans.extend(_scans_at(path))
+        except (ValueError, OSError) as error:
+            _give_up(path, error, failed)
+    tasks = [_Task(scan, out / f"{stem_of(scan)}_{network}_lesion.nii.gz") for scan in dict.fromkeys(scans)]
+    clash = next((path for path, count in Counter(task.lesion for task in tasks).items() if count > 1), None)
+    if clash is not None:
+        raise typer.BadParameter(f"two inputs would both become {clash.name}; segment them into different folders.")
+    return tasks
+
+
+def _scans_at(path: Path) -> list[Path]:
+    """Return the scans an input stands for: itself, or the NIfTI files of a folder.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    from napari_covseg.io import format_of, stem_of
+
+    if not path.exists():
+        raise ValueError(f"There is no file or folder {path}; check the name.")
+    if format_of(path):
+        return [path]
+    if not path.is_dir():
+        raise ValueError(f"{path} is neither NIfTI (.nii, .nii.gz) nor a folder of scans; convert it to NIfTI first.")
+    nifti = sorted(file for file in path.iterdir() if file.is_file() and format_of(file) == "NIfTI")
+    scans = [file for file in nifti if not file.name.startswith(".") and not stem_of(file).endswith(OWN_ENDINGS)]
+    if not scans:
+        raise ValueError(f"{path} holds neither DICOM slices nor NIfTI scans; name a folder that does.")
+    return scans
+
+
+def _segmented(task: _Task, segmenter: Segmenter, wanted: range | None) -> dict[str, Any]:
+    from napari_covseg.io import read_volume, write_labels
+    from napari_covseg.volume import labels_on, reoriented
+
+    started_s = time.monotonic()
+    scan = read_volume(task.scan)
+    depth = reoriented(scan).geometry.shape[0]
+    if wanted is not None and wanted.stop > depth:
+        raise ValueError(f"{task.scan} has {depth} slices; --slices {wanted.start + 1}:{wanted.stop} goes past them.")
+    proposal = followed(segmenter.segment(reoriented(scan), wanted or range(depth)), f"Segmenting {task.scan.name}")
+    labels = labels_on(proposal.labels, scan.geometry)
+    write_labels(labels, task.lesion)
+    return _output(task, labels, round(time.monotonic() - started_s, 2), proposal.device)
+
+
+def _skipped(task: _Task) -> dict[str, Any]:
+    from napari_covseg.io import read_labels
+
+    say(f"{task.lesion} is there already and is kept; --overwrite makes it again.")
+    return {**_output(task, read_labels(task.lesion), 0.0, None), "skipped": True}
+
+
+def _output(task: _Task, labels: LabelMap, seconds: float, device: str | None) -> dict[str, Any]:
+    from napari_covseg.measure import millilitres
+
+    ml = {name: round(volume, 3) for name, volume in millilitres(labels).items()}
+    paths = {"input": str(task.scan), "lesion": str(task.lesion), "lung": None}
+    return {**paths, "ml": ml, "seconds": seconds, "device": device}
+
+
+def _give_up(path: Path, error: Exception, failed: list[dict[str, str]]) -> None:
+    sentence = sentence_of(error)
+    say(sentence)
+    failed.append({"input": str(path), "error": sentence})
+
+
+def _shown(outputs: Sequence[dict[str, Any]]) -> Any:
+    if not outputs:
+        return ""
+    shown = table("label map", *(f">{name} mL" for name in outputs[0]["ml"]), ">seconds")
+    for output in outputs:
+        seconds = "skipped" if "skipped" in output else f"{output['seconds']:.1f}"
+        shown.add_row(output["lesion"], *(f"{ml:.1f}" for ml in output["ml"].values()), seconds)
+    return shown

@@ -1,0 +1,158 @@
+"""What `napari.yaml` calls for files: plain layer tuples in reading order, and label maps back on the scan's own grid.
+
+A layer's grid travels in its metadata, ``{"covseg": {"geometry": …, "home": …}}``: the geometry it is shown on, and
+the file's own, which is what its labels are written on. The data are never flipped; the view is.
+
+A labels layer that napari makes with *New labels* has no metadata. It then belongs to the scan whose name it bears
+(napari calls it ``<scan> - Labels``), if that scan was opened here with the same shape and spacing. Whatever
+cannot be traced to one scan is refused in a sentence: no mask is ever written with a made-up position.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_covseg.io import format_of, read_labels, read_volume, sample_lesion, sample_scan, stem_of, write_labels
+from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, Geometry, LabelMap, Volume, labels_on, reoriented
+
+Layer = tuple[npt.NDArray[Any], dict[str, Any], str]
+Reader = Callable[[str], list[Layer]]
+
+LUNG_WINDOW_HU = (-1350.0, 150.0)
+SCHEMES = {"_lesion": LESIONS, "_lung": LUNGS}
+"""Files with these endings are label maps, as this program writes them."""
+
+MOST_LABELS = 5
+"""Any other file is a label map too if its voxels are whole numbers 0…255, and at most this many different ones."""
+
+_opened: dict[tuple[Any, ...], list[tuple[str, Geometry]]] = {}
+"""Name and file's geometry of every scan opened here, by shape and spacing. Never forgotten: a scan that dropped
+out could make another one look like the only match."""
+
+
+def get_reader(path: str | Sequence[str]) -> Reader | None:
+    """Return the reader of a NIfTI file or a DICOM folder; None for anything else, such as a stack of files."""
+    if not isinstance(path, str) or format_of(Path(path)) is None:
+        return None
+    return read
+
+
+def read(path: str) -> list[Layer]:
+    """Return a file's one layer, an image or labels.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read; napari shows the sentence.
+    """
+    place = Path(path)
+    for ending, scheme in SCHEMES.items():
+        if not place.is_dir() and stem_of(place).endswith(ending):
+            return [_labels_layer(read_labels(place, scheme), stem_of(place))]
+    scan = read_volume(place)
+    if _are_labels(scan.hu):
+        values = scan.hu.astype(np.uint8)
+        return [_labels_layer(LabelMap(values, scan.geometry, _scheme_of(values)), scan.name)]
+    return [_scan_layer(scan)]
+
+
+def write(path: str, values: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a labels layer as NIfTI on its scan's own grid and return the path.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, or nothing tells where in a patient it belongs. (npe2 takes a ValueError for "no
+        writer found" and would swallow the sentence.)
+    """
+    try:
+        voxels = _as_uint8(np.asarray(values), str(attributes.get("name", "")))
+        shown_on, home = _grids(voxels.shape, attributes)
+        return [str(write_labels(labels_on(LabelMap(voxels, shown_on), home), Path(path)))]
+    except ValueError as error:
+        raise OSError(str(error)) from error
+
+
+def sample() -> list[Layer]:
+    """Return the bundled synthetic chest CT and its lesions."""
+    return [*read(str(sample_scan())), *read(str(sample_lesion()))]
+
+
+def _scan_layer(scan: Volume) -> Layer:
+    view = reoriented(scan)
+    known = _opened.setdefault(_key(view.geometry.shape, view.geometry.spacing_mm), [])
+    if not any(name == scan.name and home.same_grid(scan.geometry) for name, home in known):
+        known.append((scan.name, scan.geometry))
+    attributes = _attributes(scan.name, view.geometry, scan.geometry)
+    return view.hu, {**attributes, "contrast_limits": LUNG_WINDOW_HU, "colormap": "gray"}, "image"
+
+
+def _labels_layer(labels: LabelMap, name: str) -> Layer:
+    view = reoriented(labels)
+    colours: dict[int | None, str] = {None: "#ffffff", 0: "transparent"}
+    colours |= {each.value: each.colour for each in labels.scheme}
+    attributes = _attributes(name, view.geometry, labels.geometry)
+    return view.values, {**attributes, "colormap": colours, "opacity": 0.5}, "labels"
+
+
+def _attributes(name: str, shown_on: Geometry, home: Geometry) -> dict[str, Any]:
+    return {
+        "name": name,
+        "scale": shown_on.spacing_mm,
+        "units": ("mm", "mm", "mm"),
+        "axis_labels": ("slice", "row", "column"),
+        "metadata": {"covseg": {"geometry": shown_on, "home": home}},
+    }
+
+
+def _are_labels(hu: npt.NDArray[Any]) -> bool:
+    if hu.dtype.kind not in "iu" or hu.min() < 0 or hu.max() > 255:
+        return False
+    return len(np.unique(hu)) <= MOST_LABELS
+
+
+def _scheme_of(values: npt.NDArray[np.uint8]) -> ClassScheme:
+    return LUNGS if values.max() <= 1 else LESIONS
+
+
+def _as_uint8(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:
+    if values.ndim != 3:
+        raise ValueError(f"The layer {name!r} has {values.ndim} axes; a label map of a chest CT has three.")
+    if values.size and (values.min() < 0 or values.max() > 255):
+        raise ValueError(f"The layer {name!r} holds labels outside 0…255; a label map cannot store them.")
+    return values.astype(np.uint8)
+
+
+def _grids(shape: tuple[int, ...], attributes: dict[str, Any]) -> tuple[Geometry, Geometry]:
+    """Return the grid a layer is shown on and the one its file is to have."""
+    name = str(attributes.get("name", ""))
+    known = attributes.get("metadata", {}).get("covseg", {})
+    shown_on, home = known.get("geometry"), known.get("home")
+    if isinstance(shown_on, Geometry) and isinstance(home, Geometry):
+        if shown_on.shape != shape:
+            raise ValueError(f"The layer {name!r} no longer has its scan's shape; save labels of the whole scan.")
+        return shown_on, home
+    scan = re.sub(r"( \[\d+\])?( - Labels)?( \[\d+\])?$", "", name)
+    candidates = _opened.get(_key(shape, attributes.get("scale", ())), [])
+    homes = [home for candidate, home in candidates if candidate == scan]
+    if not homes:
+        raise ValueError(
+            f"Nothing tells which scan the layer {name!r} belongs to; open the scan with File > Open, select it, "
+            "make new labels, and keep the name napari gives them."
+        )
+    if len(homes) > 1:
+        raise ValueError(
+            f"The layer {name!r} could belong to {len(homes)} scans called {scan}; export it from the CovSeg panel, "
+            "or restart napari and open only its own scan."
+        )
+    return homes[0].reading(), homes[0]
+
+
+def _key(shape: Sequence[int], scale: Sequence[float]) -> tuple[Any, ...]:
+    return (*shape, *(round(float(mm), 6) for mm in scale))

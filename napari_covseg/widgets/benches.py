@@ -1,0 +1,167 @@
+"""One bench per viewer, and the desk it stands on: its timer, its link to the layers, its end with the window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from napari.utils.notifications import show_warning
+from napari.viewer import Viewer
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal
+
+from napari_covseg.review import Correction, ReviewSession
+from napari_covseg.widgets import keys
+from napari_covseg.widgets.adoption import Adoption
+from napari_covseg.widgets.link import Link
+from napari_covseg.widgets.slice_note import SliceNote
+from napari_covseg.workbench import OpenScan, Workbench
+
+PUMP_MS = 15
+TELL_S = 0.2
+"""How often panels are told how far a run is."""
+
+# napari hashes viewers by identity, but two empty viewers are equal: a look-up goes by hash first, and so by identity.
+_desks: WeakKeyDictionary[Viewer, Desk] = WeakKeyDictionary()
+
+
+def bench_of(viewer: Viewer, folder: Path | None = None) -> Workbench:
+    """Return the viewer's bench; the first call makes it, with its sessions in the folder where one is given."""
+    return desk_of(viewer, folder).bench
+
+
+def desk_of(viewer: Viewer, folder: Path | None = None) -> Desk:
+    """Return what the viewer's panels listen to; the first call makes it."""
+    viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy that hides the window
+    desk = _desks.get(viewer)
+    if desk is None:
+        desk = _desks[viewer] = Desk(viewer, Workbench(folder=folder))
+    return desk
+
+
+class Desk(QObject):  # type: ignore[misc]
+    """A bench in a window, and what it tells, as Qt signals: a panel that is gone is no longer called.
+
+    Parameters
+    ----------
+    viewer
+        Whose window.
+    bench
+        What to work on.
+    """
+
+    opened = Signal(object)
+    labels_changed = Signal(object)
+    states_changed = Signal()
+    runs_changed = Signal()
+    ticked = Signal()
+    learned = Signal(object)
+    exported = Signal(object)
+    chose = Signal(object)
+    said = Signal(str)
+    complained = Signal(str)
+
+    def __init__(self, viewer: Viewer, bench: Workbench) -> None:
+        window = viewer.window._qt_window
+        super().__init__(window)
+        self.viewer, self.bench = viewer, bench
+        self.link = Link(viewer, bench)
+        self._session: ReviewSession | None = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(PUMP_MS)
+        self._timer.timeout.connect(self._on_timer)
+        self._listen()
+        self._told_at_s = 0.0
+        self.adoption, self.note = Adoption(viewer, bench), SliceNote(self)
+        keys.bind(viewer, self)
+        window.installEventFilter(self)
+
+    @property
+    def session(self) -> ReviewSession | None:
+        """The session of the scan on the bench."""
+        return self.bench.current.session if self.bench.current else None
+
+    def attempt(self, action: Callable[[], Any]) -> Any:
+        """Do what the reader asked for and return its result; where it cannot be done, tell why and return None."""
+        self.link.settle()
+        try:
+            return action()
+        except (ValueError, OSError) as error:
+            self.bench.complained.emit(str(error))
+            return None
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Let the window close, and close the bench if it did: the reader may still have said no."""
+        if event.type() != QEvent.Type.Close or self._is_closed:
+            return False
+        watched.event(event)
+        if event.isAccepted():
+            self.close()
+        return True
+
+    def close(self) -> None:
+        """Stop what runs and let go of sessions; what was finished is on disk."""
+        if self._is_closed:
+            return
+        _desks.pop(self.viewer, None)
+        self._timer.stop()
+        self.blockSignals(True)
+        self.adoption.close()
+        self.note.close()
+        self.link.close()
+        self.bench.close()
+
+    @property
+    def _is_closed(self) -> bool:
+        return bool(self.signalsBlocked())
+
+    def _listen(self) -> None:
+        bench = self.bench
+        bench.opened.connect(self._on_opened)
+        bench.runner.changed.connect(self._on_runs)
+        for signal, qt_signal in (
+            (bench.learned, self.learned),
+            (bench.exported, self.exported),
+            (bench.chose, self.chose),
+            (bench.said, self.said),
+            (bench.complained, self.complained),
+        ):
+            signal.connect(qt_signal.emit)
+        bench.complained.connect(_notify)
+
+    def _on_opened(self, opened: OpenScan) -> None:
+        if self._session is not None:
+            self._session.changed.disconnect(self._on_labels, missing_ok=True)
+            self._session.states_changed.disconnect(self._on_states, missing_ok=True)
+        self._session = opened.session
+        self._session.changed.connect(self._on_labels)
+        self._session.states_changed.connect(self._on_states)
+        for layer in self.link.layers or ():
+            keys.bind(layer, self)
+        self.opened.emit(opened)
+
+    def _on_labels(self, correction: Correction) -> None:
+        self.labels_changed.emit(correction)
+
+    def _on_states(self) -> None:
+        self.states_changed.emit()
+
+    def _on_runs(self) -> None:
+        if self.bench.runner.busy:
+            self._timer.start()
+        else:
+            self._timer.stop()
+        self.runs_changed.emit()
+
+    def _on_timer(self) -> None:
+        self.bench.runner.pump()
+        now_s = time.monotonic()
+        if now_s - self._told_at_s >= TELL_S:
+            self._told_at_s = now_s
+            self.ticked.emit()
+
+
+def _notify(message: str) -> None:
+    show_warning(message)

@@ -1,0 +1,118 @@
+"""What the reader does while reading, by key or by button."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels
+
+from napari_covseg.volume import LESIONS
+from napari_covseg.widgets.windows import WindowPreset, after, preset_of
+
+if TYPE_CHECKING:
+    from napari_covseg.widgets.benches import Desk
+
+
+def slice_shown(desk: Desk) -> int:
+    """Return the index of the slice on screen."""
+    opened = desk.bench.current
+    depth = opened.scan.geometry.shape[0] if opened else 1
+    return min(max(int(desk.viewer.dims.current_step[0]), 0), depth - 1)
+
+
+def go_to(desk: Desk, index: int) -> None:
+    """Show a slice; past the ends, the last one there is."""
+    if desk.bench.current is not None:
+        depth = desk.bench.current.scan.geometry.shape[0]
+        desk.viewer.dims.set_current_step(0, min(max(index, 0), depth - 1))
+
+
+def review_and_go_on(desk: Desk) -> None:
+    """Mark the slice on screen reviewed and show the next that is not."""
+    session = desk.session
+    if session is None:
+        return
+    index, depth = slice_shown(desk), session.geometry.shape[0]
+    desk.attempt(lambda: None if index in session.marks else session.mark_reviewed(index))
+    if index not in session.marks:
+        return
+    onward = [*range(index + 1, depth), *range(index)]
+    open_ones = [candidate for candidate in onward if candidate not in session.marks]
+    if open_ones:
+        go_to(desk, open_ones[0])
+    else:
+        desk.bench.said.emit("Every slice is reviewed.")
+
+
+def take_mark_back(desk: Desk) -> None:
+    """Take back the mark of the slice on screen."""
+    if session := desk.session:
+        desk.attempt(lambda: session.unmark(slice_shown(desk)))
+
+
+def undo(desk: Desk) -> None:
+    """Take back the last correction, by hand or by a network."""
+    _step_in_history(desk, "undo")
+
+
+def redo(desk: Desk) -> None:
+    """Bring back what was undone last."""
+    _step_in_history(desk, "redo")
+
+
+def lesions_of(desk: Desk) -> Labels | None:
+    """Return the layer that is painted on."""
+    return desk.link.layers.lesions if desk.link.layers else None
+
+
+def choose_class(desk: Desk, name: str) -> None:
+    """Paint this class from now on."""
+    lesions = lesions_of(desk)
+    if lesions is None:
+        return
+    desk.viewer.layers.selection.active = lesions
+    lesions.selected_label = LESIONS[name].value
+    lesions.mode = "paint"
+
+
+def choose_mode(desk: Desk, mode: str) -> None:
+    """Move, paint or erase from now on."""
+    lesions = lesions_of(desk)
+    if lesions is None:
+        return
+    desk.viewer.layers.selection.active = lesions
+    if mode == "paint" and lesions.selected_label == 0:
+        lesions.selected_label = 1
+    lesions.mode = mode
+
+
+def show_window(desk: Desk, preset: WindowPreset) -> None:
+    """Show the scan in a window preset."""
+    if desk.link.layers:
+        desk.link.layers.scan.contrast_limits = preset.limits_hu
+
+
+def window_shown(desk: Desk) -> WindowPreset | None:
+    """Return the preset the scan is shown in; None for any other window."""
+    if desk.link.layers is None:
+        return None
+    low, high = desk.link.layers.scan.contrast_limits
+    return preset_of((low, high))
+
+
+def next_window(desk: Desk) -> None:
+    """Show the next window preset in turn."""
+    show_window(desk, after(window_shown(desk)))
+
+
+def _step_in_history(desk: Desk, direction: str) -> None:
+    session = desk.session
+    if session is None or desk.link.is_drawing:
+        return
+    desk.link.settle()
+    if direction == "undo":
+        title, step, done = session.undo_title, session.undo, "Undone"
+    else:
+        title, step, done = session.redo_title, session.redo, "Brought back"
+    if desk.attempt(step):
+        desk.bench.said.emit(f"{done}: {title}.")

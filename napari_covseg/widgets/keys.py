@@ -1,0 +1,74 @@
+"""The keys. They are bound on the viewer, and on our layers too, whose own keys would come first.
+
+Free in napari 0.9 for image and labels layers: ``, . A D H Q R S W``. Ctrl-Z and Ctrl-Shift-Z are taken from the labels
+layer, whose own undo knows only the brush, and Ctrl-Y from the 3-D view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari_covseg.widgets import gestures
+
+if TYPE_CHECKING:
+    from napari_covseg.widgets.benches import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key, what it is for, and what it does."""
+
+    key: str
+    title: str
+    act: Callable[[Desk], Any]
+
+
+CLASS_KEYS = {"ggo": "A", "consolidation": "S", "effusion": "D", "infection": "Q"}
+
+
+def hide(desk: Desk) -> Iterator[None]:
+    """Hide the lesions while the key is held."""
+    lesions = gestures.lesions_of(desk)
+    if lesions is None:
+        return
+    lesions.visible = False
+    yield
+    lesions.visible = True
+
+
+def _step(desk: Desk, slices: int) -> None:
+    gestures.go_to(desk, gestures.slice_shown(desk) + slices)
+
+
+KEYS = (
+    Key(",", "Slice above", partial(_step, slices=-1)),
+    Key(".", "Slice below", partial(_step, slices=1)),
+    Key("R", "Reviewed, and on to the next", gestures.review_and_go_on),
+    Key("W", "Next window", gestures.next_window),
+    Key("H", "Hide lesions while held", hide),
+    *(Key(key, f"Paint {name}", partial(gestures.choose_class, name=name)) for name, key in CLASS_KEYS.items()),
+    Key("Ctrl-Z", "Undo", gestures.undo),
+    Key("Ctrl-Shift-Z", "Redo", gestures.redo),
+    Key("Ctrl-Y", "Redo", gestures.redo),
+)
+
+
+def bind(owner: Any, desk: Desk) -> None:
+    """Bind every key on a viewer or a layer."""
+    for key in KEYS:
+        owner.bind_key(key.key, _bound(key, desk), overwrite=True)
+
+
+def _bound(key: Key, desk: Desk) -> Callable[[Any], Any]:
+    """Return what napari calls: a generator function where release matters, since it looks for exactly that."""
+
+    def on_press(_: Any) -> None:
+        key.act(desk)
+
+    def while_held(_: Any) -> Iterator[None]:
+        yield from key.act(desk)
+
+    return while_held if key.act is hide else on_press

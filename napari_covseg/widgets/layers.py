@@ -1,0 +1,87 @@
+"""The three layers a scan on the bench is shown with, and how they are found again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+from napari_covseg.volume import LESIONS
+from napari_covseg.widgets.windows import LUNG
+from napari_covseg.workbench import OpenScan
+
+AXIS_LABELS = ("slice", "row", "column")
+BRUSH_MM = 10.0
+FILL_OPACITY = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadingLayers:
+    """The scan, its lesions filled lightly (this one is painted on), and their outlines over the same array."""
+
+    scan: Image
+    lesions: Labels
+    outlines: Labels
+
+    def __iter__(self) -> Any:
+        return iter((self.scan, self.lesions, self.outlines))
+
+
+def layers_of(opened: OpenScan) -> ReadingLayers:
+    """Return layers for a scan; the labels are a copy that napari may write on."""
+    values = np.array(opened.session.labels.values, order="C")
+    placed = {
+        "scale": opened.scan.geometry.spacing_mm,
+        "units": ("mm", "mm", "mm"),
+        "axis_labels": AXIS_LABELS,
+        "metadata": {"covseg": {"geometry": opened.session.geometry, "home": opened.session.home_geometry}},
+    }
+    scan = Image(opened.scan.hu, name=opened.scan.name, colormap="gray", contrast_limits=LUNG.limits_hu, **placed)
+    scan.contrast_limits_range = (-1400, 3000)
+    scan.contrast_limits = LUNG.limits_hu
+    lesions = Labels(values, name="lesions", opacity=FILL_OPACITY, colormap=lesion_colours(), **placed)
+    lesions.selected_label = 1
+    lesions.brush_size = brush_size(lesions, BRUSH_MM)
+    outlines = Labels(values, name="outlines", opacity=1.0, colormap=lesion_colours(), **placed)
+    outlines.contour = 1
+    outlines.editable = False
+    return ReadingLayers(scan, lesions, outlines)
+
+
+def lesion_colours() -> DirectLabelColormap:
+    """Return the colours of the lesion classes; anything else is shown in white, so that it is noticed."""
+    colours: dict[int | None, str] = {None: "white", 0: "transparent"}
+    return DirectLabelColormap(color_dict=colours | {each.value: each.colour for each in LESIONS})
+
+
+def brush_size(lesions: Labels, diameter_mm: float) -> int:
+    """Return napari's brush size for a diameter: it counts voxels along the finest axis on screen."""
+    return max(1, round(diameter_mm / _finest_mm(lesions)))
+
+
+def brush_mm(lesions: Labels) -> float:
+    """Return the diameter of the brush."""
+    return float(lesions.brush_size * _finest_mm(lesions))
+
+
+def is_mid_stroke(lesions: Labels) -> bool:
+    """Whether a right-button stroke that will be closed and filled has been begun; napari has no public word for it."""
+    overlay = lesions._overlays.get("brush_stroke")
+    return bool(overlay is not None and overlay.active)
+
+
+def forget_history(lesions: Labels) -> None:
+    """Empty napari's own undo history, since undo goes through the session."""
+    lesions._reset_history()
+
+
+def is_scan_of_ours(layer: Layer) -> bool:
+    """Whether a layer is a scan that our reader opened."""
+    return isinstance(layer, Image) and "covseg" in layer.metadata
+
+
+def _finest_mm(lesions: Labels) -> float:
+    return float(min(lesions.scale[1:]))

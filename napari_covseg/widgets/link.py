@@ -1,0 +1,231 @@
+"""What keeps napari's layers and the bench's session in step.
+
+napari's events are hints and never the change itself: on a hint the painted array is compared with the session, and
+what differs becomes one correction. A change of the session is copied into the array where the reader is not just
+painting, so a network that finishes a slice never wipes a stroke.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+
+from napari_covseg.review import Correction, difference
+from napari_covseg.volume import LESIONS
+from napari_covseg.widgets.layers import ReadingLayers, forget_history, is_mid_stroke, layers_of
+from napari_covseg.widgets.tally import Tally
+from napari_covseg.widgets.words import slice_numbers
+from napari_covseg.workbench import OpenScan, Workbench
+
+TOOLS = {"paint": "brush", "erase": "eraser", "fill": "fill", "polygon": "polygon"}
+QUIET_MS = 150
+"""How long to wait after a hint that scrolling gives too."""
+
+Array = npt.NDArray[np.uint8]
+
+
+class Link:
+    """The layers of the scan on the bench.
+
+    Parameters
+    ----------
+    viewer
+        Whose layers.
+    bench
+        Whose session.
+    """
+
+    def __init__(self, viewer: Viewer, bench: Workbench) -> None:
+        self.viewer, self.bench = viewer, bench
+        self.opened: OpenScan | None = None
+        self.layers: ReadingLayers | None = None
+        self.tally: Tally | None = None
+        self._array: Array = np.zeros((0, 0, 0), dtype=np.uint8)
+        self._drawing = False
+        self._tool = "edit"
+        self._label = 1
+        self._soon, self._when_quiet = _timer(0, self.settle), _timer(QUIET_MS, self._settle_quietly)
+        self._redraw = _timer(0, self._refresh)
+        bench.opened.connect(self._show)
+        viewer.layers.events.removed.connect(self._on_removed)
+        viewer.dims.events.ndisplay.connect(self._show_outlines)
+
+    def settle(self) -> None:
+        """Take what differs between the painted layer and the session into the session, as one correction."""
+        if self.opened is None:
+            return
+        session = self.opened.session
+        values = session.labels.values
+        changed = _changed_slices(values, self._array)
+        if changed is None:
+            return
+        slab = slice(changed[0], changed[1])
+        title = f"{self._tool} on {_slices(range(*changed))}"
+        try:
+            _refuse_foreign(self._array[slab])
+            session.correct(difference(values[slab], self._array[slab], self._tool, title, first_slice=changed[0]))
+        except (ValueError, OSError) as error:
+            self._array[slab] = session.labels.values[slab]
+            self._refresh()
+            self.bench.complained.emit(str(error))
+        self._tool = "edit"
+        if self.layers:
+            forget_history(self.layers.lesions)
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether the reader's pen is down."""
+        return self._drawing or (self.layers is not None and is_mid_stroke(self.layers.lesions))
+
+    def close(self) -> None:
+        """Let go of session and layers; the layers stay."""
+        self.settle()
+        for timer in (self._soon, self._when_quiet, self._redraw):
+            timer.stop()
+        self.bench.opened.disconnect(self._show, missing_ok=True)
+        self._let_go()
+
+    def _show(self, opened: OpenScan) -> None:
+        self.settle()
+        self._let_go(remove=True)
+        self.opened, self.tally = opened, Tally(opened.session.labels)
+        self.layers = layers_of(opened)
+        self._array, self._label = self.layers.lesions.data, 1
+        opened.session.changed.connect(self._on_changed)
+        for layer in self.layers:
+            self.viewer.add_layer(layer)
+        self._listen_to(self.layers.lesions)
+        self._first_look()
+
+    def _first_look(self) -> None:
+        if self.layers is None or self.tally is None:
+            return
+        self.viewer.layers.selection = {self.layers.lesions}
+        self.viewer.layers.selection.active = self.layers.lesions
+        self.viewer.dims.ndisplay = 2
+        self.viewer.dims.order = (0, 1, 2)
+        fullest = self.tally.fullest_slice
+        self.viewer.dims.set_current_step(0, len(self._array) // 2 if fullest is None else fullest)
+        self.viewer.reset_view()
+        self.viewer.scale_bar.visible = True
+
+    def _let_go(self, *, remove: bool = False) -> None:
+        if self.opened is not None:
+            self.opened.session.changed.disconnect(self._on_changed, missing_ok=True)
+        layers, self.layers, self.opened = self.layers, None, None
+        self._drawing = False
+        for layer in layers or ():
+            if remove and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
+
+    def _listen_to(self, lesions: Labels) -> None:
+        lesions.events.paint.connect(self._on_paint)
+        lesions.events.set_data.connect(lambda: self._when_quiet.start())
+        lesions.events.data.connect(self._on_replaced)
+        lesions.events.selected_label.connect(self._on_label)
+        lesions.events.visible.connect(self._show_outlines)
+        lesions.mouse_drag_callbacks.append(self._on_drag)
+
+    def _on_drag(self, lesions: Labels, event: Any) -> Iterator[None]:
+        if str(lesions.mode) not in TOOLS:
+            return
+        self._drawing = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._drawing = False
+        self._when_quiet.start()
+
+    def _on_paint(self) -> None:
+        if self.layers:
+            self._tool = TOOLS.get(str(self.layers.lesions.mode), "edit")
+            self._soon.start()  # napari tells of edits by code before it writes them
+
+    def _settle_quietly(self) -> None:
+        if not self.is_drawing:
+            self.settle()
+
+    def _on_changed(self, correction: Correction) -> None:
+        if self.opened is None or self.tally is None:
+            return
+        shown = self._array[correction.box]
+        untouched = shown == correction.before
+        shown[untouched] = correction.after[untouched]
+        self.tally.update(self.opened.session.labels, correction)
+        self._redraw.start()
+
+    def _refresh(self) -> None:
+        if self.layers:
+            for layer in (self.layers.lesions, self.layers.outlines):
+                layer.refresh(extent=False)
+
+    def _on_replaced(self) -> None:
+        """Keep napari painting on our own array, also after somebody assigned another one."""
+        if self.layers is None or self.layers.lesions.data is self._array:
+            return
+        replaced = np.asarray(self.layers.lesions.data)
+        if replaced.shape == self._array.shape:
+            self._array[...] = np.clip(replaced, 0, 255)
+        self.layers.lesions.data = self._array
+        self._soon.start()
+
+    def _on_label(self) -> None:
+        if self.layers is None:
+            return
+        label = self.layers.lesions.selected_label
+        if label == 0 or label in _VALUES:
+            self._label = label
+            return
+        self.layers.lesions.selected_label = self._label
+        self.bench.complained.emit(_no_class(label))
+
+    def _show_outlines(self) -> None:
+        if self.layers:
+            self.layers.outlines.visible = self.layers.lesions.visible and self.viewer.dims.ndisplay == 2
+
+    def _on_removed(self, event: Any) -> None:
+        if self.layers is None or event.value is not self.layers.lesions:
+            return
+        self.settle()
+        self._let_go(remove=True)
+        self.bench.said.emit("The lesions layer was taken away; open the scan again to go on. Nothing is lost.")
+
+
+_VALUES = frozenset(each.value for each in LESIONS)
+
+
+def _no_class(label: int) -> str:
+    return f"There is no class {label}; the classes are {', '.join(each.title for each in LESIONS)}."
+
+
+def _refuse_foreign(values: Array) -> None:
+    highest = int(values.max())
+    if highest > max(_VALUES):
+        raise ValueError(f"{_no_class(highest)} The stroke was taken back.")
+
+
+def _slices(slices: range) -> str:
+    return f"slice{'s' if len(slices) > 1 else ''} {slice_numbers(slices)}"
+
+
+def _changed_slices(before: Array, after: Array) -> tuple[int, int] | None:
+    """Return first and one past the last slice that differ; eight voxels at a time, where that goes up evenly."""
+    depth = len(before)
+    words = np.uint64 if before[0].size % 8 == 0 else np.uint8
+    old, new = before.reshape(depth, -1).view(words), after.reshape(depth, -1).view(words)
+    changed = [index for index in range(depth) if not np.array_equal(old[index], new[index])]
+    return (changed[0], changed[-1] + 1) if changed else None
+
+
+def _timer(milliseconds: int, action: Any) -> QTimer:
+    timer = QTimer()
+    timer.setSingleShot(True)
+    timer.setInterval(milliseconds)
+    timer.timeout.connect(action)
+    return timer

@@ -1,0 +1,69 @@
+"""Open: bring a scan onto the bench."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QFileDialog
+
+from napari_covseg.io import sample_scan
+from napari_covseg.widgets.panel import Panel, button, words
+from napari_covseg.widgets.words import scan_line, slice_numbers
+from napari_covseg.workbench import OpenScan
+
+FILES = "Chest CT (*.nii *.nii.gz);;All files (*)"
+FIRST = "Open a chest CT: a NIfTI file, or a folder with one DICOM series. You can also drop it on the window."
+
+
+class OpenPanel(Panel):
+    """Opens scans and says what was opened."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.file_button = button("Open a scan file…", "Choose a NIfTI file (.nii, .nii.gz)", big=True)
+        self.folder_button = button("Open a DICOM folder…", "Choose the folder that holds one DICOM series", big=True)
+        self.sample_button = button("Try the sample", "Open the synthetic chest CT that comes with CovSeg")
+        self.name, self.line, self.session_line = words(), words(FIRST), words()
+        self.name.setStyleSheet("QLabel { font-weight: bold; }")
+        self.add(self.file_button, self.folder_button, self.sample_button, self.name, self.line, self.session_line)
+        self.rows.addStretch()
+        self.file_button.clicked.connect(self._on_file)
+        self.folder_button.clicked.connect(self._on_folder)
+        self.sample_button.clicked.connect(self._on_sample)
+        self.desk.opened.connect(self._on_opened)
+        if self.bench.current:
+            self._on_opened(self.bench.current)
+
+    def open(self, path: Path) -> None:
+        """Open a file or folder."""
+        self.desk.attempt(lambda: self.bench.open(path))
+
+    def _on_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a chest CT", "", FILES)
+        if path:
+            self.open(Path(path))
+
+    def _on_folder(self) -> None:
+        path = QFileDialog.getExistingDirectory(self, "Open a folder with one DICOM series")
+        if path:
+            self.open(Path(path))
+
+    def _on_sample(self) -> None:
+        self.desk.attempt(lambda: self.bench.open(sample_scan()))
+
+    def _on_opened(self, opened: OpenScan) -> None:
+        self.name.setText(opened.scan.name)
+        self.line.setText(scan_line(opened.scan))
+        self.session_line.setText(_session_line(opened))
+
+
+def _session_line(opened: OpenScan) -> str:
+    session = opened.session
+    if session.signature is not None:
+        return f"This scan was signed by {session.signature.reader}; it can be looked at and exported."
+    if session.reviewed:
+        return f"Your session goes on where you left it. Reviewed: slices {slice_numbers(session.reviewed)}."
+    if session.undo_title:
+        return "Your session goes on where you left it."
+    return "Next: Segment, then correct and review."

@@ -1,0 +1,69 @@
+"""What every panel has: the viewer's desk, words for the reader, and buttons that say why they cannot be pressed."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_covseg.widgets.benches import desk_of
+
+NOTHING_OPEN = "Open a scan first: Open tab, or drop a file on the window."
+BIG = "QPushButton { font-weight: bold; padding: 8px; }"
+
+
+class Panel(QWidget):  # type: ignore[misc]
+    """A view of a bench.
+
+    Parameters
+    ----------
+    napari_viewer
+        Whose bench.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self.desk = desk_of(napari_viewer)
+        self.bench, self.viewer = self.desk.bench, self.desk.viewer
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(8, 8, 8, 8)
+        self.rows.setSpacing(6)
+
+    def add(self, *pieces: QWidget | QLayout) -> None:
+        """Put widgets and layouts below what is there."""
+        for piece in pieces:
+            if isinstance(piece, QLayout):
+                self.rows.addLayout(piece)
+            else:
+                self.rows.addWidget(piece)
+
+
+def words(text: str = "", *, faint: bool = False) -> QLabel:
+    """Return a line of words that wraps."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+    if faint:
+        label.setStyleSheet("QLabel { font-style: italic; }")
+    return label
+
+
+def button(text: str, tooltip: str, *, big: bool = False, checkable: bool = False) -> QPushButton:
+    """Return a button that says what it does and which key does the same."""
+    made = QPushButton(text)
+    made.setToolTip(tooltip)
+    made.setProperty("what", tooltip)
+    made.setCheckable(checkable)
+    if big:
+        made.setStyleSheet(BIG)
+    return made
+
+
+def allow(of: QPushButton, reason_not: str = "", hint: QLabel | None = None) -> None:
+    """Enable a button, or disable it and say why, in its tooltip and in a line on the panel."""
+    of.setEnabled(not reason_not)
+    of.setToolTip(reason_not or of.property("what"))
+    if hint is not None:
+        hint.setText(reason_not)
+        hint.setVisible(bool(reason_not))

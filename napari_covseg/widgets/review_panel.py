@@ -1,0 +1,153 @@
+"""Review: correct, mark slices reviewed, sign."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLayout, QPushButton
+
+from napari_covseg.widgets import gestures
+from napari_covseg.widgets.brush_row import BrushRow
+from napari_covseg.widgets.class_rows import ClassRows
+from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.windows import PRESETS
+from napari_covseg.widgets.words import clock, count, slice_numbers
+
+SIGN, SIGN_AGAIN = "Sign", "Press again to sign for good"
+SIGN_WAITS_MS = 5000
+FIRST = "Open a scan and segment it; then correct it here, slice by slice."
+SIGNED = "This session is signed; nothing in it changes any more."
+
+
+class ReviewPanel(Panel):
+    """Classes, brush, window, undo, marks and the signature."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.where = words(FIRST)
+        self.classes, self.brush = ClassRows(self.desk), BrushRow(self.desk)
+        self.add(self.where, self.classes, self.brush, self._windows(), self._history())
+        self._add_marks()
+        self.rows.addStretch()
+        self._listen()
+        self._show_all()
+
+    def _windows(self) -> QLayout:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        self._presets = QButtonGroup(self)
+        self._presets.setExclusive(False)
+        for number, preset in enumerate(PRESETS):
+            tooltip = (
+                f"Window {preset.title.lower()}: level {preset.level_hu:g}, width {preset.width_hu:g} HU (W: next)"
+            )
+            made = button(preset.title, tooltip, checkable=True)
+            made.clicked.connect(partial(self._on_window, number))
+            self._presets.addButton(made, number)
+            row.addWidget(made)
+        return row
+
+    def _history(self) -> QLayout:
+        self.undo_button, self.redo_button = button("Undo", "Undo (Ctrl-Z)"), button("Redo", "Redo (Ctrl-Shift-Z)")
+        self.undo_button.clicked.connect(lambda: gestures.undo(self.desk))
+        self.redo_button.clicked.connect(lambda: gestures.redo(self.desk))
+        self.history = words(faint=True)
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        grid.addWidget(self.undo_button, 0, 0)
+        grid.addWidget(self.redo_button, 0, 1)
+        grid.addWidget(self.history, 1, 0, 1, 2)
+        return grid
+
+    def _add_marks(self) -> None:
+        self.reviewed_button = button("Reviewed ✓  (R)", "Mark this slice reviewed and go on to the next (R)", big=True)
+        self.unmark_button = button("Take mark back", "This slice is not reviewed after all")
+        self.sign_button = button(SIGN, "Sign: close the session for good; it can still be exported")
+        self.marks, self.why = words(), words(faint=True)
+        self.reviewed_button.clicked.connect(lambda: gestures.review_and_go_on(self.desk))
+        self.unmark_button.clicked.connect(lambda: gestures.take_mark_back(self.desk))
+        self.sign_button.clicked.connect(self._on_sign)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.unmark_button)
+        row.addWidget(self.sign_button)
+        self.add(self.reviewed_button, self.marks, row, self.why)
+        self._doubt = QTimer(self)
+        self._doubt.setSingleShot(True)
+        self._doubt.setInterval(SIGN_WAITS_MS)
+        self._doubt.timeout.connect(lambda: self.sign_button.setText(SIGN))
+
+    def _listen(self) -> None:
+        self.desk.opened.connect(self._on_opened)
+        self.desk.labels_changed.connect(self._show_history)
+        self.desk.states_changed.connect(self._show_all)
+        self.viewer.dims.events.current_step.connect(self._show_where)
+        if self.desk.link.layers:
+            self._on_opened()
+
+    def _on_opened(self) -> None:
+        if layers := self.desk.link.layers:
+            layers.scan.events.contrast_limits.connect(self._show_window)
+        self._show_all()
+
+    def _on_window(self, number: int) -> None:
+        gestures.show_window(self.desk, PRESETS[number])
+        self._show_window()
+
+    def _on_sign(self) -> None:
+        session = self.desk.session
+        if session is None:
+            return
+        if not self._doubt.isActive():
+            self.sign_button.setText(SIGN_AGAIN)
+            self._doubt.start()
+            return
+        self._doubt.stop()
+        self.sign_button.setText(SIGN)
+        self.desk.attempt(session.sign)
+
+    def _show_all(self) -> None:
+        self._show_where()
+        self._show_window()
+        self._show_history()
+        session = self.desk.session
+        reason = NOTHING_OPEN if session is None else SIGNED if session.signature else ""
+        allow(self.reviewed_button, reason, self.why)
+        allow(self.sign_button, reason or ("" if session and session.marks else "Review at least one slice first."))
+        if session is not None:
+            numbers = slice_numbers(session.reviewed)
+            total = count(session.geometry.shape[0], "slice")
+            self.marks.setText(f"Reviewed {len(session.marks)} of {total}" + (f": {numbers}" if numbers else ""))
+
+    def _show_where(self) -> None:
+        session = self.desk.session
+        if session is None:
+            allow(self.unmark_button, NOTHING_OPEN)
+            return
+        index = gestures.slice_shown(self.desk)
+        mark = session.marks.get(index)
+        state = f"reviewed {clock(mark.time_utc)} ✓" if mark else "not reviewed yet"
+        self.where.setText(f"<b>Slice {index + 1}</b> of {session.geometry.shape[0]} · {state}")
+        reason = SIGNED if session.signature else "" if mark else "This slice is not marked."
+        allow(self.unmark_button, reason)
+
+    def _show_window(self) -> None:
+        shown = gestures.window_shown(self.desk)
+        for number, preset in enumerate(PRESETS):
+            self._presets.button(number).setChecked(preset is shown)
+            allow(self._presets.button(number), "" if self.desk.link.layers else NOTHING_OPEN)
+
+    def _show_history(self) -> None:
+        session = self.desk.session
+        undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
+        signed = session is not None and session.signature is not None
+        _offer(self.undo_button, "Undo", undo, signed, "Ctrl-Z")
+        _offer(self.redo_button, "Redo", redo, signed, "Ctrl-Shift-Z")
+        self.history.setText(f"Undo takes back: {undo}" if undo else "Nothing to undo yet.")
+
+
+def _offer(of: QPushButton, verb: str, title: str, signed: bool, key: str) -> None:
+    of.setProperty("what", f"{verb}: {title} ({key})")
+    allow(of, SIGNED if signed else "" if title else f"Nothing to {verb.lower()}.")

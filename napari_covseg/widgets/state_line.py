@@ -1,0 +1,63 @@
+"""The state line: what runs, how far it is, when it was saved, and what was said last."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QProgressBar
+
+from napari_covseg.widgets.panel import Panel, words
+from napari_covseg.widgets.words import clock, time_left
+
+
+class StateLine(Panel):
+    """Stands below the tabs."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.running, self.saved, self.message = words(), words("No scan is open."), words()
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setMaximumHeight(8)
+        self.rows.setContentsMargins(8, 2, 8, 6)
+        self.rows.setSpacing(2)
+        self.add(self.running, self.bar, self.message, self.saved)
+        self.message.hide()
+        self.desk.ticked.connect(self._on_tick)
+        self.desk.runs_changed.connect(self._on_tick)
+        self.desk.opened.connect(self._on_saved)
+        self.desk.labels_changed.connect(self._on_saved)
+        self.desk.states_changed.connect(self._on_saved)
+        self.desk.said.connect(self._on_said)
+        self.desk.complained.connect(self._on_complained)
+        self._on_tick()
+        self._on_saved()
+
+    def _on_tick(self) -> None:
+        runs = self.bench.runner.runs
+        self.running.setVisible(bool(runs))
+        self.bar.setVisible(bool(runs))
+        if not runs:
+            return
+        run = runs[0]
+        waiting = f" (+{len(runs) - 1} waiting)" if len(runs) > 1 else ""
+        doing = run.progress.doing if run.progress.doing != run.title else ""
+        parts = (run.title + waiting, doing, time_left(run.seconds_left))
+        self.running.setText(" · ".join(part for part in parts if part))
+        self.bar.setMaximum(run.progress.total)
+        self.bar.setValue(run.progress.done)
+
+    def _on_saved(self) -> None:
+        session = self.desk.session
+        if session is None:
+            self.saved.setText("No scan is open.")
+        elif session.signature is not None:
+            self.saved.setText(f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓")
+        else:
+            self.saved.setText(f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet.")
+
+    def _on_said(self, message: str) -> None:
+        self.message.setText(message)
+        self.message.show()
+
+    def _on_complained(self, message: str) -> None:
+        self._on_said(f"⚠ {message}")

@@ -1,0 +1,52 @@
+"""All panels in one widget, as tabs, with the state line below."""
+
+from __future__ import annotations
+
+from napari.viewer import Viewer
+from qtpy.QtWidgets import QScrollArea, QTabWidget
+
+from napari_covseg.widgets.export_panel import ExportPanel
+from napari_covseg.widgets.learn_panel import LearnPanel
+from napari_covseg.widgets.open_panel import OpenPanel
+from napari_covseg.widgets.panel import Panel
+from napari_covseg.widgets.review_panel import ReviewPanel
+from napari_covseg.widgets.segment_panel import SegmentPanel
+from napari_covseg.widgets.state_line import StateLine
+
+PANELS: tuple[tuple[str, type[Panel], str], ...] = (
+    ("Open", OpenPanel, "Open a scan"),
+    ("Segment", SegmentPanel, "Let a network find the lesions"),
+    ("Review", ReviewPanel, "Correct, mark slices reviewed, sign"),
+    ("Learn", LearnPanel, "Teach the network what you corrected"),
+    ("Export", ExportPanel, "Write the corrected mask"),
+)
+WIDTH = 330
+
+
+class CovSegTabs(Panel):
+    """Open · Segment · Review · Learn · Export."""
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__(napari_viewer)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.tabs = QTabWidget()
+        self.tabs.setUsesScrollButtons(False)
+        self.panels: dict[str, Panel] = {}
+        for title, panel, tooltip in PANELS:
+            self.panels[title] = made = panel(napari_viewer)
+            self.tabs.setTabToolTip(self.tabs.addTab(_scrolling(made), title), tooltip)
+        self.state_line = StateLine(napari_viewer)
+        self.add(self.tabs, self.state_line)
+        self.setMinimumWidth(WIDTH)
+
+    def show_panel(self, title: str) -> None:
+        """Bring a panel to the front."""
+        self.tabs.setCurrentIndex(list(self.panels).index(title))
+
+
+def _scrolling(panel: Panel) -> QScrollArea:
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setWidget(panel)
+    return area

@@ -1,0 +1,52 @@
+"""Progress: plain lines for files, a bar for a terminal."""
+
+import time
+
+import pytest
+import rich.console
+
+from napari_covseg.cli import console
+from napari_covseg.cli.verb import sentence_of
+from napari_covseg.jobs import Progress
+
+
+def job(steps):
+    for step in range(steps):
+        yield Progress(step + 1, steps, "working")
+        yield "something else"
+    return "result"
+
+
+def test_plain_lines_tell_the_first_and_last_step_only_while_it_is_quick(capsys):
+    assert console.followed(job(50), "Job") == "result"
+    assert capsys.readouterr().err.splitlines() == ["Job: 1/50 working", "Job: 50/50 working"]
+
+
+def test_plain_lines_tell_of_long_work_now_and_then(capsys, monkeypatch):
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    console.followed(job(20), "Job")
+    assert 4 < len(capsys.readouterr().err.splitlines()) < 15
+
+
+def test_a_terminal_gets_a_bar(capsys, monkeypatch):
+    monkeypatch.setattr(rich.console.Console, "is_terminal", True)
+    assert console.followed(job(3), "Job [1]") == "result"
+    said = capsys.readouterr()
+    assert "Job [1]: working" in said.err
+    assert "3/3" in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ValueError("One sentence."), "One sentence."),
+        (KeyError("There is no network 'x'."), "There is no network 'x'."),
+        (PermissionError(13, "Permission denied", "/x/y"), "/x/y: Permission denied"),
+        (OSError("It was not saved."), "It was not saved."),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError"),
+    ],
+)
+def test_every_error_is_a_sentence(error, words):
+    assert words in sentence_of(error)

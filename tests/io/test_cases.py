@@ -1,0 +1,94 @@
+"""The --cases layout, written here and read back; and what it refuses."""
+
+import json
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from napari_covseg.io import write_labels
+from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.jobs import drain
+from napari_covseg.networks import load
+from napari_covseg.training.samples import read_samples
+from napari_covseg.volume import Geometry, LabelMap
+
+
+def _volume_case(folder, name, orientation=(-1, -1, 1)):
+    import nibabel as nib
+
+    shape = (20, 16, 5)
+    affine = np.diag([*(s * m for s, m in zip(orientation, (0.7, 0.7, 5.0), strict=True)), 1.0])
+    hu = np.full(shape, -800, np.int16)
+    values = np.zeros(shape, np.uint8)
+    values[2:5, 10:14, 4] = 3  # patient's right (axis 0 grows to L), dorsal, at the apex
+    hu[values == 3] = 10
+    nib.save(nib.Nifti1Image(hu, affine), folder / f"{name}_ct.nii.gz")
+    write_labels(LabelMap(values, Geometry(shape, affine)), folder / f"{name}_lesion.nii.gz")
+
+
+def test_a_volume_case_is_read_in_reading_order(tmp_path):
+    _volume_case(tmp_path, "a")
+    (case,) = find_cases([tmp_path])
+    scan, labels, lung = read_case(case)
+    assert lung is None
+    assert scan.geometry.orientation == "IPL"
+    assert labels.values[0].any()  # the apex is slice 1
+    assert not labels.values[1:].any()
+    rows, columns = np.nonzero(labels.values[0])
+    assert rows.min() == 10  # dorsal is down
+    assert columns.max() == 4  # the patient's right is on the left
+    assert (scan.hu[0][labels.values[0] == 3] == 10).all()
+
+
+def test_cases_json_says_what_was_annotated_and_whose_it_is(tmp_path):
+    _volume_case(tmp_path, "a_1")
+    _volume_case(tmp_path, "b")
+    (tmp_path / "cases.json").write_text(json.dumps({"a_*": {"annotated": ["effusion"], "patient": "p9", "slices": [1, 3]}}))
+    first, second = find_cases([tmp_path])
+    assert (first.annotated, first.patient, first.slices) == ({"effusion"}, "p9", (1, 3))
+    assert (second.annotated, second.patient) == ({"ggo", "consolidation", "effusion"}, tmp_path.name)
+    samples = drain(read_samples([first, second], load("res_att_unet")))
+    assert [s.slice_index for s in samples if s.case == "a_1"] == [0, 2]
+    assert len([s for s in samples if s.case == "b"]) == 5
+    assert samples[0].streams.shape == (1, 369, 369)
+
+
+def test_slices_are_paired_by_name(tmp_path):
+    grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    imageio.imwrite(tmp_path / "x_image.png", grey)
+    imageio.imwrite(tmp_path / "x_label.png", (grey > 100).astype(np.uint8))
+    imageio.imwrite(tmp_path / "lonely_image.png", grey)
+    (case,) = find_cases([tmp_path])
+    scan, labels, _ = read_case(case)
+    assert scan.hu[0, 0, 0] == -1000
+    assert scan.hu[0, 7, 7] == pytest.approx(252 / 255 * 1400 - 1000, abs=0.01)
+    assert labels.values[0].tolist() == (grey > 100).astype(int).tolist()
+
+
+def test_an_empty_folder_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match="holds no case"):
+        find_cases([tmp_path])
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ValueError, match="nowhere"):
+        find_cases([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("text", ["{", '{"*": {"annotated": 3}}', "[]"])
+def test_a_cases_json_that_makes_no_sense_is_refused(tmp_path, text):
+    _volume_case(tmp_path, "a")
+    (tmp_path / "cases.json").write_text(text)
+    with pytest.raises(ValueError, match=r"cases\.json is not to be understood"):
+        find_cases([tmp_path])
+
+
+def test_the_real_cases_are_all_there(covseg_data):
+    cases = find_cases([covseg_data / "volumes", covseg_data / "slices", covseg_data / "slices_infection"])
+    patients = {case.patient for case in cases}
+    assert len(cases) == 9 + 50 + 394
+    assert {"m1", "m2", "l002", "slices", "c01", "c07"} <= patients
+    by_name = {case.name: case for case in cases}
+    assert by_name["lesion_2"].patient == by_name["lesion_3"].patient
+    assert by_name["effusion_002"].annotated == {"effusion"}

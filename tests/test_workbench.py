@@ -1,0 +1,216 @@
+"""The application without its window: open, segment, correct, mark, learn, export, and again tomorrow."""
+
+import gzip
+import threading
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_covseg.inference import SliceDone
+from napari_covseg.training.loop import StepDone
+from napari_covseg.workbench import SegmentRequest, Workbench
+
+
+@pytest.fixture
+def bench(isolated_home):
+    bench = Workbench("Dr A")
+    bench.complaints = []
+    bench.complained.connect(bench.complaints.append)
+    yield bench
+    bench.close()
+
+
+def _open(bench, path):
+    bench.runner.wait(bench.open(path), 30)
+    return bench.current
+
+
+def _paint(session, index, value):
+    values = session.labels.values.copy()
+    values[index, 10:20, 10:20] = value
+    session.absorb(values, "brush", "brush")
+
+
+def test_opening_reads_off_the_home_thread_and_tells_on_it(bench, small_scan):
+    threads = []
+    bench.opened.connect(lambda opened: threads.append(threading.current_thread()))
+    opened = _open(bench, small_scan)
+    assert opened.scan.geometry.orientation == "IPL"
+    assert opened.session.case == "small"
+    assert threads == [threading.main_thread()]
+
+
+def test_a_scan_that_cannot_be_read_is_a_complaint_and_the_open_one_stays(bench, small_scan, tmp_path):
+    opened = _open(bench, small_scan)
+    (tmp_path / "bad.nii.gz").write_bytes(b"rubbish")
+    bench.runner.wait(bench.open(tmp_path / "bad.nii.gz"), 30)
+    assert len(bench.complaints) == 1
+    assert "bad.nii.gz" in bench.complaints[0]
+    assert bench.current is opened
+
+
+def test_segmenting_goes_from_the_slice_on_screen_outward_and_is_one_undo(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    run = bench.segment(SegmentRequest(untrained, centre=3, device="cpu"))
+    order = []
+    run.stepped.connect(lambda step: order.append(step.index) if isinstance(step, SliceDone) else None)
+    bench.runner.wait(run, 120)
+    assert order == [3, 2, 4, 1, 5, 0]
+    assert session.labels.values.any()
+    assert session.undo()
+    assert not session.labels.values.any()
+
+
+@pytest.mark.parametrize(
+    ("request_fields", "expected"), [({"scope": "slice"}, {2}), ({"scope": "range", "first": 1, "last": 3}, {1, 2, 3})]
+)
+def test_only_the_slices_asked_for_are_segmented(bench, small_scan, untrained, request_fields, expected):
+    _open(bench, small_scan)
+    run = bench.segment(SegmentRequest(untrained, centre=2, device="cpu", **request_fields))
+    seen = set()
+    run.stepped.connect(lambda step: seen.add(step.index) if isinstance(step, SliceDone) else None)
+    bench.runner.wait(run, 120)
+    assert seen == expected
+
+
+def test_a_network_never_paints_over_the_reader(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    _paint(session, 1, 4)
+    _paint(session, 2, 4)
+    session.mark_reviewed(2)
+    bench.runner.wait(bench.segment(SegmentRequest(untrained, device="cpu")), 120)
+    assert (session.labels.values[1, 10:20, 10:20] == 4).all()
+    assert (session.labels.values[2, 10:20, 10:20] == 4).all()
+    bench.runner.wait(bench.segment(SegmentRequest(untrained, device="cpu", over_corrections=True)), 120)
+    assert not (session.labels.values[1] == 4).any()
+    assert (session.labels.values[2, 10:20, 10:20] == 4).all()
+    with pytest.raises(ValueError, match="reviewed or corrected"):
+        bench.segment(SegmentRequest(untrained, scope="slice", centre=2, device="cpu"))
+
+
+def test_a_cancelled_run_keeps_what_was_finished(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    run = bench.segment(SegmentRequest(untrained, device="cpu"))
+    run.stepped.connect(lambda step: run.cancel() if isinstance(step, SliceDone) else None)
+    ends = []
+    run.cancelled.connect(lambda: ends.append("cancelled"))
+    run.finished.connect(lambda result: ends.append("finished"))
+    bench.runner.wait(run, 120)
+    assert ends == ["cancelled"]
+    assert session.labels.values[0].any()
+    assert not session.labels.values[5].any()
+
+
+def test_a_second_scan_opened_meanwhile_takes_nothing_from_the_first(bench, small_scan, untrained, tmp_path):
+    image = nib.load(small_scan)
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj) + 7, image.affine), tmp_path / "second_ct.nii.gz")
+    first = _open(bench, small_scan)
+    run = bench.segment(SegmentRequest(untrained, device="cpu"))
+    opening = bench.open(tmp_path / "second_ct.nii.gz")
+    bench.runner.wait(opening, 120)
+    assert run.over
+    assert bench.current.session.case == "second"
+    assert not bench.current.session.labels.values.any()
+    again = _open(bench, small_scan)
+    assert again.session.labels.values.any()
+    assert again.session.folder == first.session.folder
+
+
+def test_learning_needs_a_reviewed_slice(bench, small_scan, untrained):
+    _open(bench, small_scan)
+    with pytest.raises(ValueError, match="mark at least one"):
+        bench.finetune(untrained)
+
+
+def test_learning_gives_a_child_that_can_be_chosen_and_leaves_the_parent(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    for index in (2, 3):
+        _paint(session, index, 2)
+        session.mark_reviewed(index)
+    before = untrained.path.read_bytes()
+    learned, losses = [], []
+    bench.learned.connect(learned.append)
+    run = bench.finetune(untrained, steps=3, device="cpu")
+    run.stepped.connect(lambda step: losses.append(step.loss) if isinstance(step, StepDone) else None)
+    bench.runner.wait(run, 180)
+    (child,) = learned
+    assert len(losses) == 3
+    assert child.card.parent_sha256 == untrained.sha256
+    assert child.card.sessions_sha256 == (session.scan_sha256,)
+    assert set(child.card.metrics["on_the_learned_slices"]) == {"before", "after"}
+    assert untrained.path.read_bytes() == before
+    assert [c.name for c in bench.checkpoints("res_att_unet") if not c.is_shipped] == [child.name, untrained.name]
+
+
+def test_only_reviewed_slices_are_learned(bench, small_scan, untrained):
+    from napari_covseg.networks import load
+    from napari_covseg.training.finetune import Lesson, _samples
+
+    opened = _open(bench, small_scan)
+    _paint(opened.session, 0, 1)
+    _paint(opened.session, 2, 2)
+    opened.session.mark_reviewed(2)
+    lesson = Lesson(opened.scan, opened.session.labels, opened.session.reviewed, "sha")
+    samples = list(_samples(lesson, load("res_att_unet")))
+    assert [sample.slice_index for sample in samples] == [2]
+    assert set(np.unique(samples[0].labels)) == {0, 2}
+
+
+def test_the_export_is_on_the_scans_own_grid_to_the_bit(bench, small_scan, tmp_path):
+    session = _open(bench, small_scan).session
+    values = session.labels.values.copy()
+    values[0, 40:50, 3:9] = 3  # apex, dorsal, patient's right
+    session.absorb(values, "brush", "brush")
+    run = bench.export(tmp_path / "out")
+    exported = []
+    bench.exported.connect(exported.append)
+    bench.runner.wait(run, 30)
+    assert exported == [tmp_path / "out" / "small_lesion.nii.gz"]
+    mask, scan = nib.load(exported[0]), nib.load(small_scan)
+    assert np.array_equal(mask.affine, scan.affine)
+    assert mask.shape == scan.shape
+    assert mask.get_data_dtype() == np.uint8
+    places_mm = nib.affines.apply_affine(mask.affine, np.argwhere(np.asanyarray(mask.dataobj) == 3))
+    assert (places_mm[:, 2] == 25).all()  # the uppermost slice
+    assert places_mm[:, 0].max() == pytest.approx(-2.1, abs=1e-4)
+    assert places_mm[:, 1].max() == pytest.approx(-28, abs=1e-4)
+
+
+def test_the_session_is_there_again_tomorrow(isolated_home, small_scan):
+    today = Workbench("Dr A")
+    session = _open(today, small_scan).session
+    _paint(session, 1, 2)
+    session.mark_reviewed(1)
+    values = session.labels.values.copy()
+    today.close()
+    tomorrow = Workbench("Dr A")
+    session = _open(tomorrow, small_scan).session
+    assert np.array_equal(session.labels.values, values)
+    assert session.reviewed == (1,)
+    tomorrow.close()
+
+
+def test_a_moved_scan_finds_its_session(bench, small_scan, tmp_path):
+    _paint(_open(bench, small_scan).session, 1, 2)
+    moved = tmp_path / "elsewhere" / small_scan.name
+    moved.parent.mkdir()
+    small_scan.rename(moved)
+    assert _open(bench, moved).session.labels.values[1].any()
+
+
+def test_cli_and_workbench_write_identical_bytes(bench, small_scan, untrained, tmp_path):
+    """The same job both ways; also checks that a mask's bytes carry neither its file's name nor the time."""
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "napari_covseg", "segment", str(small_scan), "--network", "res_att_unet"]
+    options = ["--checkpoint", untrained.name, "--device", "cpu", "--out", str(tmp_path / "cli")]
+    subprocess.run([*command, *options], check=True, capture_output=True)
+    _open(bench, small_scan)
+    bench.runner.wait(bench.segment(SegmentRequest(untrained, centre=4, device="cpu")), 120)
+    bench.runner.wait(bench.export(tmp_path / "bench"), 30)
+    by_cli = (tmp_path / "cli" / "small_ct_res_att_unet_lesion.nii.gz").read_bytes()
+    by_bench = (tmp_path / "bench" / "small_lesion.nii.gz").read_bytes()
+    assert gzip.decompress(by_cli)[352:].strip(b"\0")  # something was found
+    assert by_cli == by_bench

@@ -235,7 +235,7 @@ class Workbench:
 
     def _complain(self, error: Exception) -> None:
         if isinstance(error, ValueError | OSError | KeyError):
-            self.complained.emit(str(error.args[0]) if error.args else str(error))
+            self.complained.emit(str(error.args[0]) if len(error.args) == 1 else str(error))
         else:
             log.error("A job failed.", exc_info=error)
             self.complained.emit(f"That did not work ({type(error).__name__}: {error}); nothing was changed.")

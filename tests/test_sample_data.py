@@ -148,6 +148,4 @@ def test_script_makes_the_shipped_files(tmp_path: Path) -> None:
     subprocess.run([sys.executable, FOLDER / "make_sample.py", "--out", tmp_path], check=True)
     for name in NAMES:
         made, shipped = voxels(tmp_path / name), voxels(FOLDER / name)
-        assert made.tobytes() == shipped.tobytes(), (
-            f"{name}: {np.count_nonzero(made != shipped)} voxels differ"
-        )
+        assert made.tobytes() == shipped.tobytes(), f"{name}: {np.count_nonzero(made != shipped)} voxels differ"

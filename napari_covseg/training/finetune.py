@@ -95,13 +95,13 @@ def finetuned(
     torch.manual_seed(config.seed)
     module = checkpoint.revived(parent)
     stage, scheme, chosen = spec.stages[-1], parent.card.scheme, chosen_device(device)
-    before = yield from dice_on(module, spec, scheme, samples, chosen)
+    before = yield from dice_on(module, spec, scheme, samples, chosen, "measuring before")
     loss = partial(marginal_loss, channels=stage.channels(scheme))
     average = yield from trained(module[stage.name], batch_source(samples, config), loss, config, device=chosen)
     if average is None:
         raise RuntimeError("A fine-tuning without a time limit ended early.")
     module[stage.name] = average
-    after = yield from dice_on(module, spec, scheme, samples, chosen)
+    after = yield from dice_on(module, spec, scheme, samples, chosen, "measuring after")
     metrics: dict[str, object] = {"on_the_learned_slices": {"before": before, "after": after}}
     return checkpoint.save(module.cpu(), _card(parent, lessons, len(samples), config, metrics), out)
 

@@ -96,7 +96,11 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
         return None
     module[stage.name] = average
     held_out = [sample for sample in samples if sample.patient in request.held_out]
-    metrics = (yield from dice_on(module, spec, request.scheme, held_out, device)) if held_out else {}
+    metrics = (
+        (yield from dice_on(module, spec, request.scheme, held_out, device, "measuring on held-out patients"))
+        if held_out
+        else {}
+    )
     seconds = round(time.monotonic() - started)
     config = {**asdict(request.config), "held_out": sorted(request.held_out), "seconds_last_call": seconds}
     kept = checkpoint.save(module.cpu(), _card(request, cases, config, metrics), request.out)
@@ -105,7 +109,7 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
 
 
 def dice_on(
-    module: nn.ModuleDict, spec: NetworkSpec, scheme: Names, samples: Sequence[Sample], device: torch.device
+    module: nn.ModuleDict, spec: NetworkSpec, scheme: Names, samples: Sequence[Sample], device: torch.device, doing: str
 ) -> Job[dict[str, float]]:
     """Return the pooled Dice of every class on prepared slices, by name, each where it was annotated."""
     stage = spec.stages[-1]
@@ -121,7 +125,7 @@ def dice_on(
         labels = Prediction(stage.channels(scheme), probabilities).labels()
         for name, count in _counts(labels, sample.labels, sample.annotated).items():
             counts[name] = counts.get(name, Overlap()) + count
-        yield Progress(done + 1, len(samples), "measuring on held-out patients")
+        yield Progress(done + 1, len(samples), doing)
     return {f"dice_{name}": round(c.dice, 4) for name, c in sorted(counts.items()) if c.dice is not None}
 
 

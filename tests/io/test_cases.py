@@ -44,7 +44,9 @@ def test_a_volume_case_is_read_in_reading_order(tmp_path):
 def test_cases_json_says_what_was_annotated_and_whose_it_is(tmp_path):
     _volume_case(tmp_path, "a_1")
     _volume_case(tmp_path, "b")
-    (tmp_path / "cases.json").write_text(json.dumps({"a_*": {"annotated": ["effusion"], "patient": "p9", "slices": [1, 3]}}))
+    (tmp_path / "cases.json").write_text(
+        json.dumps({"a_*": {"annotated": ["effusion"], "patient": "p9", "slices": [1, 3]}})
+    )
     first, second = find_cases([tmp_path])
     assert (first.annotated, first.patient, first.slices) == ({"effusion"}, "p9", (1, 3))
     assert (second.annotated, second.patient) == ({"ggo", "consolidation", "effusion"}, tmp_path.name)

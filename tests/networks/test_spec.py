@@ -11,8 +11,12 @@ def _one_voxel_each(names, *rows):
 
 
 def test_channels_in_another_order_paint_the_same_classes():
-    straight = _one_voxel_each(("background", "ggo", "consolidation", "effusion"), (0.1, 0.7, 0.1, 0.1), (0, 0, 0.1, 0.9))
-    shuffled = _one_voxel_each(("effusion", "background", "consolidation", "ggo"), (0.1, 0.1, 0.1, 0.7), (0.9, 0, 0.1, 0))
+    straight = _one_voxel_each(
+        ("background", "ggo", "consolidation", "effusion"), (0.1, 0.7, 0.1, 0.1), (0, 0, 0.1, 0.9)
+    )
+    shuffled = _one_voxel_each(
+        ("effusion", "background", "consolidation", "ggo"), (0.1, 0.1, 0.1, 0.7), (0.9, 0, 0.1, 0)
+    )
     assert straight.labels().tolist() == shuffled.labels().tolist() == [[1, 3]]
 
 

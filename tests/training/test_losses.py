@@ -72,5 +72,7 @@ def test_a_mixed_batch_is_the_mean_of_its_kinds():
     logits = torch.randn(2, 4, 8, 8)
     labels = torch.randint(0, 2, (2, 8, 8), dtype=torch.uint8) * 3
     both = marginal_loss(logits, labels, [FULL, EFFUSION], CHANNELS)
-    alone = [marginal_loss(logits[i : i + 1], labels[i : i + 1], [kind], CHANNELS) for i, kind in ((0, FULL), (1, EFFUSION))]
+    alone = [
+        marginal_loss(logits[i : i + 1], labels[i : i + 1], [kind], CHANNELS) for i, kind in ((0, FULL), (1, EFFUSION))
+    ]
     assert both.item() == pytest.approx((alone[0] + alone[1]).item() / 2, rel=1e-5)

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_covseg.jobs import Progress
+from napari_covseg.networks import Checkpoint
+
+nib = pytest.importorskip("nibabel")
+napari = pytest.importorskip("napari")
+
+SHAPE = (12, 48, 40)  # slices, rows, columns in reading order
+SPACING_MM = (3.0, 1.5, 1.5)
+
+
+@dataclass
+class Driver:
+    """A real window with CovSeg in it, and hands to drive it with."""
+
+    viewer: Any
+    desk: Any
+    tabs: Any
+
+    @property
+    def bench(self) -> Any:
+        return self.desk.bench
+
+    @property
+    def session(self) -> Any:
+        return self.desk.session
+
+    @property
+    def lesions(self) -> Any:
+        return self.desk.link.layers.lesions
+
+    @property
+    def canvas(self) -> Any:
+        return self.viewer.window._qt_viewer.canvas.native
+
+    def live(self, seconds: float = 0.05) -> None:
+        from qtpy.QtWidgets import QApplication
+
+        until = time.monotonic() + seconds
+        while True:
+            QApplication.processEvents()
+            if time.monotonic() > until:
+                return
+            time.sleep(0.005)
+
+    def until(self, true: Callable[[], Any], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, "it did not happen in time"
+            self.live(0.02)
+
+    def open(self, path: Path) -> None:
+        run = self.bench.open(path)
+        self.until(lambda: run.over)
+        self.live(0.3)
+
+    def key(self, key: Any, modifiers: Any = None) -> None:
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        QTest.keyClick(self.canvas, key, modifiers or Qt.KeyboardModifier.NoModifier)
+        self.live()
+
+    def pixel(self, row: float, column: float) -> Any:
+        """Where on the canvas a voxel of the slice on screen is."""
+        from qtpy.QtCore import QPoint
+
+        scale = self.lesions.scale
+        view = self.viewer.window._qt_viewer.canvas.view
+        x, y, *_ = view.camera.transform.map([column * scale[2], row * scale[1], 0, 1])
+        x, y = x + view.pos[0], y + view.pos[1]
+        return QPoint(round(x), round(y))
+
+    def stroke(
+        self, start: tuple[float, float], end: tuple[float, float], between: Callable[[], Any] | None = None
+    ) -> None:
+        """Press the left button, draw a straight line, and let go."""
+        from qtpy.QtCore import Qt
+        from qtpy.QtTest import QTest
+
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QTest.mouseMove(self.canvas, self.pixel(*start))
+        QTest.mousePress(self.canvas, left, none, self.pixel(*start))
+        for share in np.linspace(0, 1, 6)[1:]:
+            row, column = np.add(start, share * np.subtract(end, start))
+            _drag_to(self.canvas, self.pixel(row, column))
+            self.live(0.02)
+        if between is not None:
+            between()
+        QTest.mouseRelease(self.canvas, left, none, self.pixel(*end))
+        self.live(0.1)
+
+
+def _drag_to(canvas: Any, point: Any) -> None:
+    """QTest.mouseMove holds no button down."""
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
+
+    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    place = QPointF(point)
+    event = QMouseEvent(
+        QEvent.Type.MouseMove, place, QPointF(canvas.mapToGlobal(point)), Qt.MouseButton.NoButton, left, none
+    )
+    QApplication.sendEvent(canvas, event)
+
+
+def write_scan(path: Path, seed: int = 0) -> Path:
+    """A box of lung with a round opacity in it, in LPS voxel order, as NIfTI."""
+    rng = np.random.default_rng(seed)
+    slices, rows, columns = SHAPE
+    k, j, i = np.ogrid[:slices, :rows, :columns]
+    hu = np.full(SHAPE, -850.0)
+    hu[(k - 6) ** 2 * 4 + (j - 24) ** 2 + (i - 12) ** 2 < 60] = -500
+    hu = (hu + rng.normal(0, 20, SHAPE)).astype(np.int16)
+    file_order = np.ascontiguousarray(hu[::-1].transpose(2, 1, 0))  # x to the left, y to the back, z up
+    affine = np.diag([-SPACING_MM[2], -SPACING_MM[1], SPACING_MM[0], 1.0])
+    nib.save(nib.Nifti1Image(file_order, affine), path)
+    return path
+
+
+@pytest.fixture
+def scan_path(tmp_path: Path) -> Path:
+    return write_scan(tmp_path / "case_ct.nii.gz")
+
+
+@pytest.fixture(scope="session")
+def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
+
+    from napari_covseg.networks import Card, checkpoint, load
+
+    torch.manual_seed(0)
+    spec = load("res_att_unet")
+    card = Card(network=spec.key, width="compact", scheme=spec.scheme, trained_on="nothing")
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    return checkpoint.save(spec.build(spec.scheme, "compact"), card, path).path
+
+
+@pytest.fixture
+def trained(checkpoint_file: Path, isolated_home: Path) -> Checkpoint:
+    from shutil import copy
+
+    from napari_covseg.networks import checkpoint
+
+    folder = isolated_home / "checkpoints"
+    folder.mkdir(parents=True)
+    return checkpoint.read(Path(copy(checkpoint_file, folder)))
+
+
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from napari_covseg.networks import checkpoint
+
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "nothing_shipped")
+
+
+@pytest.fixture
+def window(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Driver]]:
+    """Open a napari window with CovSeg beside the picture."""
+    from napari_covseg.widgets.benches import desk_of
+    from napari_covseg.widgets.tabs import CovSegTabs
+
+    drivers: list[Driver] = []
+
+    def make() -> Driver:
+        viewer = make_napari_viewer(show=True)
+        viewer.window.resize(1280, 800)
+        tabs = CovSegTabs(viewer)
+        viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
+        drivers.append(Driver(viewer, desk_of(viewer), tabs))
+        drivers[-1].live(0.1)
+        return drivers[-1]
+
+    yield make
+    for driver in drivers:
+        driver.desk.close()
+
+
+@pytest.fixture
+def at_work(window: Callable[[], Driver], scan_path: Path) -> Driver:
+    """A window with a scan open."""
+    driver = window()
+    driver.open(scan_path)
+    return driver
+
+
+@pytest.fixture
+def quick_network(monkeypatch: pytest.MonkeyPatch, no_weights: None, trained: Checkpoint) -> Callable[[float], None]:
+    """A network that calls the middle of every slice ground glass, at a pace that the test sets."""
+
+    def install(seconds_per_slice: float = 0.0) -> None:
+        from napari_covseg import inference
+
+        def segmenting(trained: Any, device: str, scan: Any, slices: Any) -> Any:
+            for done, index in enumerate(slices, start=1):
+                time.sleep(seconds_per_slice)
+                labels = np.zeros(scan.geometry.shape[1:], dtype=np.uint8)
+                labels[20:30, 10:20] = 1
+                yield inference.SliceDone(index, labels)
+                yield Progress(done, len(slices), f"slice {index + 1}")
+
+        monkeypatch.setattr(inference, "segmenting", segmenting)
+
+    return install

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+SELECTED = ["lesions", "outlines", "case_ct"]
+
+
+@pytest.fixture(params=SELECTED)
+def any_layer(at_work: Any, request: pytest.FixtureRequest) -> Any:
+    at_work.viewer.layers.selection.active = at_work.viewer.layers[request.param]
+    return at_work
+
+
+def test_every_key_works_whatever_layer_is_selected(any_layer: Any) -> None:
+    selected = any_layer.viewer.layers.selection.active
+    any_layer.key(Qt.Key.Key_Period)
+    assert any_layer.viewer.dims.current_step[0] == 7
+    any_layer.key(Qt.Key.Key_Comma)
+    assert any_layer.viewer.dims.current_step[0] == 6
+    any_layer.key(Qt.Key.Key_W)
+    assert tuple(any_layer.desk.link.layers.scan.contrast_limits) == (-160, 240)
+    QTest.keyPress(any_layer.canvas, Qt.Key.Key_H)
+    assert not any_layer.lesions.visible
+    assert not any_layer.desk.link.layers.outlines.visible
+    QTest.keyRelease(any_layer.canvas, Qt.Key.Key_H)
+    assert any_layer.lesions.visible
+    assert any_layer.desk.link.layers.outlines.visible
+    for key, value in ((Qt.Key.Key_A, 1), (Qt.Key.Key_S, 2), (Qt.Key.Key_D, 3), (Qt.Key.Key_Q, 4)):
+        any_layer.viewer.layers.selection.active = selected
+        any_layer.key(key)
+        assert any_layer.lesions.selected_label == value
+        assert any_layer.lesions.mode == "paint"
+
+
+def test_r_marks_the_slice_and_shows_the_next_that_is_open(any_layer: Any) -> None:
+    any_layer.session.mark_reviewed(7)
+    any_layer.key(Qt.Key.Key_R)
+    assert any_layer.session.reviewed == (6, 7)
+    assert any_layer.viewer.dims.current_step[0] == 8
+    assert any_layer.viewer.text_overlay.text == "slice 9 of 12"
+    for _ in range(10):
+        any_layer.key(Qt.Key.Key_R)
+    assert len(any_layer.session.reviewed) == 12
+
+
+def test_painting_on_a_reviewed_slice_takes_its_mark_back(at_work: Any) -> None:
+    at_work.session.mark_reviewed(6)
+    assert at_work.viewer.text_overlay.text == "slice 7 of 12  ✓ reviewed"
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    assert at_work.session.reviewed == ()
+
+
+def test_no_scan_no_harm(window: Any) -> None:
+    driver = window()
+    for key in (Qt.Key.Key_R, Qt.Key.Key_A, Qt.Key.Key_W, Qt.Key.Key_H, Qt.Key.Key_Period):
+        driver.key(key)
+    driver.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)

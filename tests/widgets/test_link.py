@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_covseg.review import ReviewSession
+
+CTRL = Qt.KeyboardModifier.ControlModifier
+SHIFT = Qt.KeyboardModifier.ShiftModifier
+
+
+def corrections(session: ReviewSession) -> list[Any]:
+    return [event for event in session.journal.events() if event.kind == "correction"]
+
+
+def test_a_scan_is_shown_in_reading_order_in_millimetres_with_its_grid(at_work: Any) -> None:
+    layers = at_work.desk.link.layers
+    assert [layer.name for layer in at_work.viewer.layers] == ["case_ct", "lesions", "outlines"]
+    for layer in layers:
+        np.testing.assert_allclose(layer.scale, (3.0, 1.5, 1.5))
+        assert {str(unit) for unit in layer.units} == {"millimeter"}
+        assert tuple(layer.axis_labels) == ("slice", "row", "column")
+        assert layer.metadata["covseg"]["geometry"].orientation == "IPL"
+        assert layer.metadata["covseg"]["home"].orientation == "LPS"
+    assert tuple(layers.scan.contrast_limits) == (-1350, 150)
+    assert layers.lesions.data.dtype == np.uint8
+    assert layers.lesions.data.flags.c_contiguous
+    assert layers.outlines.data is layers.lesions.data
+    assert at_work.viewer.layers.selection.active is layers.lesions
+
+
+def test_one_mouse_stroke_is_one_correction_in_session_and_on_disk(at_work: Any) -> None:
+    at_work.key(Qt.Key.Key_S)
+    at_work.stroke((20, 10), (30, 25))
+    (event,) = corrections(at_work.session)
+    assert event.detail["tool"] == "brush"
+    assert event.detail["title"] == "brush on slice 7"
+    painted = at_work.session.labels.values
+    assert painted[6, 20, 10] == painted[6, 25, 18] == painted[6, 30, 25] == 2
+    assert set(np.flatnonzero(painted.any(axis=(1, 2)))) == {6}
+    np.testing.assert_array_equal(painted, at_work.lesions.data)
+
+
+@pytest.mark.parametrize("selected", ["lesions", "case_ct"])
+def test_undo_and_redo_reach_session_and_layer_whatever_is_selected(at_work: Any, selected: str) -> None:
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    at_work.viewer.layers.selection.active = at_work.viewer.layers[selected]
+    at_work.key(Qt.Key.Key_Z, CTRL)
+    assert not at_work.lesions.data.any()
+    assert not at_work.session.labels.values.any()
+    at_work.key(Qt.Key.Key_Z, CTRL | SHIFT)
+    assert at_work.lesions.data[6, 25, 18] == at_work.session.labels.values[6, 25, 18] == 1
+    at_work.key(Qt.Key.Key_Z, CTRL)
+    at_work.key(Qt.Key.Key_Y, CTRL)
+    assert at_work.session.labels.values.any()
+    assert at_work.viewer.dims.ndisplay == 2
+
+
+def test_what_was_painted_is_there_after_the_window_was_closed(window: Any, scan_path: Path) -> None:
+    first = window()
+    first.open(scan_path)
+    first.key(Qt.Key.Key_D)
+    first.stroke((20, 10), (30, 25))
+    painted = first.lesions.data.copy()
+    first.viewer.close()
+    second = window()
+    second.open(scan_path)
+    np.testing.assert_array_equal(second.lesions.data, painted)
+    assert painted.max() == 3
+
+
+def test_an_edit_by_code_becomes_a_correction_too(at_work: Any) -> None:
+    at_work.lesions.data[3, 4:6, 4:6] = 1
+    at_work.lesions.refresh()
+    at_work.until(lambda: at_work.session.undo_title)
+    assert at_work.session.labels.values.sum() == 4
+    at_work.lesions.fill((3, 4, 4), 2)
+    at_work.until(lambda: at_work.session.labels.values.max() == 2)
+
+
+def test_another_array_in_the_layer_is_taken_in(at_work: Any) -> None:
+    other = np.zeros_like(at_work.lesions.data, dtype=np.int64)
+    other[2, 2, 2] = 4
+    at_work.lesions.data = other
+    at_work.until(lambda: at_work.session.labels.values[2, 2, 2] == 4)
+    assert at_work.lesions.data.dtype == np.uint8
+    assert at_work.desk.link.layers.outlines.data is at_work.lesions.data
+
+
+def test_a_label_that_is_no_class_is_refused_and_taken_back(at_work: Any) -> None:
+    complaints: list[str] = []
+    at_work.bench.complained.connect(complaints.append)
+    at_work.lesions.paint((6, 20, 20), 7)
+    at_work.live(0.1)
+    assert not at_work.lesions.data.any()
+    assert not at_work.session.undo_title
+    assert "no class 7" in complaints[-1]
+    at_work.lesions.selected_label = 5
+    assert at_work.lesions.selected_label == 1
+    assert "no class 5" in complaints[-1]
+
+
+def test_a_signed_session_takes_its_layer_back(at_work: Any) -> None:
+    at_work.session.mark_reviewed(6)
+    at_work.session.sign()
+    complaints: list[str] = []
+    at_work.bench.complained.connect(complaints.append)
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    assert not at_work.lesions.data.any()
+    assert "signed" in complaints[-1]
+
+
+def test_a_full_disk_takes_the_stroke_back(at_work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("The disk is full.")
+
+    monkeypatch.setattr(at_work.session.journal, "append", full)
+    complaints: list[str] = []
+    at_work.bench.complained.connect(complaints.append)
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    assert complaints == ["The disk is full."]
+    assert not at_work.lesions.data.any()
+
+
+def test_a_slice_that_a_network_finishes_under_the_pen_keeps_the_stroke(at_work: Any) -> None:
+    proposal = np.ones(at_work.lesions.data.shape[1:], dtype=np.uint8)
+
+    def finish() -> None:
+        at_work.session.propose(6, proposal, "network on 1 slices", "run")
+        at_work.live(0.3)
+
+    at_work.key(Qt.Key.Key_D)
+    at_work.stroke((20, 10), (30, 25), between=finish)
+    assert at_work.session.labels.values[6, 25, 18] == 3
+    assert at_work.session.labels.values[6, 0, 0] == 1
+    assert len(corrections(at_work.session)) == 2
+    at_work.key(Qt.Key.Key_Z, CTRL)
+    assert (at_work.lesions.data[6] == 1).all()
+
+
+def test_the_lesions_layer_can_be_thrown_away_and_nothing_is_lost(at_work: Any, scan_path: Path) -> None:
+    at_work.lesions.data[3, 4, 4] = 1
+    at_work.viewer.layers.remove(at_work.lesions)
+    assert at_work.session.labels.values[3, 4, 4] == 1
+    at_work.open(scan_path)
+    assert at_work.lesions.data[3, 4, 4] == 1
+
+
+def test_the_session_is_counted_as_it_changes(at_work: Any) -> None:
+    voxel_ml = 3.0 * 1.5 * 1.5 / 1000
+    at_work.lesions.data[3:5, 4:6, 4:6] = 2
+    at_work.lesions.refresh()
+    at_work.until(lambda: at_work.session.undo_title)
+    assert at_work.desk.link.tally.totals_ml["consolidation"] == pytest.approx(8 * voxel_ml)
+    assert at_work.desk.link.tally.fullest_slice in (3, 4)
+    at_work.session.undo()
+    assert at_work.desk.link.tally.fullest_slice is None

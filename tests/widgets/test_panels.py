@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QAbstractButton
+
+from napari_covseg.networks import Checkpoint
+from napari_covseg.widgets.panel import NOTHING_OPEN
+
+LEFT = "Segment Review Learn Export".split()
+
+
+def test_empty_panels_say_what_to_do_first(window: Any, no_weights: None) -> None:
+    panels = window().tabs.panels
+    assert panels["Open"].line.text().startswith("Open a chest CT")
+    for title in LEFT:
+        button = panels[title].reviewed_button if title == "Review" else panels[title].go
+        assert not button.isEnabled()
+        assert button.toolTip() == NOTHING_OPEN
+        assert panels[title].why.text() == NOTHING_OPEN
+
+
+def test_every_button_has_a_tooltip_and_every_disabled_one_says_why(
+    window: Any, scan_path: Path, no_weights: None
+) -> None:
+    driver = window()
+    for _ in range(2):
+        for title, panel in driver.tabs.panels.items():
+            for button in panel.findChildren(QAbstractButton):
+                if button.text() not in ("", "…", "Choose directory", "Select Directory"):
+                    assert button.toolTip(), (title, button.text())
+        driver.open(scan_path)
+
+
+def test_open_says_what_was_opened(at_work: Any) -> None:
+    line = at_work.tabs.panels["Open"].line.text()
+    assert line.startswith("CT, 12 slices of 40×48, 1.5×1.5×3.0 mm, −9")
+    assert line.endswith(" HU")
+
+
+def test_a_path_that_is_not_there_is_told_in_words(window: Any, tmp_path: Path) -> None:
+    driver = window()
+    driver.tabs.panels["Open"].open(tmp_path / "nothing.nii")
+    driver.until(lambda: "There is no file" in driver.tabs.state_line.message.text())
+
+
+def test_without_weights_segment_and_learn_say_so(at_work: Any, no_weights: None) -> None:
+    at_work.session.mark_reviewed(2)
+    for title in ("Segment", "Learn"):
+        panel = at_work.tabs.panels[title]
+        panel._show_state()
+        assert not panel.go.isEnabled()
+        assert "No trained weights" in panel.why.text()
+
+
+def test_the_big_button_segments_and_becomes_cancel(window: Any, scan_path: Path, quick_network: Any) -> None:
+    quick_network(0.1)
+    driver = window()
+    driver.open(scan_path)
+    panel = driver.tabs.panels["Segment"]
+    panel.choose_scope("range")
+    panel.first.setValue(3)
+    panel.last.setValue(8)
+    panel.go.click()
+    assert panel.go.text() == "Cancel"
+    driver.until(lambda: "of 6 slices" in panel.progress.text())
+    panel.go.click()
+    driver.until(lambda: not driver.bench.runner.busy)
+    assert panel.go.text() == "Segment"
+    assert panel.go.isEnabled()
+    found = set(np.flatnonzero(driver.session.labels.values.any(axis=(1, 2))))
+    assert found
+    assert found < set(range(2, 8))
+    assert "stopped" in driver.tabs.state_line.message.text()
+
+
+def test_this_slice_is_the_one_on_screen(window: Any, scan_path: Path, quick_network: Any) -> None:
+    quick_network()
+    driver = window()
+    driver.open(scan_path)
+    driver.viewer.dims.set_current_step(0, 4)
+    panel = driver.tabs.panels["Segment"]
+    panel.choose_scope("slice")
+    panel.go.click()
+    driver.until(lambda: not driver.bench.runner.busy)
+    assert np.flatnonzero(driver.session.labels.values.any(axis=(1, 2))).tolist() == [4]
+    assert "mL" in driver.tabs.panels["Review"].classes.millilitres["ggo"].text()
+    assert driver.tabs.state_line.saved.text().startswith("Saved ")
+
+
+def test_slices_that_are_all_reviewed_are_not_run(window: Any, scan_path: Path, quick_network: Any) -> None:
+    quick_network()
+    driver = window()
+    driver.open(scan_path)
+    for index in range(12):
+        driver.session.mark_reviewed(index)
+    driver.tabs.panels["Segment"].go.click()
+    assert "reviewed or corrected by you already" in driver.tabs.state_line.message.text()
+
+
+def test_review_tells_what_undo_takes_back(at_work: Any) -> None:
+    panel = at_work.tabs.panels["Review"]
+    assert panel.undo_button.toolTip() == "Nothing to undo."
+    at_work.lesions.paint((6, 20, 20), 2)
+    at_work.until(lambda: panel.undo_button.isEnabled())
+    assert "on slice 7" in panel.undo_button.toolTip()
+    panel.undo_button.click()
+    assert not at_work.lesions.data.any()
+    assert "on slice 7" in panel.redo_button.toolTip()
+    panel.redo_button.click()
+    assert at_work.lesions.data.any()
+
+
+def test_signing_asks_once_without_a_dialogue(at_work: Any) -> None:
+    panel = at_work.tabs.panels["Review"]
+    assert panel.sign_button.toolTip() == "Review at least one slice first."
+    panel.reviewed_button.click()
+    assert panel.marks.text() == "Reviewed 1 of 12 slices: 7"
+    panel.sign_button.click()
+    assert at_work.session.signature is None
+    assert "again" in panel.sign_button.text()
+    panel.sign_button.click()
+    assert at_work.session.signature is not None
+    assert not panel.reviewed_button.isEnabled()
+    assert "signed" in at_work.tabs.panels["Segment"].why.text()
+    assert at_work.tabs.state_line.saved.text().startswith("Signed by")
+
+
+def test_the_brush_is_measured_in_millimetres(at_work: Any) -> None:
+    brush = at_work.tabs.panels["Review"].brush
+    brush.size.setValue(15)
+    assert at_work.lesions.brush_size == 10
+    assert brush.size_mm.text() == "Brush 15 mm"
+
+
+def test_learn_counts_learns_and_lets_the_reader_choose(window: Any, scan_path: Path, trained: Checkpoint) -> None:
+    driver = window()
+    driver.open(scan_path)
+    driver.bench.choose("res_att_unet", trained)
+    panel = driver.tabs.panels["Learn"]
+    assert "Mark at least one slice reviewed" in panel.why.text()
+    driver.lesions.data[6, 20:28, 8:16] = 1
+    driver.desk.link.settle()
+    driver.session.mark_reviewed(6)
+    assert panel.ready.text().startswith("<b>1 reviewed slice</b> to learn from")
+    panel.steps = 2
+    panel.go.click()
+    assert panel.go.text() == "Stop"
+    driver.until(lambda: not driver.bench.runner.busy, seconds=60)
+    assert len(panel.curve.losses) == 2
+    assert "Dice on the learned slices" in panel.result.text()
+    assert panel.choice.isVisibleTo(panel)
+    panel.use.click()
+    assert driver.bench.chosen.card.parent_sha256 == trained.sha256
+    assert driver.tabs.panels["Segment"].form.checkpoint.value == driver.bench.chosen
+    assert panel.ready.text().startswith("<b>0 reviewed slices</b> since the last fine-tune, 1 in all")
+
+
+def test_export_says_where_the_mask_went(at_work: Any, tmp_path: Path) -> None:
+    panel = at_work.tabs.panels["Export"]
+    panel.folder.value = tmp_path / "out"
+    panel.go.click()
+    at_work.until(lambda: "read back" in panel.where.text())
+    assert (tmp_path / "out" / "case_lesion.nii.gz").exists()
+    assert panel.show_folder.isVisibleTo(panel)
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_no_label_is_cut_at_1280_by_800(at_work: Any, theme: str) -> None:
+    at_work.viewer.theme = theme
+    for title, panel in at_work.tabs.panels.items():
+        at_work.tabs.show_panel(title)
+        at_work.live(0.05)
+        for button in panel.findChildren(QAbstractButton):
+            if button.isVisible() and button.text():
+                needed = button.fontMetrics().horizontalAdvance(button.text())
+                assert button.width() >= needed, (title, button.text())
+        assert panel.width() <= at_work.tabs.tabs.width()
+    assert at_work.viewer.window._qt_window.width() <= 1280

@@ -30,11 +30,11 @@ class Stream:
     steps
         Preprocessing from Hounsfield units to the network's grey values.
     masked_by
-        Name of an earlier stage whose mask blanks everything outside it; this is how cascades are said.
+        Names of earlier stages; outside the mask of any of them the prepared grey is 0. This is how cascades are said.
     """
 
     steps: tuple[Step, ...]
-    masked_by: str = ""
+    masked_by: Names = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +52,19 @@ class Stage:
         a softmax, without it independent sigmoids.
     loss
         Name of the paper's loss, as `training.losses` knows it.
+    target
+        What it is taught: ``lesions`` (each class by name), ``infection`` (any lesion), ``lung`` (the lung mask; the
+        thoracic region of interest, lung ∪ all lesions, where the scheme holds effusion).
+    within
+        Names of earlier stages; outside the mask of any of them nothing is labelled.
     """
 
     name: str
     streams: tuple[Stream, ...]
     channels: Callable[[Names], Names]
     loss: str
+    target: Literal["lesions", "infection", "lung"] = "lesions"
+    within: Names = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,9 +356,7 @@ def mediastinum_field(grid: Grid, organs: Sequence[tuple[Array, float]]) -> Arra
 
 def effusion_depth(grid: Grid, angle_deg: Array) -> Array:
     """Return how deep the right effusion is (mm) before each place of the chest wall."""
-    height = profile(
-        grid.z_mm, ((20, 27), (60, 34), (95, 33), (130, 22), (165, 11), (190, 4), (205, -2), (330, -2))
-    )
+    height = profile(grid.z_mm, ((20, 27), (60, 34), (95, 33), (130, 22), (165, 11), (190, 4), (205, -2), (330, -2)))
     spread = (angle_deg - 8.0) / np.where(angle_deg < 8.0, 95.0, 88.0)
     meniscus = np.where(grid.x_mm < -2.0, 1.0 - np.abs(spread) ** 2.2, -1.0)
     return np.where(meniscus > 0.0, height * meniscus, -2.0)

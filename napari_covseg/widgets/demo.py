@@ -112,7 +112,10 @@ class Demo:
         panel.use.click()
 
     def _export(self, opened: OpenScan) -> None:
-        run = self.bench.export(self.out)
+        panel: Any = self.tabs.panels["Export"]
+        panel.folder.value = self.out
+        panel.go.click()
+        run = self.bench.runner.runs[0]
         run.finished.connect(self.written.append)
         self._wait(run)
         labels = snapshot(opened.session)

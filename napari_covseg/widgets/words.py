@@ -56,6 +56,11 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
+def listed(things: Sequence[str]) -> str:
+    """Return things in a row: ``a, b and c``."""
+    return " and ".join(filter(None, (", ".join(things[:-1]), *things[-1:])))
+
+
 def measured_dice(metrics: Mapping[str, Any]) -> str:
     """Return a checkpoint's measured Dice in one sentence; empty where none was measured."""
     dice = dice_by_class(metrics.get("held_out_pooled"))
@@ -82,8 +87,8 @@ def verdict(metrics: Mapping[str, Any]) -> str:
     better = [title for title, gain in gains.items() if gain > 0.005]
     worse = [title for title, gain in gains.items() if gain < -0.005]
     if worse:
-        return f"Worse on {' and '.join(worse)}" + (f", better on {' and '.join(better)}." if better else ".")
-    return f"Better on {' and '.join(better)}, worse on none." if better else "No different on the learned slices."
+        return f"Worse on {listed(worse)}" + (f", better on {listed(better)}." if better else ".")
+    return f"Better on {listed(better)}, worse on none." if better else "No different on the learned slices."
 
 
 def dice_by_class(metrics: Mapping[str, float] | None) -> dict[str, float]:

@@ -1,0 +1,116 @@
+"""What every network of the registry keeps to, in the compact width; a sixth network is held to it by being there."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_covseg.networks import Card, available, checkpoint, load
+from napari_covseg.networks.blocks import parameter_count
+from napari_covseg.preprocess import prepared
+from napari_covseg.volume import Geometry, Volume
+
+EXTENSION = ("ggo", "consolidation", "effusion")
+STAGES = [(key, stage.name) for key in available() for stage in load(key).stages]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))]
+
+
+@pytest.fixture(scope="module", params=available())
+def spec(request):
+    return load(request.param)
+
+
+@pytest.fixture(scope="module")
+def modules():
+    torch.manual_seed(0)
+    return {key: load(key).build(EXTENSION, "compact").eval() for key in available()}
+
+
+def _stage(key, name):
+    return next(stage for stage in load(key).stages if stage.name == name)
+
+
+def _inputs(key, name, *size, n=1):
+    """One random argument per stream; a 3-D network's slices come first."""
+    generator = torch.Generator().manual_seed(sum(size))
+    size = size if load(key).grain == "slice" or len(size) == 3 else (16, *size)
+    return [torch.rand(n, 1, *size, generator=generator) for _ in _stage(key, name).streams]
+
+
+def _sizes(key):
+    return [(160, 160), (369, 369), (512, 512), (630, 630)] if load(key).grain == "slice" else [(48, 100, 100)]
+
+
+def test_there_is_a_module_for_every_stage_and_none_besides(spec):
+    assert list(spec.build(spec.scheme, "compact")) == [stage.name for stage in spec.stages]
+
+
+def test_compact_stays_within_its_budget_and_paper_is_larger(spec):
+    with torch.device("meta"):
+        compact, paper = (parameter_count(spec.build(spec.scheme, width)) for width in ("compact", "paper"))
+    assert compact <= 2_400_000 < paper
+
+
+@pytest.mark.parametrize("scheme", ["paper", "extension"])
+def test_channels_are_named_and_counted_alike(spec, scheme):
+    scheme = spec.scheme if scheme == "paper" else EXTENSION
+    module = spec.build(scheme, "compact").eval()
+    for stage in spec.stages:
+        inputs = _inputs(spec.key, stage.name, 64, 64)
+        with torch.inference_mode():
+            logits = module[stage.name](*inputs)
+        assert logits.shape == (1, len(stage.channels(scheme)), *inputs[0].shape[2:])
+    assert set(scheme) <= set(spec.stages[-1].channels(scheme))
+
+
+def test_every_stream_of_a_stage_ends_on_one_grid(spec):
+    slices = 1 if spec.grain == "slice" else 3
+    affine = np.diag([0.8, 0.7, 5.0, 1.0])
+    hu = np.random.default_rng(0).integers(-1000, 400, (90, 70, slices), dtype=np.int16)
+    scan = Volume(hu.transpose(2, 1, 0), Geometry((slices, 70, 90), affine[:, [2, 1, 0, 3]]))
+    grids = [prepared(scan, stream.steps) for stage in spec.stages for stream in stage.streams]
+    assert all(grids[0].geometry.same_grid(grid.geometry) for grid in grids)
+    assert all(grid.hu.dtype == np.float32 and np.isfinite(grid.hu).all() for grid in grids)
+
+
+@pytest.mark.parametrize(("key", "name", "size"), [(k, n, s) for k, n in STAGES for s in _sizes(k)])
+def test_any_size_comes_back_at_that_size(modules, key, name, size):
+    with torch.inference_mode():
+        logits = modules[key][name](*_inputs(key, name, *size))
+    assert logits.shape[2:] == size
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(("key", "name"), STAGES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_evaluation_is_deterministic_and_alone_equals_in_a_batch(modules, key, name, device):
+    network = modules[key][name].to(device)
+    inputs = [x.to(device) for x in _inputs(key, name, 64, 64, n=3)]
+    with torch.inference_mode():
+        batch = network(*inputs)
+        again = network(*inputs)
+        alone = network(*(x[1:2] for x in inputs))
+    network.to("cpu")
+    assert torch.equal(batch, again)
+    assert torch.allclose(batch[1:2], alone, atol=1e-3)
+
+
+@pytest.mark.parametrize(("key", "name"), STAGES)
+def test_gradient_reaches_every_weight(key, name):
+    torch.manual_seed(1)
+    network = load(key).build(EXTENSION, "compact")[name].train()
+    network(*_inputs(key, name, 64, 64, n=2)).square().mean().backward()
+    assert [weight for weight, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("key", available())
+def test_a_checkpoint_in_half_precision_says_what_full_precision_says(modules, key, tmp_path):
+    card = Card(network=key, width="compact", scheme=EXTENSION, trained_on="nothing")
+    revived = checkpoint.revived(checkpoint.save(modules[key], card, tmp_path / f"{key}.safetensors"))
+    for stage in load(key).stages:
+        inputs = _inputs(key, stage.name, 160, 160)
+        with torch.inference_mode():
+            full, half = modules[key][stage.name](*inputs), revived[stage.name](*inputs)
+        if key == "res_att_unet":  # a token near a bucket's border may change its bucket
+            assert (full.argmax(dim=1) == half.argmax(dim=1)).float().mean() >= 0.999
+        else:
+            assert (full - half).abs().max() <= 1e-2

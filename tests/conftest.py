@@ -55,6 +55,14 @@ def untrained(untrained_file: Path, isolated_home: Path) -> Checkpoint:
 
 
 @pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The package as it is where no weights came with it."""
+    from napari_covseg.networks import checkpoint
+
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "nothing_shipped")
+
+
+@pytest.fixture
 def small_scan(tmp_path: Path) -> Path:
     """A scan of six 64² slices in the voxel order L P S, brighter to the patient's left, on disk."""
     import nibabel as nib

@@ -41,6 +41,8 @@ class Adoption:
         self._consider(event.value)
 
     def _consider(self, layer: Layer) -> None:
+        if "covseg" in layer.metadata and layer.source.sample and not is_scan_of_ours(layer):
+            layer.visible = False  # the sample's true lesions: there to look up, not to read over
         if not is_scan_of_ours(layer) or not (path := _path_of(layer)):
             return
         self._waiting.append((path, layer))

@@ -67,14 +67,15 @@ class Desk(QObject):  # type: ignore[misc]
         window = viewer.window._qt_window
         super().__init__(window)
         self.viewer, self.bench = viewer, bench
+        self.adoption = Adoption(viewer, bench)  # before the link: an adopted scan makes room for the bench's own
         self.link = Link(viewer, bench)
         self._session: ReviewSession | None = None
         self._timer = QTimer(self)
         self._timer.setInterval(PUMP_MS)
         self._timer.timeout.connect(self._on_timer)
         self._listen()
-        self._told_at_s = 0.0
-        self.adoption, self.note = Adoption(viewer, bench), SliceNote(self)
+        self._told_at_s, self._is_closed = 0.0, False
+        self.note = SliceNote(self)
         keys.bind(viewer, self)
         window.installEventFilter(self)
 
@@ -105,6 +106,7 @@ class Desk(QObject):  # type: ignore[misc]
         """Stop what runs and let go of sessions; what was finished is on disk."""
         if self._is_closed:
             return
+        self._is_closed = True
         _desks.pop(self.viewer, None)
         self._timer.stop()
         self.blockSignals(True)
@@ -112,10 +114,6 @@ class Desk(QObject):  # type: ignore[misc]
         self.note.close()
         self.link.close()
         self.bench.close()
-
-    @property
-    def _is_closed(self) -> bool:
-        return bool(self.signalsBlocked())
 
     def _listen(self) -> None:
         bench = self.bench

@@ -19,6 +19,7 @@ from qtpy.QtCore import QTimer
 from napari_covseg.review import Correction, difference
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.layers import ReadingLayers, forget_history, is_mid_stroke, layers_of
+from napari_covseg.widgets.picture import fit, scale_bar
 from napari_covseg.widgets.tally import Tally
 from napari_covseg.widgets.words import slice_numbers
 from napari_covseg.workbench import OpenScan, Workbench
@@ -112,8 +113,8 @@ class Link:
         self.viewer.dims.order = (0, 1, 2)
         fullest = self.tally.fullest_slice
         self.viewer.dims.set_current_step(0, len(self._array) // 2 if fullest is None else fullest)
-        self.viewer.reset_view()
-        self.viewer.scale_bar.visible = True
+        fit(self.viewer)
+        scale_bar(self.viewer).visible = True
 
     def _let_go(self, *, remove: bool = False) -> None:
         if self.opened is not None:

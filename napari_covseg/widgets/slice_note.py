@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_covseg.widgets.gestures import slice_shown
+from napari_covseg.widgets.picture import text_overlay
 
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
@@ -34,7 +35,7 @@ class SliceNote:
         if session is None:
             return
         index = slice_shown(self.desk)
-        note = self.desk.viewer.text_overlay
+        note = text_overlay(self.desk.viewer)
         note.text = (
             f"slice {index + 1} of {session.geometry.shape[0]}{'  ✓ reviewed' if index in session.marks else ''}"
         )

@@ -76,7 +76,7 @@ def verdict(metrics: Mapping[str, Any]) -> str:
     """Return in words whether a fine-tuned checkpoint fits the learned slices better than its parent."""
     learned = metrics.get("on_the_learned_slices", {})
     before, after = dice_by_class(learned.get("before")), dice_by_class(learned.get("after"))
-    gains = {title: value - before.get(title, 0) for title, value in after.items()}
+    gains = {title: round(value, 2) - round(before.get(title, 0), 2) for title, value in after.items()}
     if not gains:
         return "Nothing could be compared: the learned slices hold no lesion."
     better = [title for title, gain in gains.items() if gain > 0.005]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-SCHEME = ("ggo", "consolidation", "effusion")
+from napari_covseg.networks import Checkpoint
+
 LPS_MM = np.array([[-2.0, 0, 0, 30], [0, -2.0, 0, 40], [0, 0, 5.0, -50], [0, 0, 0, 1]])
 
 
@@ -43,25 +43,10 @@ def covseg(capsys: pytest.CaptureFixture[str]) -> Callable[..., Said]:
     return run
 
 
-@pytest.fixture(scope="session")
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-
-    from napari_covseg.networks import Card, checkpoint, load
-
-    torch.manual_seed(0)
-    module = load("res_att_unet").build(SCHEME, "compact")
-    card = Card(network="res_att_unet", width="compact", scheme=SCHEME, trained_on="nothing: random, for tests")
-    return checkpoint.save(module, card, tmp_path_factory.mktemp("weights") / "random.safetensors").path
-
-
 @pytest.fixture
-def own_checkpoint(random_weights: Path, isolated_home: Path) -> str:
-    """The random weights among the reader's own checkpoints; its name."""
-    folder = isolated_home / "checkpoints"
-    folder.mkdir(parents=True)
-    shutil.copy(random_weights, folder / "random.safetensors")
-    return "random"
+def own_checkpoint(untrained: Checkpoint, no_weights: None) -> str:
+    """The name of the one checkpoint there is: random weights, among the reader's own."""
+    return untrained.name
 
 
 def _write_scan(path: Path, shape: tuple[int, int, int] = (24, 20, 6), affine: Any = LPS_MM) -> Path:

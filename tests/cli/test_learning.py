@@ -72,7 +72,7 @@ def test_finetuning_on_a_session(covseg, session, own_checkpoint, tmp_path):
     said = covseg("finetune", *NETWORK, *words, "--json")
     assert said.status == 0, said.err
     parent = checkpoint.find("res_att_unet", own_checkpoint)
-    assert said.json["parent"] == {"name": "random", "sha256": parent.sha256}
+    assert said.json["parent"] == {"name": "untrained", "sha256": parent.sha256}
     assert said.json["slices"] == 2
     assert said.json["metrics"]["on_the_learned_slices"].keys() == {"before", "after"}
     assert checkpoint.read(out).card.parent_sha256 == parent.sha256

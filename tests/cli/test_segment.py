@@ -95,8 +95,8 @@ def test_a_missing_checkpoint_is_named(covseg, scan):
     assert "nobody" in said.err
 
 
-def test_a_checkpoint_may_be_a_file(covseg, scan, tmp_path, random_weights):
-    words = ("--checkpoint", random_weights, "--slices", "3:3", "--out", tmp_path)
+def test_a_checkpoint_may_be_a_file(covseg, scan, tmp_path, untrained_file):
+    words = ("--checkpoint", untrained_file, "--slices", "3:3", "--out", tmp_path)
     assert covseg("segment", scan, *NETWORK, *words).status == 0
 
 

@@ -80,15 +80,24 @@ def test_closing_the_window_while_a_job_runs_keeps_what_was_finished(
 
 
 def test_a_scan_that_came_in_through_napari_is_put_on_the_bench(window: Any, scan_path: Path) -> None:
-    from napari_covseg import plugin
     from napari.layers import Layer
 
+    from napari_covseg import plugin
+
     driver = window()
-    layer = Layer.create(*plugin.read(str(scan_path)))
+    layer = Layer.create(*plugin.read(str(scan_path))[0])
     layer._source = layer.source.model_copy(update={"path": str(scan_path)})
     driver.viewer.add_layer(layer)
     driver.until(lambda: driver.desk.link.layers is not None)
     assert [each.name for each in driver.viewer.layers] == ["case_ct", "lesions", "outlines"]
+
+
+def test_the_sample_from_the_menu_is_put_on_the_bench_and_its_answer_is_hidden(window: Any) -> None:
+    driver = window()
+    driver.viewer.open_sample("napari-covseg", "chest-ct")
+    driver.until(lambda: driver.desk.link.layers is not None)
+    assert [each.name for each in driver.viewer.layers] == ["sample_lesion", "sample_ct", "lesions", "outlines"]
+    assert not driver.viewer.layers["sample_lesion"].visible
 
 
 def test_panels_open_in_a_second_without_torch() -> None:
@@ -105,7 +114,7 @@ for title, panel, _ in tabs.PANELS:
     if seconds > 1:
         slow.append((title, seconds))
 tabs.CovSegTabs(viewer)
-heavy = [name for name in ("torch", "monai", "nibabel", "pydicom") if name in sys.modules]
+heavy = [name for name in ("torch", "monai") if name in sys.modules]
 viewer.close()
 assert not slow, slow
 assert not heavy, heavy

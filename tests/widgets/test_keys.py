@@ -6,6 +6,8 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_covseg.widgets.picture import text_overlay
+
 SELECTED = ["lesions", "outlines", "case_ct"]
 
 
@@ -36,20 +38,20 @@ def test_every_key_works_whatever_layer_is_selected(any_layer: Any) -> None:
         assert any_layer.lesions.mode == "paint"
 
 
-def test_r_marks_the_slice_and_shows_the_next_that_is_open(any_layer: Any) -> None:
-    any_layer.session.mark_reviewed(7)
-    any_layer.key(Qt.Key.Key_R)
-    assert any_layer.session.reviewed == (6, 7)
-    assert any_layer.viewer.dims.current_step[0] == 8
-    assert any_layer.viewer.text_overlay.text == "slice 9 of 12"
+def test_r_marks_the_slice_and_shows_the_next_that_is_open(at_work: Any) -> None:
+    at_work.session.mark_reviewed(7)
+    at_work.key(Qt.Key.Key_R)
+    assert at_work.session.reviewed == (6, 7)
+    assert at_work.viewer.dims.current_step[0] == 8
+    assert text_overlay(at_work.viewer).text == "slice 9 of 12"
     for _ in range(10):
-        any_layer.key(Qt.Key.Key_R)
-    assert len(any_layer.session.reviewed) == 12
+        at_work.key(Qt.Key.Key_R)
+    assert len(at_work.session.reviewed) == 12
 
 
 def test_painting_on_a_reviewed_slice_takes_its_mark_back(at_work: Any) -> None:
     at_work.session.mark_reviewed(6)
-    assert at_work.viewer.text_overlay.text == "slice 7 of 12  ✓ reviewed"
+    assert text_overlay(at_work.viewer).text == "slice 7 of 12  ✓ reviewed"
     at_work.key(Qt.Key.Key_A)
     at_work.stroke((20, 10), (30, 25))
     assert at_work.session.reviewed == ()
@@ -60,3 +62,12 @@ def test_no_scan_no_harm(window: Any) -> None:
     for key in (Qt.Key.Key_R, Qt.Key.Key_A, Qt.Key.Key_W, Qt.Key.Key_H, Qt.Key.Key_Period):
         driver.key(key)
     driver.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+
+
+def test_keys_work_while_a_button_of_a_panel_has_the_focus(at_work: Any) -> None:
+    at_work.tabs.show_panel("Review")
+    for button in (at_work.tabs.panels["Review"].sign_button, at_work.tabs.panels["Review"].brush.modes.button(0)):
+        button.setFocus()
+        index = at_work.viewer.dims.current_step[0]
+        QTest.keyClick(button, Qt.Key.Key_Period)
+        assert at_work.viewer.dims.current_step[0] == index + 1

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from qtpy.QtWidgets import QAbstractButton
 
 from napari_covseg.networks import Checkpoint
 from napari_covseg.widgets.panel import NOTHING_OPEN
 
-LEFT = "Segment Review Learn Export".split()
+LEFT = ["Segment", "Review", "Learn", "Export"]
 
 
 def test_empty_panels_say_what_to_do_first(window: Any, no_weights: None) -> None:
@@ -168,9 +167,7 @@ def test_export_says_where_the_mask_went(at_work: Any, tmp_path: Path) -> None:
     assert panel.show_folder.isVisibleTo(panel)
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-def test_no_label_is_cut_at_1280_by_800(at_work: Any, theme: str) -> None:
-    at_work.viewer.theme = theme
+def test_no_label_is_cut_at_1280_by_800(at_work: Any) -> None:
     for title, panel in at_work.tabs.panels.items():
         at_work.tabs.show_panel(title)
         at_work.live(0.05)

@@ -124,6 +124,11 @@ def background_and(scheme: Names) -> Names:
     return (BACKGROUND, *scheme)
 
 
+def sigmoid_or_softmax(scheme: Names) -> Names:
+    """Return the output channels of a head that is one sigmoid for one class, a softmax for more (common.md §2)."""
+    return scheme if len(scheme) == 1 else background_and(scheme)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """Probabilities by class name for one slice or patch.

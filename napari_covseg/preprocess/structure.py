@@ -3,9 +3,9 @@
 The default filter is the interval-gradient one of H. Lee, J. Jeon, J. Kim and S. Lee, "Structure-Texture Decomposition
 of Images with Interval Gradient", Computer Graphics Forum 36(6) (2017), as Elharrouss et al. use it (their section
 3.1, eqs. 1–2). Provenance: it is written from the equations in specs/two_stream_segnet.md; no code is ported. The
-authors' own release claims non-commercial use only, for its code *and its algorithm*, and five settings that no paper
-prints (σ = 3, three pairs of passes, at most eight rounds, a tolerance of 0.002, the regulariser ε·w²) come from it.
-Whoever cannot accept that takes ``method="gaussian"`` or ``method="tv"``, which nobody claims.
+release of Lee et al. claims non-commercial use only, for its code *and its algorithm*; five settings that Elharrouss et
+al. do not print come from it (σ = 3, three pairs of passes, at most eight rounds, a tolerance of 0.002, the regulariser
+ε·w²). Whoever cannot accept that takes ``method="gaussian"`` or ``method="tv"``, for which no such claim is known.
 
 Lines run along axis 0 of an array (L, N): L pixels of each of N lines, as NumPy adds whole rows fastest. A slice is
 filtered along its rows as its transpose, and in strips of lines that fit into the processor's cache.
@@ -88,8 +88,8 @@ class Structure:
 class Texture:
     """Keep what oscillates, T = I − S: vessels, infiltrates, noise (step on grey values 0…1).
 
-    The result is signed, usually within ±0.3, and is fed as it is, neither shifted nor scaled: a store of prepared
-    streams must hold signed values.
+    The result is signed, on a CT mostly within ±0.2 and at single pixels up to ±0.8, and is fed as it is, neither
+    shifted nor scaled: a store of prepared streams must hold signed values.
 
     Parameters
     ----------
@@ -125,7 +125,10 @@ class _Rescaled(NamedTuple):
 
 
 def _interval_gradient_structure(grey: Plane, sigma: float, eps: float) -> Plane:
-    """Alternate local fits along x and y, guided by the last round's rescaled structure (step 4 of the spec)."""
+    """Alternate local fits along x and y, guided by the last round's rescaled structure (step 4 of the spec).
+
+    Every round starts from the image again; only its guides come from the round before.
+    """
     kernel, radii = _one_sided_gaussian(sigma), _shrinking_radii(sigma)
     image = grey - MID_GREY  # halves what float32 has to square
     structure, before = image, None

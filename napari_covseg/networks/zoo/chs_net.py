@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_covseg.networks.blocks import pad_to_multiple
-from napari_covseg.networks.spec import Names, NetworkSpec, Recipe, Stage, Stream, Width, background_and
+from napari_covseg.networks.spec import Names, NetworkSpec, Recipe, Stage, Stream, Width, sigmoid_or_softmax
 from napari_covseg.preprocess import Resize, Square, Window
 
 Padding = Literal["valid", "same"]
@@ -323,17 +323,12 @@ def _twice_as_large(channels_in: int, channels_out: int, kernel: int) -> nn.Conv
 def build(scheme: Names, width: Width) -> nn.ModuleDict:
     """Return the lung's and the lesions' network, in the paper's width or a compact one."""
     widths = (32, 48, 72, 108, 162) if width == "paper" else (12, 24, 48, 84, 120)
-    lesion_channels = len(_classes(scheme))
+    lesion_channels = len(sigmoid_or_softmax(scheme))
     return nn.ModuleDict({"lung": RAIUNet(1, widths), "lesion": RAIUNet(lesion_channels, widths)})
 
 
 def _lung(_scheme: Names) -> Names:
     return ("lung",)
-
-
-def _classes(scheme: Names) -> Names:
-    """Return the one class of a sigmoid, or the background and the classes of a softmax (specs/common.md §2)."""
-    return scheme if len(scheme) == 1 else background_and(scheme)
 
 
 STEPS = (Square(), Resize(256), Window(-1000, 400))
@@ -349,7 +344,9 @@ SPEC = NetworkSpec(
     multiple_of=16,
     stages=(
         Stage(name="lung", streams=(Stream(STEPS),), channels=_lung, loss="bce_dice", target="lung"),
-        Stage(name="lesion", streams=(Stream(STEPS, masked_by=("lung",)),), channels=_classes, loss="bce_dice"),
+        Stage(
+            name="lesion", streams=(Stream(STEPS, masked_by=("lung",)),), channels=sigmoid_or_softmax, loss="bce_dice"
+        ),
     ),
     recipe=Recipe(learning_rate=1e-3, batch=8, epochs=100),
 )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_covseg.networks.blocks import pad_to_multiple
-from napari_covseg.networks.spec import Names, NetworkSpec, Recipe, Stage, Stream, Width, background_and
+from napari_covseg.networks.spec import Names, NetworkSpec, Recipe, Stage, Stream, Width, sigmoid_or_softmax
 from napari_covseg.preprocess import Equalise, Resize, Square, Window
 
 RFB_RATES = (3, 5, 7)
@@ -229,17 +229,12 @@ class MASCNet(nn.Module):
 
 def build(scheme: Names, width: Width) -> nn.ModuleDict:
     """Return the one stage in the paper's width, or one of the same topology with about half the channels."""
-    n_out = len(_channels(scheme))
+    n_out = len(sigmoid_or_softmax(scheme))
     if width == "paper":
         network = MASCNet(n_out)
     else:
         network = MASCNet(n_out, (8, 16, 32, 56, 56), (112, 64, 32, 16, 8), rfb_channels=8)
     return nn.ModuleDict({"lesion": network.apply(_xavier_uniform)})
-
-
-def _channels(scheme: Names) -> Names:
-    """Return the head's channels: one class is a sigmoid, more are a softmax with background."""
-    return scheme if len(scheme) == 1 else background_and(scheme)
 
 
 def _conv_bn(channels_in: int, channels_out: int, kernel: tuple[int, int], rate: int = 1) -> nn.Sequential:
@@ -282,6 +277,10 @@ SPEC = NetworkSpec(
     scheme=("infection",),
     grain="slice",
     multiple_of=32,
-    stages=(Stage(name="lesion", streams=(Stream(_CT), Stream((*_CT, Equalise()))), channels=_channels, loss="dice"),),
+    stages=(
+        Stage(
+            name="lesion", streams=(Stream(_CT), Stream((*_CT, Equalise()))), channels=sigmoid_or_softmax, loss="dice"
+        ),
+    ),
     recipe=Recipe(learning_rate=1e-3, batch=4, epochs=100, init="xavier_uniform"),
 )

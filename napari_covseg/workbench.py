@@ -94,7 +94,7 @@ class Workbench:
         self.current: OpenScan | None = None
         self._on_bench: dict[str, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
-        self.network = available()[0]
+        self.network = min(available(), key=lambda key: not self.checkpoints(key))  # the first with weights
         self.runner.changed.connect(self._tidy)
 
     def open(self, path: Path) -> Run[Volume]:

@@ -38,6 +38,11 @@ class _Task:
     scan: Path
     lesion: Path
 
+    @property
+    def lung(self) -> Path:
+        """Where the lung mask goes, for the networks that know the lung."""
+        return self.lesion.with_name(self.lesion.name.replace("_lesion.nii.gz", "_lung.nii.gz"))
+
 
 @verb("covseg segment scan.nii.gz dicom_folder --network res_att_unet --slices 12:30 --out masks")
 def segment(
@@ -128,6 +133,8 @@ def _segmented(task: _Task, segmenter: Segmenter, wanted: range | None) -> dict[
     proposal = followed(segmenter.segment(reoriented(scan), wanted or range(depth)), f"Segmenting {task.scan.name}")
     labels = labels_on(proposal.labels, scan.geometry)
     write_labels(labels, task.lesion)
+    if proposal.lung is not None:
+        write_labels(labels_on(proposal.lung, scan.geometry), task.lung)
     return _output(task, labels, round(time.monotonic() - started_s, 2), proposal.device)
 
 
@@ -142,7 +149,8 @@ def _output(task: _Task, labels: LabelMap, seconds: float, device: str | None) -
     from napari_covseg.measure import millilitres
 
     ml = {name: round(volume, 3) for name, volume in millilitres(labels).items()}
-    paths = {"input": str(task.scan), "lesion": str(task.lesion), "lung": None}
+    lung = str(task.lung) if task.lung.exists() else None
+    paths = {"input": str(task.scan), "lesion": str(task.lesion), "lung": lung}
     return {**paths, "ml": ml, "seconds": seconds, "device": device}
 
 

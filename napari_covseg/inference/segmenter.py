@@ -1,4 +1,4 @@
-"""A network at work on a scan, slice by slice, from the one on screen outward."""
+"""A network at work on a scan; finished slices are told at once, from the one on screen outward."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 
+from napari_covseg.inference.cascade import Mask, SliceProposal, slice_proposal
 from napari_covseg.inference.devices import chosen_device
 from napari_covseg.jobs import Job, Progress
-from napari_covseg.networks import Checkpoint, NetworkSpec, Prediction, checkpoint, load
-from napari_covseg.preprocess import prepared
-from napari_covseg.volume import LESIONS, Geometry, LabelMap, Provenance, Volume, cropped, volume_on
+from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint, load
+from napari_covseg.volume import LESIONS, LUNGS, LabelMap, Provenance, Volume, cropped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceDone:
-    """One finished slice: its index from the apex and its labels (H, W) uint8."""
+    """One finished slice: its index from the apex, its labels (H, W) uint8, its lung where the network knows it."""
 
     index: int
     labels: npt.NDArray[np.uint8]
+    lung: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """What a network proposes: labels on the scan's reading grid, and the slices it was run on."""
+    """What a network proposes: labels and, where it knows it, lung, on the reading grid; the slices it was run on."""
 
     labels: LabelMap
+    lung: LabelMap | None
     slices: tuple[int, ...]
     device: str
 
@@ -56,19 +57,12 @@ class Segmenter:
         self.device = chosen_device(device)
         self.module: nn.ModuleDict = checkpoint.revived(trained).to(self.device)
 
-    def predict(self, slab: Volume) -> Prediction:
-        """Return the probabilities (C, H, W) of one slice (1, H, W) of a scan in reading order, on its own grid."""
-        stage = self.spec.stages[-1]
-        streams = [prepared(slab, stream.steps) for stream in stage.streams]
-        with torch.inference_mode():
-            logits = self.module[stage.name](*(torch.from_numpy(s.hu)[None].to(self.device) for s in streams))[0]
-        names = stage.channels(self.checkpoint.card.scheme)
-        exclusive = len(names) > 1
-        probabilities = (logits.softmax(dim=0) if exclusive else logits.sigmoid()).float().cpu().numpy()
-        return Prediction(names, _home(probabilities, streams[0].geometry, slab.geometry))
+    def propose(self, slab: Volume) -> SliceProposal:
+        """Return what a network of slices says of one slice (1, H, W) of a scan in reading order."""
+        return slice_proposal(self.module, self.spec, self.checkpoint.card.scheme, self.device, slab)
 
     def segment(self, scan: Volume, slices: Sequence[int]) -> Job[Segmentation]:
-        """Segment some slices in the given order.
+        """Segment some slices, a network of slices in the given order, a network of patches from the apex down.
 
         Parameters
         ----------
@@ -80,23 +74,51 @@ class Segmenter:
         Yields
         ------
         SliceDone, Progress
-            After every slice.
+            After every slice; a network of patches tells its progress after every patch.
         """
-        depth, height, width = scan.geometry.shape
         values = np.zeros(scan.geometry.shape, dtype=np.uint8)
+        lung = np.zeros(scan.geometry.shape, dtype=np.uint8)
+        knows_lung = False
+        steps = self._by_patch(scan, slices) if self.spec.grain == "patch" else self._by_slice(scan, slices)
+        for step in steps:
+            yield step
+            if isinstance(step, SliceDone):
+                values[step.index] = step.labels
+                if step.lung is not None:
+                    lung[step.index], knows_lung = step.lung, True
+        made_by = self._provenance()
+        return Segmentation(
+            LabelMap(values, scan.geometry, LESIONS, made_by),
+            LabelMap(lung, scan.geometry, LUNGS, made_by) if knows_lung else None,
+            tuple(sorted(slices)),
+            self.device.type,
+        )
+
+    def _by_slice(self, scan: Volume, slices: Sequence[int]) -> Iterator[SliceDone | Progress]:
+        depth, height, width = scan.geometry.shape
         for done, index in enumerate(slices, start=1):
-            prediction = self.predict(cropped(scan, (index, 0, 0), (index + 1, height, width)))
-            values[index] = prediction.labels()
-            yield SliceDone(index, values[index])
+            proposal = self.propose(cropped(scan, (index, 0, 0), (index + 1, height, width)))
+            yield SliceDone(index, proposal.labels, proposal.lung)
             yield Progress(done, len(slices), f"slice {index + 1} of {depth}")
-        provenance = Provenance(
+
+    def _by_patch(self, scan: Volume, slices: Sequence[int]) -> Iterator[SliceDone | Progress]:
+        from napari_covseg.inference.patches import PatchDone, patch_proposals  # monai is slow to import
+
+        scheme = self.checkpoint.card.scheme
+        for step in patch_proposals(self.module, self.spec, scheme, self.device, scan, slices):
+            if isinstance(step, PatchDone):
+                yield Progress(step.done, step.total, f"block {step.done} of {step.total}")
+            else:
+                index, proposal = step
+                yield SliceDone(index, proposal.labels, proposal.lung)
+
+    def _provenance(self) -> Provenance:
+        return Provenance(
             source="network",
             network=self.spec.key,
             checkpoint=self.checkpoint.name,
             checkpoint_sha256=self.checkpoint.sha256,
         )
-        labels = LabelMap(values, scan.geometry, LESIONS, provenance)
-        return Segmentation(labels, tuple(sorted(slices)), self.device.type)
 
 
 def segmenting(trained: Checkpoint, device: str, scan: Volume, slices: Sequence[int]) -> Job[Segmentation]:
@@ -104,16 +126,3 @@ def segmenting(trained: Checkpoint, device: str, scan: Volume, slices: Sequence[
     yield Progress(0, len(slices), "waking the network")
     segmenter = Segmenter(trained, device)
     return (yield from segmenter.segment(scan, slices))
-
-
-def _home(probabilities: npt.NDArray[np.float32], network: Geometry, scan: Geometry) -> npt.NDArray[np.float32]:
-    """Bring every channel from the network's grid back to the slice's, before anything is decided on it."""
-    channels = list(_planes(probabilities, network, scan))
-    return np.stack(channels)
-
-
-def _planes(
-    probabilities: npt.NDArray[np.float32], network: Geometry, scan: Geometry
-) -> Iterator[npt.NDArray[np.float32]]:
-    for channel in probabilities:
-        yield volume_on(Volume(channel[None], network), scan, outside_hu=0.0).hu[0]

@@ -102,6 +102,8 @@ class NetworkSpec:
         In the order they run.
     recipe
         How the paper trained it.
+    patch
+        Voxels (D, H, W) of a patch the paper trains on and a scan is tiled with; None where the grain is a slice.
     """
 
     key: str
@@ -114,11 +116,17 @@ class NetworkSpec:
     multiple_of: int
     stages: tuple[Stage, ...]
     recipe: Recipe
+    patch: tuple[int, int, int] | None = None
 
 
 def background_and(scheme: Names) -> Names:
     """Return the output channels of a softmax head: background first."""
     return (BACKGROUND, *scheme)
+
+
+def sigmoid_or_softmax(scheme: Names) -> Names:
+    """Return the output channels of a head that is one sigmoid for one class, a softmax for more (common.md §2)."""
+    return scheme if len(scheme) == 1 else background_and(scheme)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,12 +149,27 @@ class Prediction:
 
         Without a background channel the classes are independent and win above one half.
         """
+        names, winners = self._winners()
+        values = np.array([LESIONS[n].value if n in LESIONS.names else 0 for n in names], dtype=np.uint8)
+        labels: npt.NDArray[np.uint8] = values[winners]
+        return labels
+
+    def mask(self, *names: str) -> npt.NDArray[np.bool_]:
+        """Return where one of some classes is the most probable, (…); without names, any but background."""
+        all_names, winners = self._winners()
+        wanted = [name in names if names else name != BACKGROUND for name in all_names]
+        mask: npt.NDArray[np.bool_] = np.array(wanted)[winners]
+        return mask
+
+    def within(self, mask: npt.NDArray[np.bool_]) -> Prediction:
+        """Return the prediction with certain background outside a mask."""
+        inside = self.probabilities * mask
         if BACKGROUND in self.names:
-            names, probabilities = self.names, self.probabilities
-        else:
-            names = (*self.names, BACKGROUND)
-            probabilities = np.concatenate([self.probabilities, np.full_like(self.probabilities[:1], 0.5)])
-        lesions = LESIONS.names
-        values = np.array([LESIONS[n].value if n in lesions else 0 for n in names], dtype=np.uint8)
-        winners: npt.NDArray[np.uint8] = values[probabilities.argmax(axis=0)]
-        return winners
+            inside[self.names.index(BACKGROUND)][~mask] = 1.0
+        return Prediction(self.names, inside)
+
+    def _winners(self) -> tuple[Names, npt.NDArray[np.intp]]:
+        if BACKGROUND in self.names:
+            return self.names, self.probabilities.argmax(axis=0)
+        half = np.full_like(self.probabilities[:1], 0.5)
+        return (BACKGROUND, *self.names), np.concatenate([half, self.probabilities]).argmax(axis=0)

@@ -16,7 +16,7 @@ from napari_covseg.jobs import Job, Progress
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.training.batches import batch_source
 from napari_covseg.training.loop import TrainingConfig, trained
-from napari_covseg.training.losses import marginal_loss
+from napari_covseg.training.losses import marginal_loss, refuse_unteachable
 from napari_covseg.training.samples import Sample, sample_of
 from napari_covseg.training.train import TERMS, dice_on
 from napari_covseg.volume import LabelMap, Volume
@@ -91,6 +91,7 @@ def finetuned(
         raise ValueError("No slice is marked reviewed yet; mark at least one, since only reviewed slices are learned.")
     yield Progress(0, config.steps, "preparing the reviewed slices")
     spec = load(parent.card.network)
+    refuse_unteachable(spec, parent.card.scheme)
     samples = [sample for lesson in lessons for sample in _samples(lesson, spec)]
     torch.manual_seed(config.seed)
     module = checkpoint.revived(parent)

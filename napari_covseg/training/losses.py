@@ -16,7 +16,7 @@ from monai.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional
 
-from napari_covseg.networks.spec import BACKGROUND, Names
+from napari_covseg.networks.spec import BACKGROUND, Names, NetworkSpec
 from napari_covseg.volume import LESIONS
 
 IGNORED = 255
@@ -88,6 +88,19 @@ def marginal_loss(logits: Tensor, labels: Tensor, annotated: Sequence[frozenset[
         for group, members in by_grouping.items()
     ]
     return torch.stack(losses).sum() / len(annotated)
+
+
+def refuse_unteachable(spec: NetworkSpec, scheme: Names) -> None:
+    """Refuse a network that this loss cannot teach yet: a cascade, one of patches, or one with a sigmoid head.
+
+    Raises
+    ------
+    ValueError
+        If it is one of these.
+    """
+    channels = spec.stages[-1].channels(scheme)
+    if len(spec.stages) > 1 or spec.grain == "patch" or BACKGROUND not in channels or "lung" in channels:
+        raise ValueError(f"{spec.title} with the classes {', '.join(scheme)} cannot be trained yet in this version.")
 
 
 def _grouped_loss(merged: Tensor, target: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ from napari_covseg.networks import Card, Checkpoint, NetworkSpec, Prediction, ch
 from napari_covseg.networks.spec import Names, Width
 from napari_covseg.training.batches import batch_source
 from napari_covseg.training.loop import TrainingConfig, bfloat16_gains, trained
-from napari_covseg.training.losses import OPACITIES, marginal_loss
+from napari_covseg.training.losses import OPACITIES, marginal_loss, refuse_unteachable
 from napari_covseg.training.samples import Sample, read_samples
 from napari_covseg.volume import LESIONS
 
@@ -71,6 +71,7 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
     if missing:
         raise ValueError(f"No case is of the held-out patient {', '.join(sorted(missing))}.")
     spec = load(request.network)
+    refuse_unteachable(spec, request.scheme)
     samples = yield from read_samples(cases, spec)
     taught = [sample for sample in samples if sample.patient not in request.held_out]
     if not taught:

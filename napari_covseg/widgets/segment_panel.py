@@ -30,8 +30,10 @@ class SegmentPanel(Panel):
         self._run: Run[Any] | None = None
         self.network = QComboBox()
         self.network.setToolTip("The network that proposes")
-        for key in available():
-            self.network.addItem(listing(key).title, key)
+        trained_first = sorted(available(), key=lambda key: not self.bench.checkpoints(key))
+        for key in trained_first:
+            note = "" if self.bench.checkpoints(key) else " – no trained weights yet"
+            self.network.addItem(listing(key).title + note, key)
         self.summary, self.measured = words(), words(faint=True)
         self.go = button("Segment", "Run the network; finished slices appear at once, from this one outward", big=True)
         self.why, self.progress = words(faint=True), words()

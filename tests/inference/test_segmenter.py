@@ -17,7 +17,7 @@ def scan(small_scan):
 
 def test_a_slice_is_predicted_on_its_own_grid(untrained, scan):
     slab = cropped(reoriented(scan), (2, 0, 0), (3, 64, 64))
-    prediction = Segmenter(untrained, "cpu").predict(slab)
+    prediction = Segmenter(untrained, "cpu").propose(slab).prediction
     assert prediction.names == ("background", "ggo", "consolidation", "effusion")
     assert prediction.probabilities.shape == (4, 64, 64)
     assert np.allclose(prediction.probabilities.sum(axis=0), 1, atol=1e-3)

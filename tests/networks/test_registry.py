@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,3 +28,8 @@ def test_listing_and_checkpoints_need_no_torch():
         "import napari_covseg.workbench; sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_readmes_table_is_what_the_registry_says(isolated_home):
+    script = Path(__file__).parents[2] / "docs" / "network_table.py"
+    assert subprocess.run([sys.executable, script, "--check"], check=False).returncode == 0, f"run {script.name}"

@@ -1,0 +1,144 @@
+"""What every network of the registry keeps to, in the compact width; a sixth network is held to it by being there."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_covseg.networks import Card, available, checkpoint, load
+from napari_covseg.networks.blocks import parameter_count
+from napari_covseg.preprocess import prepared
+from napari_covseg.volume import Geometry, Volume
+
+EXTENSION = ("ggo", "consolidation", "effusion")
+STAGES = [(key, stage.name) for key in available() for stage in load(key).stages]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))]
+
+
+@pytest.fixture(scope="module", params=available())
+def spec(request):
+    return load(request.param)
+
+
+@pytest.fixture(scope="module")
+def modules():
+    return {key: _awake(key) for key in available()}
+
+
+def _awake(key):
+    """Seeded weights whose batch norms know their inputs: a fresh network fades to a constant, and tests would pass."""
+    torch.manual_seed(0)
+    modules = load(key).build(EXTENSION, "compact")
+    for name, network in modules.items():
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
+                layer.reset_running_stats()
+                layer.momentum = None  # a plain mean over the calls below
+        with torch.no_grad():
+            for _ in range(2):
+                network.train()(*_inputs(key, name, 96, 96, n=2))
+        network.eval()
+        with torch.inference_mode():
+            assert network(*_inputs(key, name, 96, 96)).std() > 0.01
+    return modules
+
+
+def _stage(key, name):
+    return next(stage for stage in load(key).stages if stage.name == name)
+
+
+def _inputs(key, name, *size, n=1):
+    """One random argument per stream; a 3-D network's slices come first."""
+    generator = torch.Generator().manual_seed(sum(size))
+    size = size if load(key).grain == "slice" or len(size) == 3 else (16, *size)
+    return [_smooth(torch.rand(n, 1, *size, generator=generator)) for _ in _stage(key, name).streams]
+
+
+def _smooth(noise):
+    """Grey that varies slowly with a little noise on it, as anatomy does."""
+    coarse = torch.nn.functional.avg_pool2d(noise.flatten(0, 1), 9, stride=1, padding=4).reshape(noise.shape)
+    return (4 * (coarse - 0.5) + 0.5 + 0.05 * (noise - 0.5)).clamp(0, 1)
+
+
+def _sizes(key):
+    return [(160, 160), (369, 369), (512, 512), (630, 630)] if load(key).grain == "slice" else [(48, 100, 100)]
+
+
+def test_there_is_a_module_for_every_stage_and_none_besides(spec):
+    assert list(spec.build(spec.scheme, "compact")) == [stage.name for stage in spec.stages]
+
+
+def test_compact_stays_within_its_budget_and_paper_is_larger(spec):
+    with torch.device("meta"):
+        compact, paper = (parameter_count(spec.build(spec.scheme, width)) for width in ("compact", "paper"))
+    assert compact <= 2_400_000 < paper
+
+
+@pytest.mark.parametrize("scheme", ["paper", "extension"])
+def test_channels_are_named_and_counted_alike(spec, scheme):
+    scheme = spec.scheme if scheme == "paper" else EXTENSION
+    module = spec.build(scheme, "compact").eval()
+    for stage in spec.stages:
+        inputs = _inputs(spec.key, stage.name, 64, 64)
+        with torch.inference_mode():
+            logits = module[stage.name](*inputs)
+        assert logits.shape == (1, len(stage.channels(scheme)), *inputs[0].shape[2:])
+    assert set(scheme) <= set(spec.stages[-1].channels(scheme))
+
+
+def test_every_stream_of_a_stage_ends_on_one_grid(spec):
+    slices = 1 if spec.grain == "slice" else 3
+    affine = np.diag([0.8, 0.7, 5.0, 1.0])
+    hu = np.random.default_rng(0).integers(-1000, 400, (90, 70, slices), dtype=np.int16)
+    scan = Volume(hu.transpose(2, 1, 0), Geometry((slices, 70, 90), affine[:, [2, 1, 0, 3]]))
+    grids = [prepared(scan, stream.steps) for stage in spec.stages for stream in stage.streams]
+    assert all(grids[0].geometry.same_grid(grid.geometry) for grid in grids)
+    assert all(grid.hu.dtype == np.float32 and np.isfinite(grid.hu).all() for grid in grids)
+
+
+@pytest.mark.parametrize(("key", "name", "size"), [(k, n, s) for k, n in STAGES for s in _sizes(k)])
+def test_any_size_comes_back_at_that_size(modules, key, name, size):
+    with torch.inference_mode():
+        logits = modules[key][name](*_inputs(key, name, *size))
+    assert logits.shape[2:] == size
+    assert torch.isfinite(logits).all()
+
+
+@pytest.mark.parametrize(("key", "name"), STAGES)
+@pytest.mark.parametrize("device", DEVICES)
+def test_evaluation_is_deterministic_and_alone_equals_in_a_batch(modules, key, name, device):
+    network = modules[key][name].to(device)
+    inputs = [x.to(device) for x in _inputs(key, name, 64, 64, n=3)]
+    with torch.inference_mode():
+        batch = network(*inputs)
+        again = network(*inputs)
+        alone = network(*(x[1:2] for x in inputs))
+    network.to("cpu")
+    assert torch.equal(batch, again)
+    assert torch.allclose(batch[1:2], alone, atol=1e-3)
+
+
+@pytest.mark.parametrize(("key", "name"), STAGES)
+def test_gradient_reaches_every_weight(key, name):
+    torch.manual_seed(1)
+    network = load(key).build(EXTENSION, "compact")[name].train()
+    network(*_inputs(key, name, 64, 64, n=2)).square().mean().backward()
+    assert [weight for weight, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@pytest.mark.parametrize("key", available())
+def test_rounding_to_half_precision_moves_few_decisions_even_of_an_untrained_network(modules, key, tmp_path):
+    """Random weights are the hard case: channels that hardly vary are blown up by their batch norm, pools flip.
+
+    How close trained weights stay is measured where they are trained.
+    """
+    card = Card(network=key, width="compact", scheme=EXTENSION, trained_on="nothing")
+    revived = checkpoint.revived(checkpoint.save(modules[key], card, tmp_path / f"{key}.safetensors"))
+    for stage in load(key).stages:
+        inputs = _inputs(key, stage.name, 160, 160)
+        with torch.inference_mode():
+            full, half = (_decided(stage, m[stage.name](*inputs)) for m in (modules[key], revived))
+        assert (full == half).float().mean() >= 0.85
+
+
+def _decided(stage, logits):
+    return logits.argmax(dim=1) if "background" in stage.channels(EXTENSION) else logits > 0

@@ -32,7 +32,7 @@ class SegmentPanel(Panel):
         self.network.setToolTip("The network that proposes")
         trained_first = sorted(available(), key=lambda key: not self.bench.checkpoints(key))
         for key in trained_first:
-            note = "" if self.bench.checkpoints(key) else " – no trained weights yet"
+            note = "" if self.bench.checkpoints(key) else " (untrained)"
             self.network.addItem(listing(key).title + note, key)
         self.summary, self.measured = words(), words(faint=True)
         self.go = button("Segment", "Run the network; finished slices appear at once, from this one outward", big=True)

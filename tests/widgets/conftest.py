@@ -134,35 +134,10 @@ def scan_path(tmp_path: Path) -> Path:
     return write_scan(tmp_path / "case_ct.nii.gz")
 
 
-@pytest.fixture(scope="session")
-def checkpoint_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import torch
-
-    from napari_covseg.networks import Card, checkpoint, load
-
-    torch.manual_seed(0)
-    spec = load("res_att_unet")
-    card = Card(network=spec.key, width="compact", scheme=spec.scheme, trained_on="nothing")
-    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
-    return checkpoint.save(spec.build(spec.scheme, "compact"), card, path).path
-
-
 @pytest.fixture
-def trained(checkpoint_file: Path, isolated_home: Path) -> Checkpoint:
-    from shutil import copy
-
-    from napari_covseg.networks import checkpoint
-
-    folder = isolated_home / "checkpoints"
-    folder.mkdir(parents=True)
-    return checkpoint.read(Path(copy(checkpoint_file, folder)))
-
-
-@pytest.fixture
-def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from napari_covseg.networks import checkpoint
-
-    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "nothing_shipped")
+def trained(untrained: Checkpoint) -> Checkpoint:
+    """A checkpoint of random weights among the reader's own; fast to have, and good enough to press buttons with."""
+    return untrained
 
 
 @pytest.fixture

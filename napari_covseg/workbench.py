@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from psygnal import Signal
 
-from napari_covseg.export import export_nifti
+from napari_covseg.export import export_nifti, mask_path
 from napari_covseg.io import home, read_volume
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
 from napari_covseg.networks import Checkpoint, available, checkpoint
@@ -136,8 +136,14 @@ class Workbench:
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
         return run
 
-    def export(self, folder: Path) -> Run[Path]:
+    def export_path(self, folder: Path) -> Path | None:
+        """Return where `export` would write, None while no scan is open."""
+        return mask_path(self.current.session.case, folder) if self.current else None
+
+    def export(self, folder: Path, *, overwrite: bool = False) -> Run[Path]:
         """Write the corrected mask on the scan's own grid; `exported` tells the file.
+
+        A mask that is there already is kept, and complained about, unless it is to be overwritten.
 
         Raises
         ------
@@ -145,7 +151,7 @@ class Workbench:
             If no scan is open.
         """
         session = self._opened().session
-        run = self._start(_exporting(snapshot(session), session, folder), "Exporting")
+        run = self._start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
@@ -285,8 +291,8 @@ def _learning(
     return job
 
 
-def _exporting(labels: LabelMap, session: ReviewSession, folder: Path) -> Job[Path]:
+def _exporting(labels: LabelMap, session: ReviewSession, folder: Path, overwrite: bool) -> Job[Path]:
     yield Progress(0, 1, "writing")
-    path = export_nifti(labels, session.home_geometry, session.case, folder)
+    path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite)
     yield Progress(1, 1, "written and read back")
     return path

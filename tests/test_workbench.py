@@ -177,6 +177,17 @@ def test_the_export_is_on_the_scans_own_grid_to_the_bit(bench, small_scan, tmp_p
     assert places_mm[:, 1].max() == pytest.approx(-28, abs=1e-4)
 
 
+def test_a_mask_that_is_there_already_is_kept_unless_it_is_to_be_replaced(bench, small_scan, tmp_path):
+    _paint(_open(bench, small_scan).session, 1, 2)
+    reference = tmp_path / "small_lesion.nii.gz"
+    reference.write_bytes(b"somebody's work")
+    bench.runner.wait(bench.export(tmp_path), 30)
+    assert reference.read_bytes() == b"somebody's work"
+    assert "is there already" in bench.complaints[0]
+    bench.runner.wait(bench.export(tmp_path, overwrite=True), 30)
+    assert (nib.load(reference).get_fdata() == 2).any()
+
+
 def test_the_session_is_there_again_tomorrow(isolated_home, small_scan):
     today = Workbench("Dr A")
     session = _open(today, small_scan).session

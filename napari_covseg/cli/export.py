@@ -25,6 +25,7 @@ def export(
     sessions: Annotated[list[Path], typer.Argument(metavar="SESSION", help="Folders of review sessions.")],
     to: Annotated[Format, typer.Option("--to", help="What to write.")],
     out: OutFolder,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace masks that are there already.")] = False,
 ) -> Answer:
     """Write the corrected masks of sessions on their scans' own grids, and read each back before it counts."""
     del to  # there is one format so far, and typer has checked that it was meant
@@ -32,7 +33,7 @@ def export(
     failed: list[dict[str, str]] = []
     for folder in sessions:
         try:
-            exports.append(_exported(folder, out, {each["file"] for each in exports}))
+            exports.append(_exported(folder, out, {each["file"] for each in exports}, overwrite))
         except (ValueError, OSError) as error:
             say(sentence_of(error))
             failed.append({"session": str(folder), "error": sentence_of(error)})
@@ -40,7 +41,7 @@ def export(
     return Answer(values, _shown(exports), done=not failed)
 
 
-def _exported(folder: Path, out: Path, written: set[str]) -> dict[str, Any]:
+def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> dict[str, Any]:
     from napari_covseg.export import export_nifti
     from napari_covseg.review import ReviewSession
 
@@ -48,7 +49,7 @@ def _exported(folder: Path, out: Path, written: set[str]) -> dict[str, Any]:
     try:
         if any(Path(file).name.startswith(f"{session.case}_lesion.") for file in written):
             raise ValueError(f"{folder} is of a second case called {session.case}; export it into another folder.")
-        path = export_nifti(session.labels, session.home_geometry, session.case, out)
+        path = export_nifti(session.labels, session.home_geometry, session.case, out, overwrite=overwrite)
         return {
             "session": str(folder),
             "file": str(path),

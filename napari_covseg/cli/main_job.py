@@ -54,7 +54,7 @@ def carry_out(trained: Checkpoint, folder: Path) -> dict[str, list[Path]]:
         lung = labels_on(read_labels(sample_lung(), LUNGS), opened.scan.geometry)
         reviewed = _reviewed(opened.session, lung)
         child = _done(bench, bench.finetune(trained, steps=STEPS))
-        mask = _done(bench, bench.export(folder))
+        mask = _done(bench, bench.export(folder, overwrite=True))
         return {"mask": [mask], **_told(opened, lung, reviewed, folder), "checkpoint": [child.path]}
     finally:
         bench.close()

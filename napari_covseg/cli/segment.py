@@ -64,7 +64,8 @@ def segment(
     trained = find(network, checkpoint)
     failed: list[dict[str, str]] = []
     tasks = _tasks(inputs, out, network, failed)
-    finished = [task for task in tasks if task.lesion.exists() and not overwrite]
+    out.mkdir(parents=True, exist_ok=True)  # better now than after an hour's work
+    finished = [] if overwrite else _finished(tasks, wanted, failed)
     segmenter = None
     if len(finished) < len(tasks):
         from napari_covseg.inference import Segmenter
@@ -98,6 +99,29 @@ def _tasks(inputs: Sequence[Path], out: Path, network: str, failed: list[dict[st
     return tasks
 
 
+def _finished(tasks: list[_Task], wanted: range | None, failed: list[dict[str, str]]) -> list[_Task]:
+    """Return the tasks whose label map is there; a map of other slices is reported, kept, and its task dropped."""
+    from napari_covseg.io import note_in
+
+    finished = []
+    for task in list(tasks):
+        if not task.lesion.exists():
+            continue
+        try:
+            note = note_in(task.lesion)
+            if note not in ("", _note(wanted)):
+                raise ValueError(f"{task.lesion} is of {note} only; --overwrite makes it again.")
+            finished.append(task)
+        except (ValueError, OSError) as error:
+            _give_up(task.scan, error, failed)
+            tasks.remove(task)
+    return finished
+
+
+def _note(wanted: range | None) -> str:
+    return f"slices {wanted.start + 1}:{wanted.stop}" if wanted is not None else ""
+
+
 def _scans_at(path: Path) -> list[Path]:
     """Return the scans an input stands for: itself, or the NIfTI files of a folder.
 
@@ -123,16 +147,19 @@ def _scans_at(path: Path) -> list[Path]:
 
 def _segmented(task: _Task, segmenter: Segmenter, wanted: range | None) -> dict[str, Any]:
     from napari_covseg.io import read_volume, write_labels
+    from napari_covseg.measure.plausibility import doubts
     from napari_covseg.volume import labels_on, reoriented
 
     started_s = time.monotonic()
     scan = read_volume(task.scan)
+    for doubt in doubts(scan):
+        say(f"{task.scan.name}: {doubt}")
     depth = reoriented(scan).geometry.shape[0]
     if wanted is not None and wanted.stop > depth:
         raise ValueError(f"{task.scan} has {depth} slices; --slices {wanted.start + 1}:{wanted.stop} goes past them.")
     proposal = followed(segmenter.segment(reoriented(scan), wanted or range(depth)), f"Segmenting {task.scan.name}")
     labels = labels_on(proposal.labels, scan.geometry)
-    write_labels(labels, task.lesion)
+    write_labels(labels, task.lesion, _note(wanted))
     if proposal.lung is not None:
         write_labels(labels_on(proposal.lung, scan.geometry), task.lung)
     return _output(task, labels, round(time.monotonic() - started_s, 2), proposal.device)

@@ -8,7 +8,12 @@ from napari_covseg.io import write_labels
 from napari_covseg.volume import Geometry, LabelMap, labels_on
 
 
-def export_nifti(labels: LabelMap, home: Geometry, case: str, folder: Path) -> Path:
+def mask_path(case: str, folder: Path) -> Path:
+    """Return where the mask of a case goes in a folder."""
+    return folder / f"{case}_lesion.nii.gz"
+
+
+def export_nifti(labels: LabelMap, home: Geometry, case: str, folder: Path, *, overwrite: bool = False) -> Path:
     """Write labels as ``<case>_lesion.nii.gz`` on the scan's own grid, read back and compared.
 
     Parameters
@@ -21,6 +26,8 @@ def export_nifti(labels: LabelMap, home: Geometry, case: str, folder: Path) -> P
         Name of the case.
     folder
         Where to; made if missing.
+    overwrite
+        Replace a mask that is there already, which may be somebody's reference.
 
     Returns
     -------
@@ -29,7 +36,12 @@ def export_nifti(labels: LabelMap, home: Geometry, case: str, folder: Path) -> P
 
     Raises
     ------
+    FileExistsError
+        If a file of that name is there and is not to be replaced.
     OSError
         If it cannot be written, or reads back otherwise.
     """
-    return write_labels(labels_on(labels, home), folder / f"{case}_lesion.nii.gz")
+    path = mask_path(case, folder)
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{path} is there already and was kept; replace it on purpose, or choose another folder.")
+    return write_labels(labels_on(labels, home), path)

@@ -16,6 +16,7 @@ from nibabel.wrapstruct import WrapStructError
 from napari_covseg.io.files import NIFTI_SUFFIXES, stem_of, written
 from napari_covseg.volume import AIR_HU, LESIONS, ClassScheme, Geometry, LabelMap, Provenance, Volume
 
+DESCRIPTION = "napari_covseg label map"
 WHOLE_TOLERANCE = 1e-3
 """Labels stored with a scale factor come back this close to whole numbers."""
 
@@ -54,10 +55,11 @@ def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
     return LabelMap(values, Geometry(stored.shape, image.affine), scheme, Provenance(source=path.name))
 
 
-def write_labels(labels: LabelMap, path: Path) -> Path:
+def write_labels(labels: LabelMap, path: Path, note: str = "") -> Path:
     """Write a label map on its own grid, read it back and compare; return the path.
 
-    Voxels are uint8, and the same map gives the same bytes at any time and under any name.
+    Voxels are uint8, and the same map and note give the same bytes at any time and under any name. The note, a few
+    words such as which slices the map is of, goes into the header; `note_in` finds it again.
 
     Raises
     ------
@@ -69,11 +71,25 @@ def write_labels(labels: LabelMap, path: Path) -> Path:
     if not path.name.lower().endswith(NIFTI_SUFFIXES):
         raise ValueError(f"{path.name} is not a name for NIfTI; let it end in .nii.gz.")
     header = _header(labels.geometry)
+    header["descrip"] = f"{DESCRIPTION}{note and ': '}{note}".encode("ascii")
     file = nib.Nifti1Image(labels.values, header.get_best_affine(), header).to_bytes()
     with written(path) as draft:
         draft.write_bytes(gzip.compress(file, 6, mtime=0) if path.name.lower().endswith(".gz") else file)
         _check(read_labels(draft, labels.scheme), labels, header, path)
     return path
+
+
+def note_in(path: Path) -> str:
+    """Return the note of a label map that `write_labels` wrote; empty where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read.
+    """
+    text = bytes(_opened(path).header["descrip"]).rstrip(b"\0").decode("ascii", "replace")
+    _, _, note = text.partition(f"{DESCRIPTION}: ")
+    return note
 
 
 def _header(geometry: Geometry) -> nib.Nifti1Header:
@@ -87,7 +103,6 @@ def _header(geometry: Geometry) -> nib.Nifti1Header:
     header.set_data_shape(geometry.shape)
     header.set_data_dtype(np.uint8)
     header.set_xyzt_units("mm")
-    header["descrip"] = b"napari_covseg label map"
     header.set_qform(geometry.affine, code=1)
     by_qform = header.get_qform()
     if not Geometry(geometry.shape, by_qform).same_grid(geometry):

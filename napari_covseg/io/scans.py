@@ -7,10 +7,10 @@ from typing import Literal
 
 from napari_covseg.io import nifti
 from napari_covseg.io.files import NIFTI_SUFFIXES
-from napari_covseg.io.nifti import read_labels, write_labels
+from napari_covseg.io.nifti import note_in, read_labels, write_labels
 from napari_covseg.volume import Volume
 
-__all__ = ["format_of", "read_labels", "read_volume", "write_labels"]
+__all__ = ["format_of", "note_in", "read_labels", "read_volume", "write_labels"]
 
 DICOM_MAGIC = (128, b"DICM")
 """Offset and bytes that every DICOM file on disk carries."""

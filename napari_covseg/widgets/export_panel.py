@@ -26,18 +26,37 @@ class ExportPanel(Panel):
         self.add(self.folder.native, self.go, self.why, self.where, self.show_folder)
         self.rows.addStretch()
         self._written: Path | None = None
+        self._replaces: Path | None = None
         self.go.clicked.connect(self._on_go)
+        self.folder.changed.connect(lambda: self._ask_about(None))
+        self.folder.choose_btn.native.setToolTip("Choose the folder")
         self.show_folder.clicked.connect(self._on_show_folder)
         self.desk.opened.connect(self._on_opened)
         self.desk.exported.connect(self._on_exported)
         allow(self.go, "" if self.bench.current else NOTHING_OPEN, self.why)
 
     def _on_go(self) -> None:
-        if self.desk.attempt(lambda: self.bench.export(Path(self.folder.value))):
+        """Write; where a mask is there already, only when pressed a second time."""
+        target = self.bench.export_path(Path(self.folder.value))
+        agreed = target is not None and target == self._replaces
+        if target is not None and target.exists() and not agreed:
+            self._ask_about(target)
+            return
+        self._ask_about(None)
+        if self.desk.attempt(lambda: self.bench.export(Path(self.folder.value), overwrite=agreed)):
             self.where.setText("Writing…")
+
+    def _ask_about(self, target: Path | None) -> None:
+        self._replaces = target
+        self.go.setText("Replace the mask" if target else "Export the mask")
+        if target:
+            self.where.setText(
+                f"{target.name} is there already. Press again to replace it, or choose another folder to keep both."
+            )
 
     def _on_opened(self) -> None:
         allow(self.go, "", self.why)
+        self._ask_about(None)
         self.where.clear()
         self.show_folder.hide()
 

@@ -20,6 +20,7 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._plot.hideButtons()
         self._plot.setLabel("bottom", "step")
         self._plot.setLabel("left", "loss")
+        self._plot.getAxis("left").enableAutoSIPrefix(False)
         self._plot.setToolTip("How far the network still is from your slices: lower is nearer")
         self._curve = self._plot.plot(pen=pg.mkPen(LINE, width=2))
         self._steps: list[int] = []

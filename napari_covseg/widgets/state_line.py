@@ -24,7 +24,7 @@ class StateLine(Panel):
         self.message.hide()
         self.desk.ticked.connect(self._on_tick)
         self.desk.runs_changed.connect(self._on_tick)
-        self.desk.opened.connect(self._on_saved)
+        self.desk.opened.connect(self._on_opened)
         self.desk.labels_changed.connect(self._on_saved)
         self.desk.states_changed.connect(self._on_saved)
         self.desk.said.connect(self._on_said)
@@ -54,6 +54,10 @@ class StateLine(Panel):
             self.saved.setText(f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓")
         else:
             self.saved.setText(f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet.")
+
+    def _on_opened(self) -> None:
+        self.message.hide()  # it spoke of the scan before
+        self._on_saved()
 
     def _on_said(self, message: str) -> None:
         self.message.setText(message)

@@ -41,7 +41,7 @@ def test_slices_past_the_scan_are_refused(covseg, scan, tmp_path):
     said = covseg("segment", scan, *NETWORK, "--slices", "5:7", "--out", tmp_path / "o")
     assert said.status == 1
     assert "has 6 slices" in said.err
-    assert not (tmp_path / "o").exists()
+    assert not list((tmp_path / "o").iterdir())
 
 
 def test_what_is_finished_is_kept_unless_told_otherwise(covseg, scan, tmp_path, write_mask):
@@ -116,7 +116,7 @@ def test_ctrl_c_leaves_no_file(tmp_path, write_scan, lps_mm):
     assert out == ""
     assert err.splitlines()[-1].startswith("Stopped;")
     assert "Traceback" not in err
-    assert not (tmp_path / "o").exists()
+    assert not list((tmp_path / "o").iterdir())
 
 
 def test_a_real_dicom_series(covseg, covseg_data, tmp_path):
@@ -126,3 +126,23 @@ def test_a_real_dicom_series(covseg, covseg_data, tmp_path):
     image = nib.load(said.json["outputs"][0]["lesion"])
     assert image.shape == (512, 512, 30)
     assert nib.aff2axcodes(image.affine) == ("L", "P", "S")
+
+
+def test_a_map_of_some_slices_never_passes_for_the_whole(covseg, scan, tmp_path, own_checkpoint):
+    covseg("segment", scan, *NETWORK, "--slices", "2:3", "--out", tmp_path)
+    part = (tmp_path / "case_ct_res_att_unet_lesion.nii.gz").read_bytes()
+    whole = covseg("segment", scan, *NETWORK, "--out", tmp_path)
+    assert whole.status == 1
+    assert "slices 2:3 only" in whole.err
+    assert (tmp_path / "case_ct_res_att_unet_lesion.nii.gz").read_bytes() == part
+    assert covseg("segment", scan, *NETWORK, "--slices", "2:3", "--out", tmp_path).status == 0
+    assert covseg("segment", scan, *NETWORK, "--out", tmp_path, "--overwrite").status == 0
+    assert covseg("segment", scan, *NETWORK, "--slices", "2:3", "--out", tmp_path).status == 0
+    assert (tmp_path / "case_ct_res_att_unet_lesion.nii.gz").read_bytes() != part
+
+
+def test_a_folder_that_cannot_be_is_found_before_the_work(covseg, scan, tmp_path, own_checkpoint):
+    (tmp_path / "file").write_text("")
+    said = covseg("segment", scan, *NETWORK, "--out", tmp_path / "file" / "sub")
+    assert said.status == 1
+    assert "Segmenting" not in said.err

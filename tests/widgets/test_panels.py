@@ -177,3 +177,27 @@ def test_no_label_is_cut_at_1280_by_800(at_work: Any) -> None:
                 assert button.width() >= needed, (title, button.text())
         assert panel.width() <= at_work.tabs.tabs.width()
     assert at_work.viewer.window._qt_window.width() <= 1280
+
+
+def test_a_mask_that_is_there_is_replaced_only_when_asked_twice(at_work: Any, tmp_path: Path) -> None:
+    panel = at_work.tabs.panels["Export"]
+    panel.folder.value = tmp_path
+    reference = tmp_path / "case_lesion.nii.gz"
+    reference.write_bytes(b"somebody's work")
+    panel.go.click()
+    at_work.live(0.1)
+    assert reference.read_bytes() == b"somebody's work"
+    assert "Press again" in panel.where.text()
+    assert panel.go.text() == "Replace the mask"
+    panel.go.click()
+    at_work.until(lambda: "read back" in panel.where.text())
+    assert reference.read_bytes() != b"somebody's work"
+    assert panel.go.text() == "Export the mask"
+
+
+def test_what_was_said_of_one_scan_is_gone_with_the_next(at_work: Any, scan_path: Path) -> None:
+    at_work.bench.complained.emit("This session is signed.")
+    at_work.live(0.1)
+    assert at_work.tabs.state_line.message.isVisible()
+    at_work.open(scan_path)
+    assert not at_work.tabs.state_line.message.isVisible()

@@ -26,6 +26,8 @@ from napari_covseg.preprocess import Resize, Square, Window
 SELF_LOGIT = -1e5
 PADDING_LOGIT = -1e9
 FACTORISE_ABOVE = 64
+CHUNKS_AT_ONCE = 64
+"""Their logits, 2 MiB where a bucket has 64 tokens, stay in the processor's cache and are never paged in anew."""
 
 
 class ResNeXtBlock(nn.Module):
@@ -139,18 +141,16 @@ class LSHAttention(nn.Module):
         """One round of hashing: outputs o^g (eq. 5) and log-normalisers z^g."""
         hashes_SL = self._hash(qk_SLD, length, index)
         order_SL = hashes_SL.sort(dim=-1, stable=True).indices
-        back_SL = order_SL.argsort(dim=-1)
+        ticks_SL = torch.arange(order_SL.shape[1], device=order_SL.device).expand_as(order_SL)
+        back_SL = torch.empty_like(order_SL).scatter_(1, order_SL, ticks_SL)
         q_SKQD, v_SKQD = self._chunks(qk_SLD, order_SL), self._chunks(v_SLD, order_SL)
         k_SKMD, v_SKMD = _with_previous(functional.normalize(q_SKQD, dim=-1)), _with_previous(v_SKQD)
-        place_SKQ = order_SL.unflatten(1, (-1, self.bucket))
-        place_SKM = _with_previous(place_SKQ)
-        logits_SKQM = q_SKQD @ k_SKMD.transpose(-1, -2) / sqrt(self.head_width)
-        logits_SKQM = logits_SKQM.masked_fill(place_SKQ[..., :, None] == place_SKM[..., None, :], SELF_LOGIT)
-        logits_SKQM = logits_SKQM.masked_fill(place_SKM[..., None, :] >= length, PADDING_LOGIT)
-        lse_SKQ = logits_SKQM.logsumexp(dim=-1)
-        out_SKQD = (logits_SKQM - lse_SKQ[..., None]).exp() @ v_SKMD
-        out_SLD = out_SKQD.flatten(1, 2).gather(1, back_SL[..., None].expand_as(v_SLD))
-        return out_SLD, lse_SKQ.flatten(1).gather(1, back_SL)
+        place_SKQ = order_SL.int().unflatten(1, (-1, self.bucket))
+        operands = (q_SKQD, k_SKMD, v_SKMD, place_SKQ, _with_previous(place_SKQ))
+        blocks = zip(*(t.flatten(0, 1).split(CHUNKS_AT_ONCE) for t in operands), strict=True)
+        outs, lses = zip(*(_attend_chunks(*block, length) for block in blocks), strict=True)
+        out_SLD, lse_SL = torch.cat(outs).view_as(v_SLD), torch.cat(lses).view_as(order_SL)
+        return out_SLD.gather(1, back_SL[..., None].expand_as(v_SLD)), lse_SL.gather(1, back_SL)
 
     def _chunks(self, tokens_SLD: Tensor, order_SL: Tensor) -> Tensor:
         in_order_SLD = tokens_SLD.gather(1, order_SL[..., None].expand_as(tokens_SLD))
@@ -170,6 +170,17 @@ class LSHAttention(nn.Module):
             stride *= size
         hashes_SL[:, length:] = prod(factors)
         return hashes_SL
+
+
+def _attend_chunks(
+    q_KQD: Tensor, k_KMD: Tensor, v_KMD: Tensor, place_KQ: Tensor, place_KM: Tensor, length: int
+) -> tuple[Tensor, Tensor]:
+    """Attend within chunks (eq. 5): to oneself only for want of others, and never to padding."""
+    logits_KQM = (q_KQD / sqrt(q_KQD.shape[-1])) @ k_KMD.transpose(-1, -2)
+    logits_KQM = logits_KQM.masked_fill_(place_KQ[..., :, None] == place_KM[..., None, :], SELF_LOGIT)
+    logits_KQM = logits_KQM.masked_fill_(place_KM[..., None, :] >= length, PADDING_LOGIT)
+    lse_KQ = logits_KQM.logsumexp(dim=-1)
+    return (logits_KQM - lse_KQ[..., None]).exp() @ v_KMD, lse_KQ
 
 
 def _with_previous(chunks_SKQx: Tensor) -> Tensor:

@@ -148,7 +148,7 @@ class LSHAttention(nn.Module):
         place_SKQ = order_SL.int().unflatten(1, (-1, self.bucket))
         operands = (q_SKQD, k_SKMD, v_SKMD, place_SKQ, _with_previous(place_SKQ))
         blocks = zip(*(t.flatten(0, 1).split(CHUNKS_AT_ONCE) for t in operands), strict=True)
-        outs, lses = zip(*(_attend_chunks(*block, length) for block in blocks), strict=True)
+        outs, lses = zip(*(_attend_chunks(length, *block) for block in blocks), strict=True)
         out_SLD, lse_SL = torch.cat(outs).view_as(v_SLD), torch.cat(lses).view_as(order_SL)
         return out_SLD.gather(1, back_SL[..., None].expand_as(v_SLD)), lse_SL.gather(1, back_SL)
 
@@ -173,7 +173,7 @@ class LSHAttention(nn.Module):
 
 
 def _attend_chunks(
-    q_KQD: Tensor, k_KMD: Tensor, v_KMD: Tensor, place_KQ: Tensor, place_KM: Tensor, length: int
+    length: int, q_KQD: Tensor, k_KMD: Tensor, v_KMD: Tensor, place_KQ: Tensor, place_KM: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Attend within chunks (eq. 5): to oneself only for want of others, and never to padding."""
     logits_KQM = (q_KQD / sqrt(q_KQD.shape[-1])) @ k_KMD.transpose(-1, -2)

@@ -22,7 +22,7 @@ from napari_covseg.export import export_nifti, mask_path
 from napari_covseg.io import home, read_volume
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
 from napari_covseg.networks import Checkpoint, available, checkpoint
-from napari_covseg.review import ReviewSession
+from napari_covseg.review import SIGNED, ReviewSession
 from napari_covseg.volume import LabelMap, Volume, reoriented
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Workbench:
 
     def _slices_for(self, session: ReviewSession, request: SegmentRequest) -> tuple[int, ...]:
         if session.signature is not None:
-            raise ValueError("This session is signed; nothing in it changes any more.")
+            raise ValueError(SIGNED)
         depth = session.geometry.shape[0]
         wanted: Sequence[int] = {
             "slice": range(request.centre, request.centre + 1),

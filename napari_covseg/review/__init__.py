@@ -2,6 +2,6 @@
 
 from napari_covseg.review.correction import Correction, difference
 from napari_covseg.review.journal import Journal
-from napari_covseg.review.session import Mark, ReviewSession
+from napari_covseg.review.session import SIGNED, Mark, ReviewSession
 
-__all__ = ["Correction", "Journal", "Mark", "ReviewSession", "difference"]
+__all__ = ["SIGNED", "Correction", "Journal", "Mark", "ReviewSession", "difference"]

@@ -15,6 +15,7 @@ from napari_covseg.review.journal import FILE_NAME, Event, Journal
 from napari_covseg.volume import LESIONS, Geometry, LabelMap, Provenance, Volume
 
 NETWORK_TOOL = "network"
+SIGNED = "This session is signed; nothing in it changes any more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +244,7 @@ class ReviewSession:
 
     def _refuse_if_signed(self) -> None:
         if self.signature is not None:
-            raise ValueError("This session is signed; nothing in it changes any more.")
+            raise ValueError(SIGNED)
 
     def _record(self, kind: Any, detail: dict[str, Any], payload: bytes | None = None) -> Event:
         event = self.journal.append(kind, self.reader, detail, payload)

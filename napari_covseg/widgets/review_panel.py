@@ -8,6 +8,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLayout, QPushButton
 
+from napari_covseg.review import SIGNED
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
@@ -18,7 +19,6 @@ from napari_covseg.widgets.words import clock, count, slice_numbers
 SIGN, SIGN_AGAIN = "Sign", "Press again to sign for good"
 SIGN_WAITS_MS = 5000
 FIRST = "Open a scan and segment it; then correct it here, slice by slice."
-SIGNED = "This session is signed; nothing in it changes any more."
 
 
 class ReviewPanel(Panel):

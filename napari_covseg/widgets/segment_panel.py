@@ -11,13 +11,13 @@ from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QRadioB
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint, available
 from napari_covseg.networks.registry import listing
+from napari_covseg.review import SIGNED
 from napari_covseg.widgets.gestures import slice_shown
 from napari_covseg.widgets.more_form import MoreForm
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
 from napari_covseg.widgets.words import measured_dice, time_left
 from napari_covseg.workbench import OpenScan, SegmentRequest
 
-SIGNED = "This session is signed; nothing in it changes any more."
 Scope = Literal["slice", "range", "scan"]
 SCOPES: dict[Scope, str] = {"slice": "This slice", "range": "Slices", "scan": "Whole scan"}
 

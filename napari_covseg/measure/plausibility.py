@@ -18,7 +18,7 @@ def hu_range(scan: Volume) -> tuple[float, float]:
 
 def doubts(scan: Volume) -> tuple[str, ...]:
     """Return a sentence for everything about a scan that a network or a reader may stumble over."""
-    return (*_doubts_about_position(scan), *_doubts_about_hu(*hu_range(scan)))
+    return (*scan.notes, *_doubts_about_position(scan), *_doubts_about_hu(*hu_range(scan)))
 
 
 def _doubts_about_position(scan: Volume) -> list[str]:

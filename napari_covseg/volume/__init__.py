@@ -4,6 +4,7 @@ from napari_covseg.volume.geometry import GRID_TOLERANCE_MM, READING_ORIENTATION
 from napari_covseg.volume.labels import LESIONS, LUNGS, ClassScheme, LabelClass, LabelMap, Provenance
 from napari_covseg.volume.resample import AIR_HU, cropped, labels_on, reoriented, volume_on
 from napari_covseg.volume.scan import Volume
+from napari_covseg.volume.straighten import straightened
 
 __all__ = [
     "AIR_HU",
@@ -20,5 +21,6 @@ __all__ = [
     "cropped",
     "labels_on",
     "reoriented",
+    "straightened",
     "volume_on",
 ]

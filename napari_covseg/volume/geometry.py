@@ -84,6 +84,13 @@ class Geometry:
         """Whether an axis leaves its nearest patient axis by more than half a degree."""
         return bool(np.abs(self._directions()).max(axis=0).min() < np.cos(np.radians(0.5)))
 
+    @property
+    def tilt_degrees(self) -> float:
+        """The largest angle by which two axes are not at right angles, as after a scan with a tilted gantry."""
+        directions = self._directions()
+        cosines = np.abs(directions.T @ directions - np.eye(3)).max()
+        return float(np.degrees(np.arcsin(min(cosines, 1.0))))
+
     def to_mm(self, index: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Millimetre positions (…, 3) of voxel indices (…, 3), which may be fractional."""
         turned: Affine = np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T

@@ -27,6 +27,8 @@ class Volume:
         Where the voxels are.
     name
         What to call the scan on screen and in file names; never a patient's name.
+    notes
+        A sentence for everything that was doubtful, assumed or repaired when it was read.
 
     Raises
     ------
@@ -37,6 +39,7 @@ class Volume:
     hu: Voxels
     geometry: Geometry
     name: str = "scan"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.shape != self.geometry.shape:
@@ -50,6 +53,10 @@ class Volume:
     def with_voxels(self, voxels: Voxels, geometry: Geometry) -> Volume:
         """Return the same scan with other Hounsfield units on another grid."""
         return replace(self, hu=voxels, geometry=geometry)
+
+    def noted(self, *sentences: str) -> Volume:
+        """Return the same scan with more notes."""
+        return replace(self, notes=(*self.notes, *sentences)) if sentences else self
 
     @cached_property
     def sha256(self) -> str:

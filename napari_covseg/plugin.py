@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_covseg.io import format_of, read_labels, read_volume, sample_lesion, sample_scan, stem_of, write_labels
-from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, Geometry, LabelMap, Volume, labels_on, reoriented
+from napari_covseg.io import format_of, read_either, read_labels, sample_lesion, sample_scan, stem_of, write_labels
+from napari_covseg.volume import LESIONS, LUNGS, Geometry, LabelMap, Volume, labels_on, reoriented
 
 Layer = tuple[npt.NDArray[Any], dict[str, Any], str]
 Reader = Callable[[str], list[Layer]]
@@ -28,8 +28,8 @@ LUNG_WINDOW_HU = (-1350.0, 150.0)
 SCHEMES = {"_lesion": LESIONS, "_lung": LUNGS}
 """Files with these endings are label maps, as this program writes them."""
 
-MOST_LABELS = 5
-"""Any other file is a label map too if its voxels are whole numbers 0…255, and at most this many different ones."""
+NOT_OURS = (None, "PNG", "JPEG")
+"""napari opens pictures itself; as CT they take a window, which the Open panel and the command line ask for."""
 
 _opened: dict[tuple[Any, ...], list[tuple[str, Geometry]]] = {}
 """Name and file's geometry of every scan opened here, by shape and spacing. Never forgotten: a scan that dropped
@@ -37,10 +37,13 @@ out could make another one look like the only match."""
 
 
 def get_reader(path: str | Sequence[str]) -> Reader | None:
-    """Return the reader of a NIfTI file or a DICOM folder; None for anything else, such as a stack of files."""
-    if not isinstance(path, str) or format_of(Path(path)) is None:
+    """Return the reader of a scan or label map; None for anything else, such as a picture or a stack of files."""
+    if not isinstance(path, str):
         return None
-    return read
+    try:
+        return read if format_of(Path(path)) not in NOT_OURS else None
+    except OSError:  # a folder that may not be read; the reader says so
+        return read
 
 
 def read(path: str) -> list[Layer]:
@@ -55,11 +58,10 @@ def read(path: str) -> list[Layer]:
     for ending, scheme in SCHEMES.items():
         if not place.is_dir() and stem_of(place).endswith(ending):
             return [_labels_layer(read_labels(place, scheme), stem_of(place))]
-    scan = read_volume(place)
-    if _are_labels(scan.hu):
-        values = scan.hu.astype(np.uint8)
-        return [_labels_layer(LabelMap(values, scan.geometry, _scheme_of(values)), scan.name)]
-    return [_scan_layer(scan)]
+    image = read_either(place)
+    if isinstance(image, LabelMap):
+        return [_labels_layer(image, stem_of(place))]
+    return [_scan_layer(image)]
 
 
 def write(path: str, values: Any, attributes: dict[str, Any]) -> list[str]:
@@ -109,16 +111,6 @@ def _attributes(name: str, shown_on: Geometry, home: Geometry) -> dict[str, Any]
         "axis_labels": ("slice", "row", "column"),
         "metadata": {"covseg": {"geometry": shown_on, "home": home}},
     }
-
-
-def _are_labels(hu: npt.NDArray[Any]) -> bool:
-    if hu.dtype.kind not in "iu" or hu.min() < 0 or hu.max() > 255:
-        return False
-    return len(np.unique(hu)) <= MOST_LABELS
-
-
-def _scheme_of(values: npt.NDArray[np.uint8]) -> ClassScheme:
-    return LUNGS if values.max() <= 1 else LESIONS
 
 
 def _as_uint8(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.uint8]:

@@ -63,7 +63,7 @@ def test_the_manifest_is_valid(manager):
     manifest = manager.get_manifest("napari-covseg")
     assert manifest.display_name == "CovSeg"
     patterns = {pattern for reader in manifest.contributions.readers for pattern in reader.filename_patterns}
-    assert patterns == {"*.nii", "*.nii.gz"}
+    assert patterns == {"*.nii", "*.nii.gz", "*.nrrd", "*.nhdr", "*.mha", "*.mhd", "*.dcm", "*.zip"}
     commands = {command.id for command in manifest.contributions.commands}
     used = {item.command for items in manifest.contributions.menus.values() for item in items}
     assert used <= commands
@@ -155,11 +155,13 @@ def test_a_cropped_layer_is_refused(tmp_path):
         plugin.write(str(tmp_path / "out.nii.gz"), values[1:], attributes)
 
 
-def test_few_whole_values_are_labels_and_a_ct_is_not(tmp_path):
+def test_few_whole_values_are_labels_a_ct_is_an_image_and_grey_values_are_neither(tmp_path):
     mask = np.random.default_rng(0).integers(0, 4, SHAPE)
     assert plugin.read(str(write_mask(tmp_path / "unnamed.nii.gz", mask)))[0][2] == "labels"
+    assert plugin.read(str(write_scan(tmp_path / "case.nii.gz")))[0][2] == "image"
     grey = np.random.default_rng(0).integers(0, 200, SHAPE)
-    assert plugin.read(str(write_mask(tmp_path / "grey.nii.gz", grey)))[0][2] == "image"
+    with pytest.raises(ValueError, match="8-bit picture"):
+        plugin.read(str(write_mask(tmp_path / "grey.nii.gz", grey)))
 
 
 def test_folders_and_pictures(tmp_path):
@@ -167,6 +169,18 @@ def test_folders_and_pictures(tmp_path):
     assert plugin.get_reader(str(tmp_path)) is None
     assert plugin.get_reader(str(tmp_path / "slice.png")) is None
     assert plugin.get_reader([str(tmp_path / "a.nii.gz")]) is None
+    (tmp_path / "slice.png").write_bytes(b"")
+    assert plugin.get_reader(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_other_programs_scans_and_label_maps_open_too(manager, tmp_path, suffix):
+    import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
+
+    hu = np.random.default_rng(1).integers(-1000, 800, SHAPE).astype(np.int16)
+    for voxels, kind in ((hu, "image"), ((hu > 0).astype(np.uint8), "labels")):
+        sitk.WriteImage(sitk.GetImageFromArray(voxels), tmp_path / f"case{suffix}")
+        assert read(tmp_path / f"case{suffix}")[2] == kind
 
 
 def test_a_damaged_file_is_a_sentence(manager, tmp_path):

@@ -1,13 +1,21 @@
 """The only room that knows file formats."""
 
 from napari_covseg.io.files import home, stem_of, written
+from napari_covseg.io.formats import format_of
+from napari_covseg.io.nifti import note_in
+from napari_covseg.io.nifti_out import write_labels, write_volume
 from napari_covseg.io.sample import sample_lesion, sample_lung, sample_scan
-from napari_covseg.io.scans import format_of, note_in, read_labels, read_volume, write_labels
+from napari_covseg.io.scans import read_either, read_labels, read_volume
+from napari_covseg.io.stated import SeriesSummary, Stated, UnstatedError
 
 __all__ = [
+    "SeriesSummary",
+    "Stated",
+    "UnstatedError",
     "format_of",
     "home",
     "note_in",
+    "read_either",
     "read_labels",
     "read_volume",
     "sample_lesion",
@@ -15,5 +23,6 @@ __all__ = [
     "sample_scan",
     "stem_of",
     "write_labels",
+    "write_volume",
     "written",
 ]

@@ -11,6 +11,9 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
+ITK_SUFFIXES = {".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage"}
+PICTURE_SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_SUFFIXES = (".gz", ".nii", ".dcm", ".zip", *ITK_SUFFIXES, *PICTURE_SUFFIXES)
 
 
 def home() -> Path:
@@ -24,7 +27,7 @@ def stem_of(path: Path) -> str:
     if path.is_dir():
         return path.resolve().name if path.name in ("", "..") else path.name
     name = path.name
-    for suffix in (".gz", ".nii", ".dcm", ".png"):
+    for suffix in _SUFFIXES:
         if name.lower().endswith(suffix):
             name = name[: -len(suffix)]
     return name or path.name

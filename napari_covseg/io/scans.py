@@ -1,52 +1,137 @@
-"""One door for scans and label maps: the format is found from the path."""
+"""One door for scans and label maps: whatever the format, what is no chest CT stays outside."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+
+import numpy as np
 
 from napari_covseg.io import nifti
-from napari_covseg.io.files import NIFTI_SUFFIXES
-from napari_covseg.io.nifti import note_in, read_labels, write_labels
-from napari_covseg.volume import Volume
+from napari_covseg.io.files import ITK_SUFFIXES
+from napari_covseg.io.formats import KNOWN, format_of
+from napari_covseg.io.hounsfield import checked, labels_in
+from napari_covseg.io.stated import NOTHING, Stated, UnstatedError, is_spacing
+from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, LabelMap, Provenance, Volume, straightened
 
-__all__ = ["format_of", "note_in", "read_labels", "read_volume", "write_labels"]
+FARTHEST_MM = 10_000
+"""No scan is further from the origin of its scanner."""
 
-DICOM_MAGIC = (128, b"DICM")
-"""Offset and bytes that every DICOM file on disk carries."""
-
-
-def format_of(path: Path) -> Literal["NIfTI", "DICOM"] | None:
-    """Return what a path looks like, from a file's name or the first bytes of a folder's files; None if neither."""
-    if path.is_dir():
-        return "DICOM" if any(_is_dicom(file) for file in path.iterdir() if file.is_file()) else None
-    return "NIfTI" if path.name.lower().endswith(NIFTI_SUFFIXES) else None
+GREATEST_TILT_DEGREES = 0.5
+"""Axes further than this from a right angle are the work of a tilted gantry."""
 
 
-def read_volume(path: Path) -> Volume:
-    """Return the scan in a NIfTI file or a folder of DICOM slices, in Hounsfield units and its own voxel order.
+def read_volume(path: Path, stated: Stated = NOTHING) -> Volume:
+    """Return a scan in Hounsfield units and its own voxel order; its notes tell what was doubtful or repaired.
+
+    Parameters
+    ----------
+    path
+        A NIfTI, NRRD or MetaImage file, a folder of DICOM slices (or a zipped one, or a multi-frame file), or PNG or
+        JPEG slices.
+    stated
+        What the reader states beside.
+
+    Raises
+    ------
+    UnstatedError
+        If the reader must state something first.
+    ValueError
+        If nothing readable is there, or it is no chest CT; one sentence that names the path and the remedy.
+    """
+    return _accepted(_read(path, stated), path, stated)
+
+
+def read_either(path: Path) -> Volume | LabelMap:
+    """Return the scan at a path, or the label map, where its few whole values say that it is one.
 
     Raises
     ------
     ValueError
-        If nothing readable is there; one sentence that names the path and the remedy.
+        As `read_volume`.
     """
-    if path.is_dir():
-        from napari_covseg.io import dicom  # pydicom is heavy and most scans are NIfTI
+    volume = _read(path, NOTHING)
+    values = labels_in(volume.hu)
+    if values is None:
+        return _accepted(volume, path, NOTHING)
+    scheme = LUNGS if max(values) <= 1 else LESIONS
+    return LabelMap(volume.hu.astype("uint8"), volume.geometry, scheme, Provenance(source=path.name))
 
-        return dicom.read_series(path)
+
+def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
+    """Return the label map in a NIfTI, NRRD or MetaImage file.
+
+    Raises
+    ------
+    ValueError
+        If it is not a 3-D image of whole numbers 0…255.
+    """
+    if path.suffix.lower() not in ITK_SUFFIXES:
+        return nifti.read_labels(path, scheme)
+    if not path.exists():
+        raise ValueError(f"There is no file {path}; check the name.")
+    from napari_covseg.io import itk
+
+    return itk.read_labels(path, scheme)
+
+
+def _read(path: Path, stated: Stated) -> Volume:
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}; check the name.")
-    if format_of(path) is None:
-        raise ValueError(f"{path.name} is neither NIfTI (.nii, .nii.gz) nor a folder of DICOM slices.")
-    return nifti.read_volume(path)
-
-
-def _is_dicom(file: Path) -> bool:
-    offset, magic = DICOM_MAGIC
     try:
-        with file.open("rb") as stream:
-            stream.seek(offset)
-            return stream.read(len(magic)) == magic
-    except OSError:
-        return False
+        if path.is_file():
+            path.open("rb").close()  # libraries call a file damaged that they may not read
+        return _by_format(path, stated)
+    except MemoryError:
+        raise ValueError(
+            f"{path.name} does not fit into memory; close other programs, or use a larger machine."
+        ) from None
+    except PermissionError as error:
+        raise ValueError(f"You may not read {error.filename}; ask its owner for the permission, or copy it.") from error
+
+
+def _by_format(path: Path, stated: Stated) -> Volume:
+    """Read with the library that the format needs; each is imported only then, since some take a while."""
+    match format_of(path):
+        case "NIfTI":
+            return nifti.read_volume(path)
+        case "NRRD" | "MetaImage":
+            from napari_covseg.io import itk
+
+            return itk.read_volume(path)
+        case "PNG" | "JPEG":
+            from napari_covseg.io.pictures import read_pictures
+
+            return read_pictures(path, stated)
+        case "DICOM":
+            from napari_covseg.io import dicom
+
+            return dicom.read_series(path, stated)
+    if path.is_dir():
+        raise ValueError(f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series.")
+    raise ValueError(f"{path.name} is none of {KNOWN}; export the scan as one of these.")
+
+
+def _accepted(scan: Volume, path: Path, stated: Stated) -> Volume:
+    """Return the scan, or refuse it if its lengths, its numbers or its axes cannot be those of a chest CT."""
+    if not is_spacing(scan.geometry.spacing_mm):
+        shown = " × ".join(f"{mm:.3g}" for mm in scan.geometry.spacing_mm)
+        raise ValueError(f"{path.name} has voxels of {shown} mm, which no CT has; convert it again with lengths in mm.")
+    away_mm = float(np.abs(scan.geometry.corners_mm()).max())
+    if away_mm > FARTHEST_MM:
+        raise ValueError(
+            f"{path.name} lies {away_mm:.3g} mm away from its scanner: its header is damaged; copy it again."
+        )
+    scan = checked(scan, path.name or scan.name, stated)
+    tilt = scan.geometry.tilt_degrees
+    if tilt <= GREATEST_TILT_DEGREES:
+        return scan
+    if not stated.straighten:
+        raise UnstatedError(
+            f"{path.name} was taken with the gantry tilted by {tilt:.1f}°: its slices do not stand above each other; "
+            "open it straightened (--straighten), which resamples it.",
+            "straighten",
+        )
+    return straightened(scan).noted(
+        f"The gantry was tilted by {tilt:.1f}°: the slices were shifted upright by linear interpolation, and masks "
+        "will lie on the new grid."
+    )

@@ -6,78 +6,26 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scipy.spatial.transform import Rotation
 
 from napari_covseg.io import read_volume
 from napari_covseg.io.dicom import SeriesSummary, describe_series, read_series
 
-ROWS, COLUMNS, SLICES = 6, 5, 4
-ROW_MM, COLUMN_MM, GAP_MM = 0.8, 0.7, 2.5
-TURN = Rotation.from_euler("xyz", (12, -7, 25), degrees=True).as_matrix()
-FILE_ORDER = (2, 0, 3, 1)
-
-
-def slice_of(index, series_uid, turn=TURN, gap_mm=GAP_MM, **changes):
-    """One CT slice; a change to None removes the tag."""
-    stored = np.random.default_rng(index).integers(0, 2000, (ROWS, COLUMNS)).astype(np.int16)
-    header = FileMetaDataset()
-    header.TransferSyntaxUID = ExplicitVRLittleEndian
-    header.MediaStorageSOPClassUID = CTImageStorage
-    header.MediaStorageSOPInstanceUID = generate_uid()
-    image = pydicom.Dataset()
-    image.file_meta = header
-    image.SOPClassUID, image.SOPInstanceUID = CTImageStorage, header.MediaStorageSOPInstanceUID
-    image.Modality, image.SeriesInstanceUID, image.SeriesDescription = "CT", series_uid, "Thorax"
-    image.PatientName, image.PatientID, image.PatientBirthDate = "Doe^Jane", "4711", "19700101"
-    image.InstanceNumber = SLICES - index  # on purpose not the order in space
-    image.Rows, image.Columns, image.SamplesPerPixel = ROWS, COLUMNS, 1
-    image.PhotometricInterpretation = "MONOCHROME2"
-    image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
-    image.RescaleSlope, image.RescaleIntercept = 1, -1024
-    image.PixelSpacing = [ROW_MM, COLUMN_MM]
-    image.SliceThickness = 2
-    image.ImageOrientationPatient = numbers(turn[:, :2].T.ravel())
-    image.ImagePositionPatient = numbers(np.array([-120.5, 33.25, -400.0]) + turn[:, 2] * gap_mm * index)
-    image.PixelData = stored.tobytes()
-    for tag, value in changes.items():
-        if value is None:
-            delattr(image, tag)
-        elif isinstance(value, pydicom.DataElement):
-            image.add(value)
-        else:
-            setattr(image, tag, value)
-    return image
-
-
-def numbers(values):
-    return [pydicom.valuerep.format_number_as_ds(float(value)) for value in values]
-
-
-def series_in(folder, change=None, turn=TURN, series_uid=None, count=SLICES, gap_mm=GAP_MM):
-    """Write a series under shuffled names; `change(index)` says which tags differ in one slice."""
-    folder.mkdir(exist_ok=True)
-    uid = series_uid or generate_uid()
-    for index in range(count):
-        image = slice_of(index, uid, turn, gap_mm, **(change(index) if change else {}))
-        order = FILE_ORDER[index] if count == SLICES else index
-        image.save_as(folder / f"{uid[-4:]}-{order}.dcm", enforce_file_format=True)
-    return folder
-
-
-def all_slices(**changes):
-    return lambda index: changes
-
-
-def one_slice(number, **changes):
-    return lambda index: changes if index == number else {}
-
-
-def moved_by(number, shift_mm, turn=TURN, gap_mm=GAP_MM):
-    shift = np.asarray(shift_mm, dtype=float)
-    place = np.array([-120.5, 33.25, -400.0]) + turn[:, 2] * gap_mm * number + turn @ shift
-    return one_slice(number, ImagePositionPatient=numbers(place))
+from .series import (
+    COLUMN_MM,
+    COLUMNS,
+    GAP_MM,
+    ROW_MM,
+    ROWS,
+    SLICES,
+    TURN,
+    all_slices,
+    moved_by,
+    numbers,
+    one_slice,
+    series_in,
+    slice_of,
+)
 
 
 def by_simpleitk(folder):
@@ -115,9 +63,9 @@ def test_a_real_series_has_the_values_and_the_place_simpleitk_gives_it(covseg_da
 
 
 def test_a_real_series_of_another_modality_is_refused(covseg_data):
-    assert refusal(covseg_data / "dicom" / "odd_nm") == (
-        "odd_nm holds images of modality NM; choose the folder of a CT series."
-    )
+    message = refusal(covseg_data / "dicom" / "odd_nm")
+    assert message.startswith("odd_nm holds images of modality NM without a position; choose the folder of a CT series")
+    assert "--spacing" in message
 
 
 @pytest.mark.parametrize("keep", [29, 30])
@@ -129,7 +77,7 @@ def test_a_slice_missing_inside_a_real_series_is_noticed(covseg_data, tmp_path, 
         assert read_series(tmp_path).hu.shape[2] == 30
     else:
         assert "1-09.dcm" in refusal(tmp_path)
-        assert "16.00 mm apart, others 8.00 mm" in refusal(tmp_path)
+        assert "16.00 mm apart, others 8.00 mm (1 slice is missing there)" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("turn", [np.eye(3), TURN, Rotation.from_euler("x", 90, degrees=True).as_matrix()])
@@ -259,7 +207,7 @@ def test_a_folder_without_dicom_is_refused(tmp_path):
     [
         ({"Modality": "MR"}, "modality MR"),
         ({"Modality": None}, "modality unknown"),
-        ({"NumberOfFrames": 2}, "many slices in one file"),
+        ({"NumberOfFrames": 2}, "without a position"),
         ({"RescaleSlope": None}, "without Hounsfield units"),
         ({"RescaleIntercept": None}, "without Hounsfield units"),
         ({"ImagePositionPatient": None}, "without a position"),
@@ -293,7 +241,7 @@ def test_slices_that_differ_by_rounding_are_of_one_kind(tmp_path):
     assert read_series(folder).hu.shape[2] == SLICES
 
 
-def test_two_slices_in_one_place_are_refused_by_name(tmp_path):
+def test_two_different_slices_in_one_place_are_refused_by_name(tmp_path):
     folder = series_in(tmp_path / "case", moved_by(2, (0, 0, -GAP_MM)), series_uid="1.2.3.1111")
     message = refusal(folder)
     assert "in the same place" in message

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from napari_covseg.io import nifti
-from napari_covseg.io.nifti import read_labels, read_volume, write_labels
+from napari_covseg.io import nifti_out
+from napari_covseg.io.nifti import read_labels, read_volume
+from napari_covseg.io.nifti_out import write_labels
 from napari_covseg.volume import AIR_HU, LUNGS, Geometry, LabelMap
 
 SHAPE = (5, 4, 3)
@@ -185,12 +186,12 @@ def test_what_is_read_back_differently_is_not_saved_and_the_old_file_stays(tmp_p
     target = write_labels(LabelMap(np.zeros(SHAPE, np.uint8), Geometry(SHAPE, np.eye(4))), tmp_path / "lesion.nii")
     before = target.read_bytes()
     meant = LabelMap(np.ones(SHAPE, np.uint8), Geometry(SHAPE, np.eye(4)))
-    header = nifti._header(meant.geometry)
+    header = nifti_out._header(meant.geometry, np.dtype(np.uint8))
     with pytest.raises(OSError, match="was not saved"):
-        nifti._check(read_labels(target), meant, header, target)
+        nifti_out._check(read_labels(target), meant, header, target)
     moved = meant.with_voxels(np.zeros(SHAPE, np.uint8), Geometry(SHAPE, np.diag([1, 1, 1.01, 1])))
     with pytest.raises(OSError, match="was not saved"):
-        nifti._check(read_labels(target), moved, nifti._header(moved.geometry), target)
+        nifti_out._check(read_labels(target), moved, nifti_out._header(moved.geometry, np.dtype(np.uint8)), target)
     assert target.read_bytes() == before
 
 
@@ -236,7 +237,9 @@ def test_a_file_that_ends_too_early_is_refused(tmp_path, suffix):
     noise = np.random.default_rng(0).integers(-999, 999, (20, 20, 20)).astype(np.int16)
     path = in_file(tmp_path / f"case{suffix}", oblique(), "sform", noise)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(ValueError, match=r"case\.nii.* ends before its last voxel; copy or export it again"):
+    with pytest.raises(
+        ValueError, match=r"case\.nii.* ends before its last voxel or is damaged; copy or export it again"
+    ):
         read_volume(path)
 
 

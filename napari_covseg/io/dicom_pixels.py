@@ -1,0 +1,122 @@
+"""The pixels of DICOM slices as Hounsfield units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.pixels import pixel_array
+
+from napari_covseg.io.dicom_files import stream_of
+from napari_covseg.io.dicom_place import Slice
+from napari_covseg.io.dicom_tags import TAGS, Frame
+from napari_covseg.io.memory import require_memory
+from napari_covseg.volume import AIR_HU
+
+Plane = npt.NDArray[Any]
+
+Opened = dict[Traversable, pydicom.Dataset]
+
+PIXEL_TAGS = [*TAGS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PlanarConfiguration"]
+INT16 = np.iinfo(np.int16)
+NO_DECODER = ("plugin", "decoder", "missing dependenc")
+
+
+def hounsfield(name: str, slices: Sequence[Slice]) -> Plane:
+    """Return (column, row, slice) Hounsfield units: int16, or float32 if they are not whole or too large.
+
+    Raises
+    ------
+    ValueError
+        If the pixels of a slice cannot be read, or all of them do not fit into memory.
+    """
+    columns, rows = slices[0].frame.size
+    require_memory(name, len(slices) * rows * columns, np.dtype(np.int16).itemsize)
+    hu: Plane = np.empty((len(slices), rows, columns), dtype=np.int16)
+    opened: Opened = {}
+    for index, each in enumerate(slices):
+        plane = plane_hu(name, each.frame, opened)
+        if hu.dtype == np.int16 and not _is_int16(plane):
+            hu = hu.astype(np.float32)
+        hu[index] = plane
+    return hu.transpose(2, 1, 0)
+
+
+def plane_hu(name: str, frame: Frame, opened: Opened) -> Plane:
+    """Return one slice's Hounsfield units, (row, column): int16 wherever that is easily had, or float64.
+
+    Padding outside the scanner's field of view is air. A file of many frames is kept in `opened` for the next one.
+
+    Raises
+    ------
+    ValueError
+        If its pixels cannot be read.
+    """
+    stored = _without_unused_bits(_pixels(name, frame, opened), frame)
+    slope, intercept = frame.rescale or (1.0, 0.0)
+    plane = _rescaled(stored, slope, intercept)
+    if frame.padding:
+        low, high = sorted(np.asarray([frame.padding[0], frame.padding[-1]]).astype(np.int64).astype(stored.dtype))
+        plane[(stored >= low) & (stored <= high)] = AIR_HU
+    return plane
+
+
+def _pixels(name: str, frame: Frame, opened: Opened) -> Plane:
+    try:
+        stored = _native(frame) if frame.native_at else _decoded(frame, opened)
+    except Exception as error:  # decoders fail with whatever a damaged byte leads them to
+        lacks = any(word in str(error).lower() for word in NO_DECODER)
+        remedy = "pip install 'napari-covseg[compressed]' brings more decoders" if lacks else "copy or export it again"
+        raise ValueError(f"{name}: the pixels of {frame.file.name} cannot be read; {remedy}.") from error
+    if stored.shape != frame.size[::-1]:
+        raise ValueError(f"{name}: the pixels of {frame.file.name} are not of the size it states; export it again.")
+    return stored
+
+
+def _native(frame: Frame) -> Plane:
+    columns, rows = frame.size
+    dtype = np.dtype(f"<{'i' if frame.stored[5] else 'u'}{frame.stored[2] // 8}")
+    with stream_of(frame.file) as stream:
+        stream.seek(frame.native_at)
+        pixels = stream.read(rows * columns * dtype.itemsize)
+    return np.frombuffer(pixels, dtype=dtype).reshape(rows, columns)
+
+
+def _decoded(frame: Frame, opened: Opened) -> Plane:
+    if frame.file not in opened:
+        opened.clear()
+        with stream_of(frame.file) as stream:
+            opened[frame.file] = pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
+    stored = np.asarray(pixel_array(opened[frame.file], index=max(frame.index, 0), raw=True))
+    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def _without_unused_bits(stored: Plane, frame: Frame) -> Plane:
+    """Clear the bits above those that are stored, where old scanners kept their overlays."""
+    bits = frame.stored[3]
+    if not isinstance(bits, int) or stored.dtype.kind not in "iu" or not 0 < bits < 8 * stored.dtype.itemsize:
+        return stored
+    if stored.dtype.kind == "u":
+        return stored & ((1 << bits) - 1) if stored.max() >> bits else stored
+    unused = 8 * stored.dtype.itemsize - bits
+    return (stored << unused) >> unused
+
+
+def _rescaled(stored: Plane, slope: float, intercept: float) -> Plane:
+    if slope == 1 and intercept == int(intercept) and INT16.min <= intercept <= INT16.max and stored.dtype.kind in "iu":
+        low, high = int(stored.min()) + intercept, int(stored.max()) + intercept
+        if INT16.min <= low and high <= INT16.max:
+            if stored.dtype.itemsize == 2:
+                return stored.view(np.int16) + np.int16(intercept)  # what wraps on the way in wraps back
+            return (stored.astype(np.int32) + int(intercept)).astype(np.int16)
+    return stored * float(slope) + float(intercept)
+
+
+def _is_int16(plane: Plane) -> bool:
+    if plane.dtype == np.int16:
+        return True
+    return bool(plane.min() >= INT16.min and plane.max() <= INT16.max and np.array_equal(plane, np.rint(plane)))

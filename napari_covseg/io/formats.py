@@ -1,0 +1,84 @@
+"""Which format a path is of, from its name or from the first bytes of its files."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from napari_covseg.io.files import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
+
+Format = Literal["NIfTI", "DICOM", "NRRD", "MetaImage", "PNG", "JPEG"]
+
+KNOWN = "NIfTI (.nii, .nii.gz), NRRD, MetaImage, DICOM (a folder, zipped or not), PNG or JPEG"
+DICOM_MAGIC = (128, b"DICM")
+"""Offset and bytes that every DICOM file on disk carries."""
+
+MOST_FILES_LOOKED_AT = 1000
+_BY_SUFFIX: dict[str, Format] = {**ITK_SUFFIXES, **PICTURE_SUFFIXES}  # type: ignore[dict-item]
+
+
+def format_of(path: Path) -> Format | None:
+    """Return what a path looks like; None if it is nothing known.
+
+    Raises
+    ------
+    OSError
+        If a folder may not be read.
+    """
+    if path.is_dir():
+        return _format_of_folder(path)
+    name = path.name.lower()
+    if name.endswith(NIFTI_SUFFIXES):
+        return "NIfTI"
+    if known := _BY_SUFFIX.get(path.suffix.lower()):
+        return known
+    return "DICOM" if name.endswith(".dcm") or _is_dicom(path) or _is_zipped_dicom(path) else None
+
+
+def _format_of_folder(folder: Path) -> Format | None:
+    pictures: Format | None = None
+    for file in islice(_files_in(folder), MOST_FILES_LOOKED_AT):
+        if _is_dicom(file):
+            return "DICOM"
+        if file.parent == folder and file.suffix.lower() in PICTURE_SUFFIXES:
+            pictures = pictures or _BY_SUFFIX[file.suffix.lower()]
+    return pictures
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, folders, names in os.walk(folder, onerror=refuse):
+        folders.sort()
+        yield from (Path(place, name) for name in sorted(names))
+
+
+def _is_dicom(file: Path) -> bool:
+    offset, magic = DICOM_MAGIC
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            return stream.read(len(magic)) == magic
+    except PermissionError:
+        raise
+    except OSError:
+        return False
+
+
+def _is_zipped_dicom(path: Path) -> bool:
+    offset, magic = DICOM_MAGIC
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name in islice(archive.namelist(), MOST_FILES_LOOKED_AT):
+                with archive.open(name) as stream:
+                    if stream.read(offset + len(magic))[offset:] == magic:
+                        return True
+    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return path.suffix.lower() == ".zip" and path.is_file()
+    return False

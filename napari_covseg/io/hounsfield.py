@@ -1,0 +1,115 @@
+"""Whether numbers can be a chest in Hounsfield units, and what to make of voxels that hold none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_covseg.io.stated import Stated, UnstatedError
+from napari_covseg.volume import AIR_HU, Volume
+
+Voxels = npt.NDArray[Any]
+
+MOST_LABELS = 5
+"""Whole numbers 0…255 of at most this many different kinds are a label map."""
+
+LEAST_DENSE_HU = -200
+"""A chest holds lung, air or fat: something is less dense than this."""
+
+GREY_WHITE = 255.0
+STACKED = (
+    "The slices do not say where they are: they were stacked by their numbers, the first at the apex, with the spacing "
+    "that was stated; left and right are as in any axial CT."
+)
+"""The note of a scan whose place is the reader's word."""
+
+GREATEST_HU = 66000
+"""Extended scales for metal end here, at 16 bits."""
+
+
+def labels_in(voxels: Voxels) -> tuple[int, ...] | None:
+    """Return the different values if the voxels look like a label map, None if they look like anything else."""
+    if voxels.min() < 0 or voxels.max() > 255:
+        return None
+    present: set[float] = set()
+    for plane in voxels.transpose(2, 1, 0):
+        present |= set(np.unique(plane).tolist())
+        if len(present) > MOST_LABELS or any(value != int(value) for value in present):
+            return None
+    return tuple(sorted(int(value) for value in present))
+
+
+def checked(scan: Volume, name: str, stated: Stated) -> Volume:
+    """Return the scan in Hounsfield units; grey values become such by the window that the reader states.
+
+    A series without positions, whose spacing the reader vouches for (`Volume.notes` says so), is only doubted.
+
+    Raises
+    ------
+    UnstatedError
+        If it takes a window.
+    ValueError
+        If the numbers cannot be Hounsfield units of a chest.
+    """
+    low, high = float(scan.hu.min()), float(scan.hu.max())
+    if not np.isfinite([low, high]).all():
+        raise ValueError(f"{name} holds infinite values; convert it again from the scanner's own series.")
+    if (values := labels_in(scan.hu)) is not None:
+        listed = ", ".join(str(value) for value in values)
+        raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
+    if low >= 0 and high <= GREY_WHITE:
+        return _from_window(scan, name, stated.window_hu)
+    if low > LEAST_DENSE_HU or high > GREATEST_HU or high - low < -LEAST_DENSE_HU:
+        sentence = f"{name} holds values {low:g}…{high:g}, which are not Hounsfield units of a chest (air is −1000)"
+        if STACKED not in scan.notes:
+            raise ValueError(f"{sentence}; convert it again with the rescale of its DICOM series.")
+        return scan.noted(
+            f"{sentence}: look, but do not measure, or state the window they show (--window LEVEL/WIDTH)."
+        )
+    return scan
+
+
+def _from_window(scan: Volume, name: str, window_hu: tuple[float, float] | None) -> Volume:
+    if window_hu is None:
+        raise UnstatedError(
+            f"{name} holds the grey values of an 8-bit picture, not Hounsfield units; open the scanner's own series, "
+            "or state the window that they show (--window LEVEL/WIDTH).",
+            "window",
+        )
+    hu = windowed(scan.hu, window_hu, GREY_WHITE)
+    return scan.with_voxels(hu, scan.geometry).noted(window_note(name, window_hu))
+
+
+def window_note(name: str, window_hu: tuple[float, float]) -> str:
+    """Return the sentence that goes with Hounsfield units made of grey values."""
+    low, high = window_hu
+    return f"The grey values of {name} were taken for the window {low:g}…{high:g} HU, as stated."
+
+
+def aired(plane: Voxels, where: str) -> int:
+    """Set what is outside the field of view (no number, out to the edge) to air, in place; return how many voxels.
+
+    Raises
+    ------
+    ValueError
+        If there are voxels without a number inside the field of view.
+    """
+    missing = np.isnan(plane)
+    count = int(missing.sum())
+    if count == 0:
+        return 0
+    regions, _ = ndimage.label(missing)
+    edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    if count == plane.size or not np.isin(regions[missing], edge).all():
+        raise ValueError(f"{where} has voxels without a number (NaN) inside the scan; convert the scan again.")
+    plane[missing] = AIR_HU
+    return count
+
+
+def windowed(grey: Voxels, window_hu: tuple[float, float], white: float) -> npt.NDArray[np.float32]:
+    """Return the Hounsfield units of grey values 0…white that show a window."""
+    low, high = window_hu
+    return (grey.astype(np.float32) * np.float32((high - low) / white) + np.float32(low)).astype(np.float32, copy=False)

@@ -1,0 +1,102 @@
+"""PNG and JPEG slices in: grey values become Hounsfield units by the window that the reader states."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import numpy as np
+import numpy.typing as npt
+
+from napari_covseg.io.files import PICTURE_SUFFIXES, stem_of
+from napari_covseg.io.hounsfield import window_note, windowed
+from napari_covseg.io.memory import require_memory
+from napari_covseg.io.stated import Stated, UnstatedError
+from napari_covseg.volume import Geometry, Volume
+
+NOMINAL_MM = (1.0, 1.0, 1.0)
+COLOUR_TOLERANCE = 8
+"""JPEG's grey is not quite grey: its three colours may be this far apart."""
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file's name is that of a picture."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """Return the pictures of a folder in the order of the numbers in their names."""
+    found = [path for path in folder.iterdir() if path.is_file() and is_picture(path) and path.name[0] != "."]
+    return sorted(
+        found, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    )
+
+
+def read_pictures(path: Path, stated: Stated) -> Volume:
+    """Return a picture as a scan of one slice, or a folder of them as one from the apex down.
+
+    Raises
+    ------
+    UnstatedError
+        If the window is not stated, or, for a folder, the spacing.
+    ValueError
+        If a file is no grey picture, or the pictures of a folder differ in size.
+    """
+    name = path.name if path.is_file() else stem_of(path)
+    if stated.window_hu is None:
+        raise UnstatedError(
+            f"{name} holds grey values, not Hounsfield units; state the window that it shows (--window LEVEL/WIDTH, "
+            "such as -600/1500).",
+            "window",
+        )
+    if path.is_dir() and stated.spacing_mm is None:
+        raise UnstatedError(
+            f"{name} is a folder of pictures; to open them as one scan, state how far columns, rows and slices are "
+            "apart in mm (--spacing X,Y,Z).",
+            "spacing",
+        )
+    files = pictures_in(path) if path.is_dir() else [path]
+    hu = _stack(name, files, stated.window_hu)
+    notes = [window_note(name, stated.window_hu)]
+    if stated.spacing_mm is None:
+        notes.append(f"{name} does not say how large its pixels are; 1 mm was assumed, so millilitres are no measure.")
+    return Volume(hu, reading_grid(hu.shape, stated.spacing_mm or NOMINAL_MM), stem_of(path), tuple(notes))
+
+
+def reading_grid(shape: tuple[int, ...], spacing_mm: tuple[float, float, float]) -> Geometry:
+    """Return the grid of (slice, row, column) in reading order, whose first slice is the apex."""
+    column, row, between = spacing_mm
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2], affine[3, 3] = -between, -row, -column, 1
+    return Geometry((shape[0], shape[1], shape[2]), affine)
+
+
+def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> npt.NDArray[np.float32]:
+    first = _grey(files[0])
+    require_memory(name, len(files) * first.size, np.dtype(np.float32).itemsize)
+    hu = np.empty((len(files), *first.shape), dtype=np.float32)
+    for index, file in enumerate(files):
+        grey = first if index == 0 else _grey(file)
+        if grey.shape != first.shape:
+            raise ValueError(f"{name}: {file.name} and {files[0].name} differ in size; keep slices of one kind only.")
+        hu[index] = windowed(grey, window_hu, 65535.0 if grey.dtype == np.uint16 else 255.0)
+    return hu
+
+
+def _grey(path: Path) -> npt.NDArray[Any]:
+    try:
+        picture = np.asarray(imageio.imread(path))
+    except Exception as error:  # decoders fail with whatever a damaged byte leads them to
+        raise ValueError(f"{path.name} cannot be read as a picture: it is damaged; copy or export it again.") from error
+    if picture.ndim == 3 and picture.shape[2] in (3, 4):
+        colours = picture[..., :3].astype(np.int16)
+        if np.ptp(colours, axis=2).max() > COLOUR_TOLERANCE:
+            raise ValueError(f"{path.name} is a colour picture; a CT slice is grey: export it without colours.")
+        picture = picture[..., 1]
+    elif picture.ndim == 3 and picture.shape[2] == 2:
+        picture = picture[..., 0]
+    if picture.ndim != 2 or picture.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"{path.name} is no grey picture of 8 or 16 bits; export it as one.")
+    return picture

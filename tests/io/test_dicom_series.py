@@ -1,0 +1,379 @@
+"""What a folder of DICOM may look like: several series, copies, scouts, frames, zips, compression, no positions."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+    generate_uid,
+)
+
+from napari_covseg.io import Stated, UnstatedError, read_volume
+from napari_covseg.io.dicom import describe_series, read_series
+
+from .series import (
+    COLUMNS,
+    GAP_MM,
+    ROWS,
+    SLICES,
+    TURN,
+    all_slices,
+    enhanced_in,
+    moved_by,
+    one_slice,
+    series_in,
+    slice_of,
+    stored_slice,
+)
+
+
+def refusal(folder, **stated):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the callers look at the words
+        read_series(folder, Stated(**stated))
+    return refused.value
+
+
+def values():
+    return np.stack([stored_slice(index).T - 1024 for index in range(SLICES)], axis=2)
+
+
+@pytest.fixture
+def two_series(tmp_path):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    return series_in(folder, series_uid="1.2.3.2222", count=3)
+
+
+def test_of_two_series_the_reader_is_asked_for_one_and_told_what_they_are(two_series):
+    error = refusal(two_series)
+    assert isinstance(error, UnstatedError)
+    assert error.question == "series"
+    assert [(each.uid, each.slices) for each in error.series] == [("1.2.3.1111", 4), ("1.2.3.2222", 3)]
+    assert "1: CT, Thorax, 4 slices; 2: CT, Thorax, 3 slices" in str(error)
+
+
+@pytest.mark.parametrize(("wanted", "slices"), [("1", 4), ("2", 3), ("1.2.3.2222", 3)])
+def test_a_series_is_chosen_by_number_or_uid(two_series, wanted, slices):
+    assert read_series(two_series, Stated(series=wanted)).hu.shape[2] == slices
+
+
+@pytest.mark.parametrize("wanted", ["0", "3", "1.2.3", "²", ""])
+def test_a_series_that_is_not_there_is_refused(two_series, wanted):
+    assert "holds no series" in str(refusal(two_series, series=wanted))
+
+
+def test_the_one_ct_among_reports_and_scouts_is_opened_and_said(tmp_path):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    scout = {"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "SeriesDescription": "Topogram"}
+    series_in(folder, all_slices(**scout), series_uid="1.2.3.2222", count=2)
+    report = slice_of(0, "1.2.3.3333", Modality="SR", Rows=None, Columns=None, PixelData=None, SOPClassUID="1.2.840.88")
+    del report.ImagePositionPatient
+    report.save_as(folder / "report.dcm", enforce_file_format=True)
+    scan = read_series(folder)
+    assert scan.hu.shape[2] == SLICES
+    assert any("CT, Topogram, 2 slices" in note for note in scan.notes)
+    assert any("report.dcm" in note for note in scan.notes)
+
+
+def test_a_scout_within_the_series_is_left_out_and_said(tmp_path):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    scout = slice_of(9, "1.2.3.1111", Rows=3, PixelData=b"\0" * 30, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    scout.save_as(folder / "scout.dcm", enforce_file_format=True)
+    scan = read_series(folder)
+    assert scan.hu.shape[2] == SLICES
+    assert scan.notes == ("1 scout image among the slices left out.",)
+
+
+def test_slices_are_found_in_folders_within_folders(tmp_path):
+    deep = tmp_path / "study" / "ct" / "thin"
+    deep.mkdir(parents=True)
+    series_in(deep)
+    (tmp_path / "study" / "DICOMDIR").write_bytes(b"\0" * 200)
+    np.testing.assert_array_equal(read_volume(tmp_path / "study").hu, values())
+
+
+def test_copies_of_slices_are_left_out_and_said(tmp_path):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    (folder / "again").mkdir()
+    for name in ("1111-0.dcm", "1111-3.dcm"):
+        shutil.copy(folder / name, folder / "again" / f"copy-of-{name}")
+    scan = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, values())
+    assert scan.notes == (
+        "2 of the slices of case are there twice and were left out once (1111-3.dcm, 1111-0.dcm).",
+    ) or ("2 of the slices of case are there twice" in scan.notes[0])
+
+
+def test_a_slice_with_another_rescale_or_padding_is_said(tmp_path):
+    scan = read_series(series_in(tmp_path / "a", one_slice(2, RescaleIntercept=-1000)))
+    assert "same rescale" in scan.notes[0]
+    padding = pydicom.DataElement("PixelPaddingValue", "SS", -2000)
+    scan = read_series(series_in(tmp_path / "b", one_slice(2, PixelPaddingValue=padding)))
+    assert "outside of the field of view" in scan.notes[0]
+    assert read_series(series_in(tmp_path / "c")).notes == ()
+
+
+@pytest.mark.parametrize(("stated", "said"), [(4, False), (5, True)])
+def test_an_acquisition_that_had_more_images_is_said(tmp_path, stated, said):
+    scan = read_series(series_in(tmp_path / "case", all_slices(ImagesInAcquisition=stated)))
+    assert bool(scan.notes) is said
+
+
+@pytest.mark.parametrize(("slices_lost", "words"), [((1,), "1 slice is missing"), ((1, 2), "2 slices are missing")])
+def test_how_many_slices_are_missing_is_said(tmp_path, slices_lost, words):
+    folder = series_in(tmp_path / "case", count=8)
+    for number in slices_lost:
+        next(folder.glob(f"*-{number}.dcm")).unlink()
+    assert words in str(refusal(folder))
+
+
+def test_uneven_spacing_that_is_no_gap_is_not_called_one(tmp_path):
+    message = str(refusal(series_in(tmp_path / "case", moved_by(5, (0, 0, 1.0)), count=8)))
+    assert "not evenly spaced" in message
+    assert "missing" not in message
+
+
+def test_a_file_that_was_dicom_is_not_passed_over(tmp_path):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    last = folder / "1111-1.dcm"
+    last.write_bytes(b"\0" * 128 + b"XXXX" + last.read_bytes()[132:])
+    assert "1111-1.dcm is damaged" in str(refusal(folder))
+
+
+@pytest.mark.parametrize("also_lost", ["ImagePositionPatient", "SOPClassUID"])
+def test_a_ct_image_without_a_size_is_not_passed_over(tmp_path, also_lost):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    image = pydicom.dcmread(folder / "1111-1.dcm")
+    del image.Rows
+    delattr(image, also_lost)
+    image.save_as(folder / "1111-1.dcm")
+    assert "1111-1.dcm is damaged" in str(refusal(folder))
+
+
+def test_other_files_are_passed_over_and_said(tmp_path):
+    folder = series_in(tmp_path / "case")
+    (folder / "notes.txt").write_text("Bed 4")
+    assert read_series(folder).notes == ("What holds no image was passed over: notes.txt.",)
+
+
+def test_an_enhanced_ct_is_its_frames_in_their_places(tmp_path):
+    scan = read_volume(enhanced_in(tmp_path / "case" / "ct.dcm"))
+    alike = read_series(series_in(tmp_path / "single"))
+    np.testing.assert_array_equal(scan.hu, values())
+    assert scan.geometry.same_grid(alike.geometry)
+    assert read_volume(tmp_path / "case").geometry.same_grid(alike.geometry)
+    assert describe_series(tmp_path / "case" / "ct.dcm")[0].slices == SLICES
+
+
+def test_an_enhanced_ct_with_a_frame_missing_is_refused(tmp_path):
+    path = enhanced_in(tmp_path / "ct.dcm", order=(0, 1, 3))
+    assert "not evenly spaced: frame 1 and frame 2" in str(refusal(path))
+
+
+def test_an_enhanced_ct_whose_frames_are_not_all_described_is_refused(tmp_path):
+    def drop(image):
+        image.PerFrameFunctionalGroupsSequence = list(image.PerFrameFunctionalGroupsSequence)[:3]
+
+    assert "holds 4 frames and describes 3" in str(refusal(enhanced_in(tmp_path / "ct.dcm", change=drop)))
+
+
+def test_one_slice_of_a_series_is_not_taken_for_the_scan(tmp_path):
+    folder = series_in(tmp_path / "case")
+    path = next(folder.iterdir())
+    assert str(refusal(path)) == f"{path.name} is one slice of a series; open its folder, case."
+
+
+@pytest.mark.parametrize("kind", ["folder", "files", "enhanced"])
+def test_a_zipped_folder_opens_like_the_folder(tmp_path, kind):
+    folder = tmp_path / "case"
+    if kind == "enhanced":
+        enhanced_in(folder / "ct.dcm")
+    else:
+        series_in(folder)
+    path = tmp_path / "Fälle 2026.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name if kind == "files" else f"exam/ct/{file.name}")
+    scan = read_volume(path)
+    np.testing.assert_array_equal(scan.hu, values())
+    assert scan.geometry.same_grid(read_series(folder).geometry)
+    assert scan.name == "Fälle 2026"
+
+
+def test_a_damaged_zip_is_refused(tmp_path):
+    folder = series_in(tmp_path / "case")
+    path = tmp_path / "case.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF  # in the pixels of a slice: only the zip's own checksum knows
+    path.write_bytes(content)
+    assert "cannot be read" in str(refusal(path))
+    path.write_bytes(content[:-30])
+    with pytest.raises(ValueError, match=r"case\.zip is a damaged zip file"):
+        read_volume(path)
+
+
+def test_a_zip_whose_packed_slices_are_damaged_is_refused(tmp_path):
+    folder = series_in(tmp_path / "case")
+    path = tmp_path / "case.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    content = bytearray(path.read_bytes())
+    content[45:120] = b"\xff" * 75  # no stream that deflate could have made
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be read as DICOM"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian], ids=lambda each: each.name
+)
+def test_every_uncompressed_syntax_gives_the_same_voxels(tmp_path, syntax):
+    folder = series_in(tmp_path / "case")
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        if syntax == ExplicitVRBigEndian:
+            image.PixelData = image.pixel_array.astype(">i2").tobytes()
+        image.file_meta.TransferSyntaxUID = syntax
+        pydicom.dcmwrite(
+            path, image, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian, force_encoding=True
+        ) if syntax.is_implicit_VR or not syntax.is_little_endian else image.save_as(path)
+    np.testing.assert_array_equal(read_series(folder).hu, values())
+
+
+def large_in(folder):
+    """Write slices large enough for every encoder, and return them with their Hounsfield units."""
+    big = [np.kron(stored_slice(index), np.ones((12, 12), np.int16)) for index in range(SLICES)]
+    how = {"Rows": ROWS * 12, "Columns": COLUMNS * 12, "PixelRepresentation": 0, "BitsStored": 12, "HighBit": 11}
+    series_in(folder, lambda index: {**how, "PixelData": big[index].tobytes()})
+    return folder, np.stack([plane.T - 1024 for plane in big], axis=2)
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda each: each.name)
+def test_compressed_slices_give_the_same_voxels(tmp_path, syntax):
+    folder, hu = large_in(tmp_path / "case")
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        image.compress(syntax, generate_instance_uid=False)
+        image.save_as(path)
+    scan = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert scan.geometry.spacing_mm[2] == pytest.approx(GAP_MM)
+
+
+@pytest.mark.parametrize(
+    ("process", "uid"),
+    [("JPEGLosslessProcess14_1", "1.2.840.10008.1.2.4.70"), ("JPEG2000Lossless", "1.2.840.10008.1.2.4.90")],
+)
+def test_what_archives_compress_with_is_decoded(tmp_path, process, uid):
+    gdcm = pytest.importorskip("gdcm")
+    folder, hu = large_in(tmp_path / "case")
+    for path in folder.iterdir():
+        reader = gdcm.ImageReader()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change = gdcm.ImageChangeTransferSyntax()
+        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, process)))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        writer = gdcm.ImageWriter()
+        writer.SetFileName(str(path))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == uid
+    np.testing.assert_array_equal(read_series(folder).hu, hu)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_compressed_slices_that_are_damaged_are_refused(tmp_path, share):
+    folder, _ = large_in(tmp_path / "case")
+    for path in sorted(folder.iterdir()):
+        image = pydicom.dcmread(path)
+        image.compress(JPEG2000Lossless, generate_instance_uid=False)
+        image.save_as(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    assert path.name in str(refusal(folder))
+
+
+def test_overlays_in_unused_bits_are_no_density(tmp_path):
+    stored = stored_slice(2).astype(np.uint16)
+    stored[1, 2] |= 0x8000
+    how = {"PixelRepresentation": 0, "BitsStored": 12, "HighBit": 11}
+    folder = series_in(
+        tmp_path / "case", lambda index: {**how, **({"PixelData": stored.tobytes()} if index == 2 else {})}
+    )
+    np.testing.assert_array_equal(read_series(folder).hu, values())
+
+
+def test_slices_of_one_series_stored_in_two_ways_are_refused(tmp_path):
+    assert "the way their pixels are stored" in str(refusal(series_in(tmp_path / "case", one_slice(2, BitsStored=12))))
+
+
+LOST = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
+
+
+def test_slices_without_a_place_open_with_a_stated_spacing_from_the_apex_down(tmp_path):
+    folder = series_in(tmp_path / "case", all_slices(**LOST))
+    error = refusal(folder)
+    assert isinstance(error, UnstatedError)
+    assert error.question == "spacing"
+    scan = read_series(folder, Stated(spacing_mm=(0.7, 0.8, 4.0)))
+    assert scan.geometry.orientation == "LPS"
+    assert scan.geometry.spacing_mm == pytest.approx((0.7, 0.8, 4.0))
+    np.testing.assert_array_equal(scan.hu, values())  # the numbers of these slices count from the last one down
+    assert "stacked by their numbers" in scan.notes[0]
+
+
+def test_a_stated_spacing_does_not_replace_what_the_slices_say(tmp_path):
+    scan = read_series(series_in(tmp_path / "case"), Stated(spacing_mm=(9.0, 9.0, 9.0)))
+    assert scan.geometry.spacing_mm[2] == pytest.approx(GAP_MM)
+    assert "was not used" in scan.notes[0]
+
+
+def test_when_only_one_slice_has_lost_its_place_a_spacing_does_not_help(tmp_path):
+    folder = series_in(tmp_path / "case", one_slice(2, **LOST), series_uid="1.2.3.1111")
+    assert "1111-3.dcm" in str(refusal(folder, spacing_mm=(1.0, 1.0, 1.0)))
+
+
+def test_the_odd_series_opens_only_with_a_stated_spacing_and_as_ct_only_with_a_window(covseg_data):
+    folder = covseg_data / "dicom" / "odd_nm"
+    with pytest.raises(UnstatedError, match="--spacing"):
+        read_volume(folder)
+    scan = read_volume(folder, Stated(spacing_mm=(0.68, 0.68, 6)))
+    assert scan.hu.shape == (630, 630, 4)
+    assert any("NM" in note for note in scan.notes)
+    assert any("not Hounsfield units" in note for note in scan.notes)
+    scan = read_volume(folder, Stated(spacing_mm=(0.68, 0.68, 6), window_hu=(-1250, 250)))
+    assert (scan.hu.min(), scan.hu.max()) == (-1250, 250)
+    assert not any("not Hounsfield units" in note for note in scan.notes)
+
+
+def test_a_real_series_of_another_kind_is_not_opened_by_a_spacing(tmp_path):
+    folder = series_in(tmp_path / "case", all_slices(Modality="MR"))
+    assert "modality MR" in str(refusal(folder, spacing_mm=(1.0, 1.0, 1.0)))
+
+
+def test_a_series_is_not_mixed_with_another_of_the_same_place(tmp_path):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    other = slice_of(1, "1.2.3.1111", PixelData=np.zeros((ROWS, COLUMNS), np.int16).tobytes())
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    other.save_as(folder / "other.dcm", enforce_file_format=True)
+    assert "in the same place and differ" in str(refusal(folder))
+
+
+def test_turned_slices_keep_their_voxel_order(tmp_path):
+    scan = read_series(series_in(tmp_path / "case", turn=TURN[:, [1, 2, 0]]))
+    np.testing.assert_array_equal(scan.hu, values())

@@ -1,0 +1,344 @@
+"""The door: what is no chest CT stays outside, in one sentence that names the file and says what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import imageio.v3 as imageio
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_covseg.io import Stated, UnstatedError, format_of, read_either, read_volume
+from napari_covseg.io.memory import available_bytes, require_memory
+from napari_covseg.io.stated import keep, kept_in
+from napari_covseg.volume import LESIONS, LUNGS, LabelMap, Volume, reoriented
+
+from .series import COLUMNS, ROWS, SLICES, TURN, numbers, series_in
+
+SHAPE = (8, 7, 6)
+AFFINE = np.diag([-0.7, -0.7, 2.0, 1.0])
+HU = np.random.default_rng(0).integers(-1000, 500, SHAPE).astype(np.int16)
+
+
+def in_file(path, voxels=HU, affine=AFFINE):
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return path
+
+
+def refusal(path, **stated):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011 - the callers look at the words
+        read_volume(path, Stated(**stated))
+    message = str(refused.value)
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert Path(path).name in message
+    return refused.value
+
+
+@pytest.mark.parametrize(("values", "listed"), [((0, 1), "0, 1"), ((0, 1, 2, 3, 4), "0, 1, 2, 3, 4"), ((0,), "0")])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+def test_a_mask_is_no_scan_and_its_values_are_told(tmp_path, values, listed, dtype):
+    mask = np.resize(values, SHAPE).astype(dtype)
+    message = str(refusal(in_file(tmp_path / "mask.nii.gz", mask)))
+    assert f"is a label map (it holds only {listed}), not a scan; give the scan it belongs to" in message
+
+
+def test_either_is_read_as_what_it_is(tmp_path):
+    lung, lesion = (np.resize(range(n), SHAPE).astype(np.uint8) for n in (2, 4))
+    one, two = (read_either(in_file(tmp_path / f"{n}.nii", mask)) for n, mask in (("a", lung), ("b", lesion)))
+    assert isinstance(one, LabelMap)
+    assert isinstance(two, LabelMap)
+    assert (one.scheme, two.scheme) == (LUNGS, LESIONS)
+    np.testing.assert_array_equal(two.values, lesion)
+    assert isinstance(read_either(in_file(tmp_path / "c.nii")), Volume)
+
+
+@pytest.mark.parametrize("count", [5, 6])
+def test_more_values_than_classes_are_no_mask(tmp_path, count):
+    error = refusal(in_file(tmp_path / "case.nii", np.resize(range(count), SHAPE).astype(np.uint8)))
+    assert ("label map" in str(error)) is (count == 5)
+
+
+def test_an_8_bit_picture_opens_when_its_window_is_stated(tmp_path):
+    grey = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)
+    grey[0, 0, :2] = 0, 255
+    path = in_file(tmp_path / "grey.nii.gz", grey)
+    error = refusal(path)
+    assert isinstance(error, UnstatedError)
+    assert error.question == "window"
+    scan = read_volume(path, Stated(window_hu=(-1350, 150)))
+    np.testing.assert_allclose(scan.hu, grey / 255 * 1500 - 1350, atol=1e-3)
+    assert "window −1350…150" in scan.notes[0].replace("-", "−")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "opens"),
+    [
+        (0, 4095, False),
+        (-1, 1, False),
+        (-3.5, 5.5, False),
+        (-199, 800, False),
+        (-201, 800, True),
+        (-1024, 3071, True),
+        (-3024, 31000, True),
+        (-1000, 66001, False),
+        (-1000, -850, False),
+    ],
+)
+def test_what_can_be_hounsfield_units_of_a_chest_opens(tmp_path, low, high, opens):
+    path = in_file(tmp_path / "case.nii", np.linspace(low, high, HU.size).reshape(SHAPE).astype(np.float32))
+    if opens:
+        assert read_volume(path).notes == ()
+    else:
+        assert "not Hounsfield units" in str(refusal(path))
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
+def test_infinite_values_are_refused(tmp_path, value):
+    hu = HU.astype(np.float64)
+    hu[2, 2, 2] = value
+    assert "infinite" in str(refusal(in_file(tmp_path / "case.nii", hu)))
+
+
+@pytest.mark.parametrize("mm", [0.0007, 0.049, 101.0])
+def test_voxels_of_a_size_no_ct_has_are_refused(tmp_path, mm):
+    assert "which no CT has" in str(refusal(in_file(tmp_path / "case.nii", affine=np.diag([-0.7, mm, 2, 1]))))
+    read_volume(in_file(tmp_path / "case.nii", affine=np.diag([-0.7, 0.05, 100, 1])))
+
+
+def test_a_scan_metres_away_is_refused(tmp_path):
+    affine = AFFINE.copy()
+    affine[0, 3] = 1e6
+    assert "away from its scanner" in str(refusal(in_file(tmp_path / "case.nii", affine=affine)))
+
+
+@pytest.mark.parametrize(("degrees", "opens"), [(0.4, True), (0.6, False), (20.0, False)])
+def test_a_tilt_is_refused_until_it_is_to_be_straightened(tmp_path, degrees, opens):
+    affine = AFFINE.copy()
+    affine[1, 2] = 2.0 * np.tan(np.radians(degrees))
+    path = in_file(tmp_path / "case.nii", affine=affine)
+    if opens:
+        assert read_volume(path).notes == ()
+        return
+    error = refusal(path)
+    assert isinstance(error, UnstatedError)
+    assert error.question == "straighten"
+    assert f"tilted by {degrees:.1f}°" in str(error)
+    scan = read_volume(path, Stated(straighten=True))
+    assert scan.geometry.tilt_degrees == pytest.approx(0, abs=1e-4)
+    assert "shifted upright" in scan.notes[0]
+
+
+def test_a_tilted_dicom_series_is_straightened_on_request(tmp_path):
+    def change(index):
+        place = np.array([-120.5, 33.25, -400.0]) + (TURN[:, 2] * 2.5 + TURN[:, 1] * 0.8) * index
+        return {"ImagePositionPatient": numbers(place)}
+
+    folder = series_in(tmp_path / "case", change)
+    assert "tilted" in str(refusal(folder))
+    scan = read_volume(folder, Stated(straighten=True))
+    assert scan.hu.shape == (COLUMNS, ROWS + SLICES - 1, SLICES)
+    assert scan.hu.dtype == np.int16
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (0, 2, 1), (1, 2, 0)])
+@pytest.mark.parametrize("flip", [1, -1])
+def test_reading_keeps_the_orientation_and_the_apex_is_slice_1_whatever_it_is(tmp_path, axes, flip):
+    """The densest slice is the apex: axial, sagittal and coronal acquisitions, head up or down."""
+    turn = np.zeros((3, 3))
+    turn[axes, range(3)] = (-0.7, -0.7, 2.0 * flip)
+    affine = np.eye(4)
+    affine[:3, :3] = turn
+    vertical = axes.index(2)
+    hu = np.moveaxis(np.full(SHAPE, -900, np.int16), vertical, 0)
+    hu[-1 if turn[2, vertical] > 0 else 0] = 50
+    hu = np.moveaxis(hu, 0, vertical)
+    scan = read_volume(in_file(tmp_path / "case.nii.gz", np.ascontiguousarray(hu), affine))
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert (reoriented(scan).hu[0] == 50).all()
+    assert (reoriented(scan).hu[1:] == -900).all()
+
+
+@pytest.mark.parametrize("name", ["Fälle von Ärztin Õ 2026", "肺 CT", "a b  c"])
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".mha", ""])
+def test_any_path_will_do(tmp_path, name, suffix):
+    folder = tmp_path / name
+    folder.mkdir()
+    if suffix.startswith(".nii"):
+        path = in_file(folder / f"{name}{suffix}")
+    elif suffix:
+        import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
+
+        path = folder / f"{name}{suffix}"
+        sitk.WriteImage(sitk.GetImageFromArray(HU), path)
+    else:
+        path = series_in(folder / name)
+    assert read_volume(path).name == name
+
+
+def test_what_is_nothing_known_is_refused_with_what_is(tmp_path):
+    (tmp_path / "notes.txt").write_text("Bed 4")
+    assert format_of(tmp_path / "notes.txt") is None
+    assert "NIfTI" in str(refusal(tmp_path / "notes.txt"))
+    assert "no DICOM slices" in str(refusal(tmp_path))
+    with pytest.raises(ValueError, match="There is no file or folder"):
+        read_volume(tmp_path / "none.nii")
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("suffix", "white"), [(".png", 255), (".jpg", 255), (".PNG", 65535)])
+def test_a_picture_is_a_slice_in_the_stated_window(tmp_path, suffix, white):
+    grey = np.tile(np.linspace(0, white, 40), (30, 1)).astype(np.uint8 if white == 255 else np.uint16)
+    path = tmp_path / f"slice{suffix}"
+    imageio.imwrite(path, grey, extension=suffix.lower())
+    error = refusal(path)
+    assert isinstance(error, UnstatedError)
+    assert error.question == "window"
+    scan = read_volume(path, Stated(window_hu=(-1350, 150)))
+    assert scan.geometry.orientation == "IPL"
+    np.testing.assert_allclose(scan.hu[0], grey / white * 1500 - 1350, atol=20 if suffix == ".jpg" else 0.05)
+    assert any("1 mm was assumed" in note for note in scan.notes)
+
+
+def test_a_folder_of_pictures_is_a_scan_once_its_spacing_is_stated(tmp_path):
+    for number in (1, 2, 10):
+        imageio.imwrite(tmp_path / f"im{number}.png", np.full((5, 4), number * 20, np.uint8))
+    error = refusal(tmp_path, window_hu=(-1000, 1550))
+    assert isinstance(error, UnstatedError)
+    assert error.question == "spacing"
+    scan = read_volume(tmp_path, Stated(window_hu=(-1000, 1550), spacing_mm=(0.7, 0.8, 5)))
+    assert scan.hu[:, 0, 0].tolist() == pytest.approx([-800, -600, 1000], abs=1e-3)
+    assert scan.geometry.spacing_mm == pytest.approx((5, 0.8, 0.7))
+    imageio.imwrite(tmp_path / "im3.png", np.zeros((6, 4), np.uint8))
+    assert "differ in size" in str(refusal(tmp_path, window_hu=(-1000, 1550), spacing_mm=(0.7, 0.8, 5)))
+
+
+def test_pictures_that_are_colourful_or_damaged_are_refused(tmp_path):
+    colours = np.zeros((20, 20, 3), np.uint8)
+    colours[..., 0] = 200
+    imageio.imwrite(tmp_path / "red.png", colours)
+    assert "colour picture" in str(refusal(tmp_path / "red.png", window_hu=(-1000, 400)))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "red.png").read_bytes()[:60])
+    assert "damaged" in str(refusal(tmp_path / "cut.png", window_hu=(-1000, 400)))
+
+
+# --- rights and memory ------------------------------------------------------------------------------------------------
+
+AS_NOBODY = """
+import os, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+from pathlib import Path
+try:
+    read_volume(Path(sys.argv[1]))
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become nobody")
+@pytest.mark.parametrize("locked", ["folder", "inner", "slice", "file.nii", "file.nrrd", "file.png"])
+def test_what_may_not_be_read_is_said(tmp_path, locked):
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    if locked.startswith("file"):
+        path = target = in_file(tmp_path / "file.nii").rename(tmp_path / locked)
+    else:
+        inner = tmp_path / "case" / "inner"
+        inner.parent.mkdir()
+        series_in(inner)
+        path = tmp_path / "case"
+        target = {"folder": path, "inner": inner, "slice": sorted(inner.iterdir())[1]}[locked]
+    target.chmod(0)
+    # Imported before rights are dropped: the checkout itself may be closed to others.
+    script = "from napari_covseg.io import read_volume, dicom, itk, pictures\nimport numpy, SimpleITK\n" + AS_NOBODY
+    said = subprocess.run([sys.executable, "-c", script, path], check=True, capture_output=True, text=True).stdout
+    assert said == f"You may not read {target}; ask its owner for the permission, or copy it.\n"
+
+
+WITH_LITTLE_MEMORY = """
+import resource, sys, psutil
+from pathlib import Path
+from napari_covseg.io import read_volume, nifti
+gigabytes = float(sys.argv[2])
+resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + int(gigabytes * 2**30),) * 2)
+try:
+    print(read_volume(Path(sys.argv[1])).hu.shape)
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit memory so")
+@pytest.mark.parametrize(("slices", "opens"), [(4000, False), (300, True)])
+def test_a_scan_that_does_not_fit_into_memory_is_refused_before_it_is_read(tmp_path, slices, opens):
+    path = _sparse(tmp_path / "large.nii", slices)
+    command = [sys.executable, "-c", WITH_LITTLE_MEMORY, path, "1"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    if opens:
+        assert said == "(512, 512, 300)\n"
+    else:
+        assert said.startswith("large.nii needs 2.1 GB of memory and 1.0 GB are free; close other programs")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit memory so")
+def test_two_thousand_slices_open_in_4_gb(tmp_path):
+    command = [sys.executable, "-c", WITH_LITTLE_MEMORY, _sparse(tmp_path / "long.nii", 2000), "3.5"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert said == "(512, 512, 2000)\n"
+
+
+def _sparse(path, slices):
+    """Write a scan that is almost all zeros, which file systems do not store."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((512, 512, slices))
+    header.set_data_dtype(np.int16)
+    header.set_sform(AFFINE, code=1)
+    header["vox_offset"], header["magic"] = 352, b"n+1"
+    with path.open("wb") as file:
+        header.write_to(file)
+        file.write(b"\0" * 4)
+        file.write(np.full(512, -1000, np.int16).tobytes())
+        file.truncate(352 + 512 * 512 * slices * 2)
+    return path
+
+
+def test_what_is_available_is_a_part_of_what_there_is():
+    import psutil
+
+    assert 0 < available_bytes() <= psutil.virtual_memory().total
+    require_memory("case", 1, 2)
+    with pytest.raises(ValueError, match=r"case needs .* GB of memory and .* GB are free"):
+        require_memory("case", 10**12, 2)
+
+
+# --- what is stated ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("spacing_mm", [(0.7, 0.7), (0.7, 0.7, 0.04), (0.7, 0.7, 101), (0.7, 0.7, float("nan"))])
+def test_a_spacing_that_cannot_be_is_not_taken(spacing_mm):
+    with pytest.raises(ValueError, match="three lengths"):
+        Stated(spacing_mm=spacing_mm)
+
+
+@pytest.mark.parametrize("window_hu", [(150, -1350), (0, 0), (float("nan"), 1)])
+def test_a_window_that_cannot_be_is_not_taken(window_hu):
+    with pytest.raises(ValueError, match="A window goes"):
+        Stated(window_hu=window_hu)
+
+
+def test_what_was_stated_is_kept_with_the_session(tmp_path):
+    stated = Stated("1.2.3", (0.7, 0.8, 5.0), (-1350.0, 150.0), True)
+    keep(stated, tmp_path)
+    assert kept_in(tmp_path) == stated
+    keep(Stated(), tmp_path / "none")
+    assert kept_in(tmp_path / "none") == Stated()
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "stated.json").write_text("{")
+    assert kept_in(tmp_path) == Stated()

@@ -1,6 +1,33 @@
 """Millilitres, and how far two label maps agree."""
 
-from napari_covseg.measure.overlap import Overlap, overlap
+from napari_covseg.measure.agreement import SCORED, Agreement, agreement, agreements, scorable
+from napari_covseg.measure.averages import FalseAlarm, Mean, case_mean, false_alarm, pooled, slice_mean
+from napari_covseg.measure.distance import hd95_mm
+from napari_covseg.measure.overlap import SCORES, Overlap, mean_absolute_error, overlap
+from napari_covseg.measure.paired import PairedDifference, paired_difference
 from napari_covseg.measure.quantity import ClassQuantity, millilitres, millilitres_per_slice, quantities
 
-__all__ = ["ClassQuantity", "Overlap", "millilitres", "millilitres_per_slice", "overlap", "quantities"]
+__all__ = [
+    "SCORED",
+    "SCORES",
+    "Agreement",
+    "ClassQuantity",
+    "FalseAlarm",
+    "Mean",
+    "Overlap",
+    "PairedDifference",
+    "agreement",
+    "agreements",
+    "case_mean",
+    "false_alarm",
+    "hd95_mm",
+    "mean_absolute_error",
+    "millilitres",
+    "millilitres_per_slice",
+    "overlap",
+    "paired_difference",
+    "pooled",
+    "quantities",
+    "scorable",
+    "slice_mean",
+]

@@ -1,11 +1,9 @@
-"""Millilitres and overlaps, against figures worked out by hand and MONAI's."""
+"""Millilitres, against figures worked out by hand."""
 
 import numpy as np
 import pytest
-import torch
-from monai.metrics import DiceMetric
 
-from napari_covseg.measure import Overlap, millilitres, millilitres_per_slice, overlap, quantities
+from napari_covseg.measure import millilitres, millilitres_per_slice, quantities
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume
 
 GRID = Geometry((4, 5, 6), np.diag([2.0, 3.0, 5.0, 1.0]))  # 30 mm³, 0.03 mL a voxel
@@ -55,22 +53,3 @@ def test_another_grid_is_refused(labels):
     elsewhere = Geometry(GRID.shape, np.diag([2.0, 3.0, 5.01, 1.0]))
     with pytest.raises(ValueError, match="scan's grid"):
         quantities(labels, Volume(np.zeros(GRID.shape, np.int16), elsewhere))
-
-
-def test_dice_is_monais():
-    rng = np.random.default_rng(0)
-    a, b = rng.random((2, 8, 8, 8)) < 0.3
-    monai = DiceMetric()(torch.tensor(a)[None, None].float(), torch.tensor(b)[None, None].float()).item()
-    assert overlap(a, b).dice == pytest.approx(monai)
-
-
-def test_counts_add_up_to_the_pooled_counts():
-    rng = np.random.default_rng(1)
-    a, b = rng.random((2, 8, 8)) < 0.3
-    halves = overlap(a[:4], b[:4]) + overlap(a[4:], b[4:])
-    assert halves == overlap(a, b)
-
-
-def test_empty_against_empty_is_no_score():
-    assert Overlap().dice is None
-    assert Overlap(false_positive=1).dice == 0

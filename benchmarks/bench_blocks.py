@@ -23,6 +23,7 @@ HEADS, HEAD_WIDTH, BUCKET, N_HASHES, CHANNELS = 4, 16, 64, 4, 128
 PEER_VENV = Path(__file__).resolve().parents[1] / ".cache" / "peer-venv"
 PEER_PACKAGES = ("torch==2.13.0", "reformer-pytorch==1.4.4")
 WARM_UP_SIDE = 32
+BATCH_ON = {"cpu": 4, "cuda": 64}
 
 Figures = dict[str, Any]
 
@@ -39,6 +40,7 @@ def main() -> None:
     peer = None if args.no_peer else args.peer_python or _peer_python()
     attention = {str(side): _attentions(side, repeats, peer, args.threads) for side in sides}
     structure = _structure_texture(128 if args.quick else 512, repeats)
+    batched = _structure_texture_batched(128 if args.quick else 512, repeats, args.threads)
     pooling = _hybrid_pool(64 if args.quick else 256, repeats, args.threads)
     equalisation = _equalisation(128 if args.quick else 512, repeats)
     largest = attention[str(sides[-1])]
@@ -47,6 +49,7 @@ def main() -> None:
         "lsh_256_memory_ratio": largest.get("memory_ratio"),
         "structure_texture_512_s": structure["seconds"],
         "structure_texture_vs_numpy": structure["speedup"],
+        "structure_texture_batched_s_per_slice": batched["seconds_per_slice"],
         "hybrid_pool_ratio": pooling["ratio"],
         "details": {
             "quick": args.quick,
@@ -56,6 +59,7 @@ def main() -> None:
             "load_after": os.getloadavg(),
             "attention": attention,
             "structure_texture": structure,
+            "structure_texture_batched": batched,
             "hybrid_pool": pooling,
             "equalisation": equalisation,
         },
@@ -212,7 +216,34 @@ def _structure_texture(side: int, repeats: int) -> Figures:
         "numpy_seconds": seconds["numpy"],
         "speedup": seconds["numpy"] / seconds["ours"],
         "mean_difference": float(np.abs(kept - plain).mean()),
-        "cuda": None,  # the step is NumPy: there is nothing to batch on a GPU
+    }
+
+
+def _structure_texture_batched(side: int, repeats: int, threads: int) -> Figures:
+    """Both parts of a batch of slices on the GPU, or on the CPU for want of one, and how far they are from the step."""
+    import torch
+
+    from napari_covseg.inference.decomposition import structure_of
+    from napari_covseg.preprocess import Structure
+
+    torch.set_num_threads(threads)
+    cuda, step = torch.cuda.is_available(), Structure()
+    slices, grey = BATCH_ON["cuda" if cuda else "cpu"], torch.from_numpy(_grey_slice(side))
+    grey_NHW = grey.expand(slices, -1, -1).to("cuda" if cuda else "cpu")
+
+    def both_parts() -> Any:
+        texture_NHW = grey_NHW - structure_of(grey_NHW, step.sigma, step.eps)
+        return texture_NHW[:, :1, :1].sum().item()  # a GPU is waited for
+
+    with torch.inference_mode():
+        seconds = _interleaved({"batch": both_parts}, repeats)["batch"]
+        kept = structure_of(grey_NHW[:1], step.sigma, step.eps)[0].cpu().numpy()
+    return {
+        "device": torch.cuda.get_device_name() if cuda else "cpu",
+        "side": side,
+        "slices": slices,
+        "seconds_per_slice": seconds / slices,
+        "largest_difference": float(abs(kept - step(_volume(grey.numpy())).hu[0]).max()),
     }
 
 

@@ -58,6 +58,29 @@ def drain(job: Job[Result], on_step: Callable[[Any], None] | None = None) -> Res
         job.close()
 
 
+def retold(job: Job[Result], tell: Callable[[Progress], Progress]) -> Job[Result]:
+    """Run a job as part of a larger one, its progress told as the larger one's; nothing else it yields is passed on.
+
+    Parameters
+    ----------
+    job
+        The generator to run.
+    tell
+        From the part's progress to the whole's.
+    """
+    try:
+        while True:
+            try:
+                step = next(job)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            if isinstance(step, Progress):
+                yield tell(step)
+    finally:
+        job.close()
+
+
 class Run(Generic[Result]):
     """One job in the hands of a `JobRunner`.
 

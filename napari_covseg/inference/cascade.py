@@ -11,9 +11,9 @@ import torch
 from scipy import ndimage
 from torch import nn
 
+from napari_covseg.inference.decomposition import prepared_on
 from napari_covseg.networks import NetworkSpec, Prediction
-from napari_covseg.networks.spec import Names, Stream
-from napari_covseg.preprocess import prepared
+from napari_covseg.networks.spec import Names, Stage, Stream
 from napari_covseg.volume import LESIONS, Geometry, Volume, volume_on
 
 Mask = npt.NDArray[np.bool_]
@@ -37,11 +37,14 @@ class SliceProposal:
         (H, W) uint8, values of `LESIONS`.
     lung
         (H, W), None where the network knows no lung.
+    disagreement
+        (H, W) float32, of several networks the share that would have labelled a voxel otherwise; None of one alone.
     """
 
     prediction: Prediction
     labels: npt.NDArray[np.uint8]
     lung: Mask | None
+    disagreement: npt.NDArray[np.float32] | None = None
 
 
 def slice_proposal(
@@ -51,18 +54,31 @@ def slice_proposal(
     regions: dict[str, Mask] = {}
     lung: Mask | None = None
     for stage in spec.stages:
-        streams = [_stream(stream, slab, regions) for stream in stage.streams]
-        prediction = _prediction(module[stage.name], streams, stage.channels(scheme), device)
-        for name in stage.within:
-            prediction = prediction.within(regions[name])
-        regions[stage.name] = prediction.mask()
+        grid, prediction = stage_prediction(module[stage.name], stage, scheme, device, slab, regions)
+        regions[stage.name] = region_seen(prediction.mask(), stage, scheme)
         if stage.target == "lung":
-            lung = _home(prediction, streams[0].geometry, slab.geometry).mask()
-            if "effusion" in scheme:
-                regions[stage.name] = _widened(regions[stage.name])
-    at_home = _home(prediction, streams[0].geometry, slab.geometry)
+            lung = _home(prediction, grid, slab.geometry).mask()
+    at_home = _home(prediction, grid, slab.geometry)
     labels = at_home.labels()
     return SliceProposal(at_home, labels, lung_of(at_home, labels, lung))
+
+
+def stage_prediction(
+    network: nn.Module, stage: Stage, scheme: Names, device: torch.device, slab: Volume, regions: Mapping[str, Mask]
+) -> tuple[Geometry, Prediction]:
+    """Return what one stage says of a slice, and on which grid, given what the earlier ones saw there."""
+    streams = [_stream(stream, slab, regions, device) for stream in stage.streams]
+    with torch.inference_mode():
+        logits = network(*(torch.from_numpy(stream.hu)[None].to(device) for stream in streams))[0]
+    prediction = Prediction(stage.channels(scheme), probabilities_of(logits, stage.channels(scheme)))
+    for name in stage.within:
+        prediction = prediction.within(regions[name])
+    return streams[0].geometry, prediction
+
+
+def region_seen(mask: Mask, stage: Stage, scheme: Names) -> Mask:
+    """Return where later stages look: the thoracic region, filled and widened, where effusion is looked for."""
+    return _widened(mask) if stage.target == "lung" and "effusion" in scheme else mask
 
 
 def lung_of(prediction: Prediction, labels: npt.NDArray[np.uint8], lung: Mask | None) -> Mask | None:
@@ -80,17 +96,11 @@ def probabilities_of(logits: torch.Tensor, names: Names) -> npt.NDArray[np.float
     return array
 
 
-def _stream(stream: Stream, slab: Volume, regions: Mapping[str, Mask]) -> Volume:
-    grey = prepared(slab, stream.steps)
+def _stream(stream: Stream, slab: Volume, regions: Mapping[str, Mask], device: torch.device) -> Volume:
+    grey = prepared_on(device, slab, stream.steps)
     for name in stream.masked_by:
         grey = grey.with_voxels(grey.hu * regions[name], grey.geometry)
     return grey
-
-
-def _prediction(network: nn.Module, streams: list[Volume], names: Names, device: torch.device) -> Prediction:
-    with torch.inference_mode():
-        logits = network(*(torch.from_numpy(stream.hu)[None].to(device) for stream in streams))[0]
-    return Prediction(names, probabilities_of(logits, names))
 
 
 def _widened(region: Mask) -> Mask:

@@ -48,9 +48,10 @@ def patch_proposals(
     (stream,) = stage.streams
     start, stop = _box(scan, slices, spec.patch[0])
     grey = prepared(cropped(scan, start, stop), stream.steps).hu
-    padded, offset = _padded(grey, spec.patch)
-    windows = _windows(padded.shape, spec.patch, OVERLAP.get(device.type, OVERLAP_ELSEWHERE))
-    blend = _Blend(len(names), padded.shape, spec.patch)
+    patch_size = _patch_for(grey.shape, spec.patch, spec.multiple_of)
+    padded, offset = _padded(grey, patch_size)
+    windows = _windows(padded.shape, patch_size, OVERLAP.get(device.type, OVERLAP_ELSEWHERE))
+    blend = _Blend(len(names), padded.shape, patch_size)
     waiting = sorted(slices)
     for done, window in enumerate(windows, start=1):
         patch = torch.from_numpy(np.ascontiguousarray(padded[window]))[None, None].to(device)
@@ -68,7 +69,7 @@ def patch_proposals(
 class _Blend:
     """Weighted sums of patch probabilities and of their weights."""
 
-    def __init__(self, channels: int, shape: tuple[int, ...], patch: tuple[int, int, int]) -> None:
+    def __init__(self, channels: int, shape: tuple[int, ...], patch: tuple[int, ...]) -> None:
         self.sums = np.zeros((channels, *shape), dtype=np.float32)
         self.weights = np.zeros(shape, dtype=np.float32)
         importance = compute_importance_map(patch, mode="gaussian", sigma_scale=IMPORTANCE_SIGMA)
@@ -106,9 +107,12 @@ def _box(scan: Volume, slices: Sequence[int], patch_depth: int) -> tuple[tuple[i
     return (first, int(rows[0]), int(columns[0])), (last, int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
-def _padded(
-    grey: npt.NDArray[np.float32], patch: tuple[int, int, int]
-) -> tuple[npt.NDArray[np.float32], tuple[int, ...]]:
+def _patch_for(shape: tuple[int, ...], patch: tuple[int, ...], multiple: int) -> tuple[int, ...]:
+    """Return the paper's patch, on an axis that has fewer voxels as few as the network can take without padding."""
+    return tuple(min(p, -(-n // multiple) * multiple) for p, n in zip(patch, shape, strict=True))
+
+
+def _padded(grey: npt.NDArray[np.float32], patch: tuple[int, ...]) -> tuple[npt.NDArray[np.float32], tuple[int, ...]]:
     """Pad by replication to at least one patch; also return where the original starts."""
     missing = [max(0, p - n) for p, n in zip(patch, grey.shape, strict=True)]
     before = tuple(m // 2 for m in missing)
@@ -116,6 +120,6 @@ def _padded(
     return np.pad(grey, pads, mode="edge"), before
 
 
-def _windows(shape: tuple[int, ...], patch: tuple[int, int, int], overlap: float) -> list[tuple[slice, ...]]:
+def _windows(shape: tuple[int, ...], patch: tuple[int, ...], overlap: float) -> list[tuple[slice, ...]]:
     steps = [p if p == n else max(1, int(p * (1 - overlap))) for p, n in zip(patch, shape, strict=True)]
     return sorted(dense_patch_slices(shape, patch, steps), key=lambda window: tuple(s.start for s in window))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import nn
 
 from napari_covseg.inference.cascade import Mask, SliceProposal, slice_proposal
@@ -27,12 +28,59 @@ class SliceDone:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segmentation:
-    """What a network proposes: labels and, where it knows it, lung, on the reading grid; the slices it was run on."""
+    """What a network proposes, on the reading grid.
+
+    Parameters
+    ----------
+    labels, lung
+        The lung where the network knows it.
+    slices
+        Indices of the slices it was run on.
+    device
+        Where.
+    disagreement_percent
+        (D, H, W) uint8, of several networks how many per cent would have labelled a voxel otherwise.
+    """
 
     labels: LabelMap
     lung: LabelMap | None
     slices: tuple[int, ...]
     device: str
+    disagreement_percent: npt.NDArray[np.uint8] | None = None
+
+
+class Canvas:
+    """The label maps of a scan while its slices come in.
+
+    Parameters
+    ----------
+    scan
+        In reading order.
+    """
+
+    def __init__(self, scan: Volume) -> None:
+        self.geometry = scan.geometry
+        self.values = np.zeros(scan.geometry.shape, dtype=np.uint8)
+        self.lung = np.zeros(scan.geometry.shape, dtype=np.uint8)
+        self.knows_lung = False
+        self.disagreement_percent: npt.NDArray[np.uint8] | None = None
+
+    def drawn(self, index: int, proposal: SliceProposal) -> SliceDone:
+        """Keep a slice's proposal and return what is told of it."""
+        self.values[index] = proposal.labels
+        if proposal.lung is not None:
+            self.lung[index], self.knows_lung = proposal.lung, True
+        if proposal.disagreement is not None:
+            if self.disagreement_percent is None:
+                self.disagreement_percent = np.zeros_like(self.values)
+            self.disagreement_percent[index] = np.rint(100 * proposal.disagreement)
+        return SliceDone(index, proposal.labels, proposal.lung)
+
+    def segmentation(self, slices: Sequence[int], made_by: Provenance, device: torch.device) -> Segmentation:
+        """Return all that came in."""
+        lung = LabelMap(self.lung, self.geometry, LUNGS, made_by) if self.knows_lung else None
+        labels = LabelMap(self.values, self.geometry, LESIONS, made_by)
+        return Segmentation(labels, lung, tuple(sorted(slices)), device.type, self.disagreement_percent)
 
 
 class Segmenter:
@@ -76,32 +124,25 @@ class Segmenter:
         SliceDone, Progress
             After every slice; a network of patches tells its progress after every patch.
         """
-        values = np.zeros(scan.geometry.shape, dtype=np.uint8)
-        lung = np.zeros(scan.geometry.shape, dtype=np.uint8)
-        knows_lung = False
-        steps = self._by_patch(scan, slices) if self.spec.grain == "patch" else self._by_slice(scan, slices)
-        for step in steps:
-            yield step
-            if isinstance(step, SliceDone):
-                values[step.index] = step.labels
-                if step.lung is not None:
-                    lung[step.index], knows_lung = step.lung, True
-        made_by = self._provenance()
-        return Segmentation(
-            LabelMap(values, scan.geometry, LESIONS, made_by),
-            LabelMap(lung, scan.geometry, LUNGS, made_by) if knows_lung else None,
-            tuple(sorted(slices)),
-            self.device.type,
-        )
+        canvas = Canvas(scan)
+        for step in self.proposals(scan, slices):
+            if isinstance(step, Progress):
+                yield step
+            else:
+                yield canvas.drawn(*step)
+        return canvas.segmentation(slices, self._provenance(), self.device)
 
-    def _by_slice(self, scan: Volume, slices: Sequence[int]) -> Iterator[SliceDone | Progress]:
+    def proposals(self, scan: Volume, slices: Sequence[int]) -> Iterator[Progress | tuple[int, SliceProposal]]:
+        """Yield every slice's index and proposal as it is finished, and progress; arguments as in `segment`."""
+        return self._by_patch(scan, slices) if self.spec.grain == "patch" else self._by_slice(scan, slices)
+
+    def _by_slice(self, scan: Volume, slices: Sequence[int]) -> Iterator[Progress | tuple[int, SliceProposal]]:
         depth, height, width = scan.geometry.shape
         for done, index in enumerate(slices, start=1):
-            proposal = self.propose(cropped(scan, (index, 0, 0), (index + 1, height, width)))
-            yield SliceDone(index, proposal.labels, proposal.lung)
+            yield index, self.propose(cropped(scan, (index, 0, 0), (index + 1, height, width)))
             yield Progress(done, len(slices), f"slice {index + 1} of {depth}")
 
-    def _by_patch(self, scan: Volume, slices: Sequence[int]) -> Iterator[SliceDone | Progress]:
+    def _by_patch(self, scan: Volume, slices: Sequence[int]) -> Iterator[Progress | tuple[int, SliceProposal]]:
         from napari_covseg.inference.patches import PatchDone, patch_proposals  # monai is slow to import
 
         scheme = self.checkpoint.card.scheme
@@ -109,8 +150,7 @@ class Segmenter:
             if isinstance(step, PatchDone):
                 yield Progress(step.done, step.total, f"block {step.done} of {step.total}")
             else:
-                index, proposal = step
-                yield SliceDone(index, proposal.labels, proposal.lung)
+                yield step
 
     def _provenance(self) -> Provenance:
         return Provenance(

@@ -1,7 +1,8 @@
 """Trained weights in one safetensors file: tensors, and a card that says what they are.
 
-Weights are stored as fp16 and batch-norm statistics as fp32. The card travels in the file's header, so listing
-checkpoints reads a few kilobytes and needs no torch.
+Weights are stored as fp16; batch norms, biases, slopes and small kernels as fp32: to round them costs the most and to
+keep them the least. The card travels in the file's header, so listing checkpoints reads a few kilobytes and needs no
+torch.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,19 +27,23 @@ from napari_covseg.networks import registry
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from napari_covseg.networks.spec import NetworkSpec
+
 log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent / "weights"
 OWN_FOLDER = "checkpoints"
 SUFFIX = ".safetensors"
 _HEADER_KEY = "covseg"
-_FP32_BUFFERS = re.compile(r"(running_mean|running_var)$")
+_SMALL = 2048
+"""Tensors of at most as many numbers stay fp32: depthwise kernels, first layers, attention gates, heads."""
 
 
 class Card(BaseModel):
     """What a checkpoint says about itself.
 
     ``scheme`` holds the ordered names of its lesion classes; everything maps by these names, never by index.
+    ``command`` and ``commit`` say how to make it again.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -55,6 +59,10 @@ class Card(BaseModel):
     metrics: Mapping[str, Any] = {}
     created_utc: str = ""
     code_version: str = ""
+    data: str = ""
+    command: str = ""
+    commit: str = ""
+    known_failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
         raise ValueError(f"{path.name} came with the package and is not overwritten; choose another name.")
     header = {_HEADER_KEY: json.dumps(card.model_dump(mode="json"), sort_keys=True)}
     with written(path) as draft:
-        save_file(_packed(module), draft, metadata=header)
+        save_file(_packed(module, registry.load(card.network)), draft, metadata=header)
         revived(read(draft))
     return read(path)
 
@@ -143,6 +151,29 @@ def revived(checkpoint: Checkpoint) -> nn.ModuleDict:
     except RuntimeError as error:
         raise ValueError(f"{checkpoint.path.name} does not fit {card.network} ({card.width}).") from error
     return module.eval()
+
+
+def adopt(module: nn.ModuleDict, scheme: tuple[str, ...], parent: Checkpoint) -> None:
+    """Start a network from a checkpoint: all its weights, or all but the heads where the classes are others.
+
+    Nothing is relabelled: a head whose classes differ, or only stand in another order, starts anew (common.md §2,
+    rules 4 and 5).
+
+    Parameters
+    ----------
+    module
+        What the spec's `build` returned for the scheme, of the checkpoint's network and width; changed in place.
+    scheme
+        Lesion classes of the module.
+    parent
+        The checkpoint; its card names its classes.
+    """
+    stages = registry.load(parent.card.network).stages
+    anew = tuple(f"{s.name}.head." for s in stages if s.channels(scheme) != s.channels(parent.card.scheme))
+    own = module.state_dict()
+    for name, tensor in revived(parent).state_dict().items():
+        if not name.startswith(anew):
+            own[name].copy_(tensor)
 
 
 def known(network: str, folder: Path | None = None) -> tuple[Checkpoint, ...]:
@@ -194,9 +225,12 @@ def _sha256(path: Path, _modified_ns: int, _size: int) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _packed(module: nn.ModuleDict) -> dict[str, Tensor]:
+def _packed(module: nn.ModuleDict, spec: NetworkSpec) -> dict[str, Tensor]:
+    exact = tuple(f"{stage.name}.{part}." for stage in spec.stages for part in spec.in_full_precision)
+
     def stored(name: str, tensor: Tensor) -> Tensor:
         tensor = tensor.detach().cpu().contiguous()
-        return tensor.half() if tensor.is_floating_point() and not _FP32_BUFFERS.search(name) else tensor.clone()
+        small = tensor.ndim <= 1 or tensor.numel() <= _SMALL or not tensor.is_floating_point()
+        return tensor.clone() if small or name.startswith(exact) else tensor.half()
 
     return {name: stored(name, tensor) for name, tensor in module.state_dict().items()}

@@ -39,6 +39,9 @@ def listing(key: str) -> Listing:
         If there is no such network.
     """
     _refuse_unknown(key)
+    if key in _guests:
+        guest = _guests[key]
+        return Listing(guest.key, guest.title, guest.paper, guest.summary)
     source = Path(zoo.__path__[0], f"{key}.py").read_text("utf-8")
     words = {
         keyword.arg: keyword.value.value
@@ -59,10 +62,28 @@ def load(key: str) -> NetworkSpec:
         If there is no such network; the message lists those there are.
     """
     _refuse_unknown(key)
+    if key in _guests:
+        return _guests[key]
     spec: NetworkSpec = import_module(f"{zoo.__name__}.{key}").SPEC
     return spec
 
 
+def invite(spec: NetworkSpec) -> None:
+    """Let a network that is not in the zoo, a benchmark's baseline, be trained and measured in this process.
+
+    Raises
+    ------
+    ValueError
+        If the zoo has a network of that key.
+    """
+    if spec.key in available():
+        raise ValueError(f"The zoo has a network {spec.key!r} of its own.")
+    _guests[spec.key] = spec
+
+
+_guests: dict[str, NetworkSpec] = {}
+
+
 def _refuse_unknown(key: str) -> None:
-    if key not in available():
+    if key not in available() and key not in _guests:
         raise KeyError(f"There is no network {key!r}; there are {', '.join(available())}.")

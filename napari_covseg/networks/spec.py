@@ -104,6 +104,8 @@ class NetworkSpec:
         How the paper trained it.
     patch
         Voxels (D, H, W) of a patch the paper trains on and a scan is tiled with; None where the grain is a slice.
+    in_full_precision
+        Parts of a stage's module whose weights a checkpoint keeps in fp32, because rounding them moves decisions.
     """
 
     key: str
@@ -117,6 +119,7 @@ class NetworkSpec:
     stages: tuple[Stage, ...]
     recipe: Recipe
     patch: tuple[int, int, int] | None = None
+    in_full_precision: Names = ()
 
 
 def background_and(scheme: Names) -> Names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ class Equalise:
     ValueError
         If there is no such kind.
     """
+
+    local: ClassVar[bool] = False
 
     kind: Kind = "global"
 

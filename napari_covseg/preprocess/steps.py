@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,12 @@ Plane = npt.NDArray[np.float32]
 
 
 class Step(Protocol):
-    """A pure function from a volume to a volume, with its settings as fields."""
+    """A pure function from a volume to a volume, with its settings as fields.
+
+    ``local`` says that a voxel's result depends on its surroundings alone, so that a piece may be prepared by itself.
+    """
+
+    local: ClassVar[bool]
 
     def __call__(self, volume: Volume, /) -> Volume:
         """Return the processed volume; the input stays as it was."""
@@ -44,6 +49,8 @@ class Window:
         If the window is empty.
     """
 
+    local: ClassVar[bool] = True
+
     low_hu: float
     high_hu: float
 
@@ -63,6 +70,8 @@ class Window:
 @dataclass(frozen=True, slots=True)
 class Square:
     """Pad the shorter in-plane side, centred, so that a later `Resize` keeps the anatomy's proportions."""
+
+    local: ClassVar[bool] = False
 
     outside: float = AIR_HU
 
@@ -84,6 +93,8 @@ class Resize:
     side
         Rows and columns of the result.
     """
+
+    local: ClassVar[bool] = False
 
     side: int
 

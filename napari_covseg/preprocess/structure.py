@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import ceil, exp, sqrt
-from typing import Literal, NamedTuple, get_args
+from typing import ClassVar, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,8 @@ class Structure:
     ValueError
         If the scale or the regulariser is not positive, or there is no such method.
     """
+
+    local: ClassVar[bool] = True
 
     sigma: float = 3.0
     eps: float = 0.03**2
@@ -102,6 +104,8 @@ class Texture:
         As in `Structure`.
     """
 
+    local: ClassVar[bool] = True
+
     sigma: float = 3.0
     eps: float = 0.03**2
     method: Method = "interval_gradient"
@@ -129,7 +133,7 @@ def _interval_gradient_structure(grey: Plane, sigma: float, eps: float) -> Plane
 
     Every round starts from the image again; only its guides come from the round before.
     """
-    kernel, radii = _one_sided_gaussian(sigma), _shrinking_radii(sigma)
+    kernel, radii = one_sided_gaussian(sigma), shrinking_radii(sigma)
     image = grey - MID_GREY  # halves what float32 has to square
     structure, before = image, None
     for _ in range(ROUNDS):
@@ -144,13 +148,13 @@ def _interval_gradient_structure(grey: Plane, sigma: float, eps: float) -> Plane
     return np.asarray(structure + MID_GREY, dtype=np.float32)
 
 
-def _one_sided_gaussian(sigma: float) -> list[float]:
+def one_sided_gaussian(sigma: float) -> list[float]:
     """w(x) = exp(−x² / 2σ²) for x = 0 … ⌈3σ⌉ − 1, of sum 1 (step 1)."""
     weights = [exp(-(x**2) / (2 * sigma**2)) for x in range(ceil(3 * sigma))]
     return [weight / sum(weights) for weight in weights]
 
 
-def _shrinking_radii(sigma: float) -> list[int]:
+def shrinking_radii(sigma: float) -> list[int]:
     """r_i = 3√3 σ 2^(N−i−1) / √(4^N − 1) for i = 0 … N − 1, rounded (step 4)."""
     return [round(3 * sqrt(3) * sigma * 2 ** (PASSES - i - 1) / sqrt(4**PASSES - 1)) for i in range(PASSES)]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_covseg.inference import SliceDone, segmenting
+from napari_covseg.inference import SliceDone, cascade, segmenting
 from napari_covseg.inference.cascade import ROI_DILATION_PX, slice_proposal
 from napari_covseg.io import read_volume
 from napari_covseg.jobs import Progress, drain
@@ -116,3 +116,13 @@ def test_a_scan_without_any_lung_gets_no_labels(scan):
     )
     spec = load("two_stream_segnet")
     assert not slice_proposal(module, spec, EXTENSION, torch.device("cpu"), _slab(scan)).labels.any()
+
+
+def test_streams_are_prepared_for_the_device_of_the_network(scan, monkeypatch):
+    devices, prepared_on = [], cascade.prepared_on
+    monkeypatch.setattr(
+        cascade, "prepared_on", lambda device, *rest: (devices.append(device), prepared_on(device, *rest))[1]
+    )
+    module = torch.nn.ModuleDict({"lesion": _Says(torch.zeros(1, 4, 369, 369))})
+    slice_proposal(module, load("res_att_unet"), EXTENSION, torch.device("cpu"), _slab(scan))
+    assert devices == [torch.device("cpu")]

@@ -1,10 +1,12 @@
 """Overlapping patches blend into one answer, on every slice that was asked for."""
 
 import numpy as np
+import pytest
 import torch
 
-from napari_covseg.inference.patches import PatchDone, _windows, patch_proposals
+from napari_covseg.inference.patches import PatchDone, _patch_for, _windows, patch_proposals
 from napari_covseg.networks import load
+from napari_covseg.preprocess import Window
 from napari_covseg.volume import Geometry, Volume
 
 NAMES = ("background", "lung", "ggo", "consolidation", "effusion")
@@ -14,7 +16,12 @@ SCHEME = NAMES[2:]
 class _ByGrey(torch.nn.Module):
     """Calls the air-filled lung and bright ground glass, voxel by voxel: the answer is the same in every patch."""
 
+    def __init__(self):
+        super().__init__()
+        self.sizes = set()
+
     def forward(self, x):
+        self.sizes.add(tuple(x.shape[2:]))
         bright = (x > 0.5).float()
         return 20 * torch.cat([torch.zeros_like(x), 1 - bright, bright, -torch.ones_like(x), -torch.ones_like(x)], 1)
 
@@ -26,8 +33,8 @@ def _scan(depth=90, height=200, width=150):
     return Volume(hu, Geometry(hu.shape, affine))
 
 
-def _run(scan, slices):
-    module = torch.nn.ModuleDict({"lesion": _ByGrey()})
+def _run(scan, slices, network=None):
+    module = torch.nn.ModuleDict({"lesion": network or _ByGrey()})
     return list(patch_proposals(module, load("covid_segnet"), SCHEME, torch.device("cpu"), scan, slices))
 
 
@@ -54,6 +61,41 @@ def test_a_few_slices_of_a_thin_scan_are_padded_to_a_patch():
     slices = [step for step in _run(scan, (4, 2)) if not isinstance(step, PatchDone)]
     assert [index for index, _ in slices] == [2, 4]
     assert all(np.array_equal(p.labels == 1, scan.hu[index] > 0) for index, p in slices)
+
+
+@pytest.mark.parametrize(
+    ("depth", "height", "width", "window"),
+    [
+        (40, 200, 150, (40, 128, 128)),
+        (41, 100, 150, (48, 104, 128)),
+        (63, 128, 129, (64, 128, 128)),
+        (90, 90, 90, (64, 96, 96)),
+    ],
+)
+def test_the_window_is_no_larger_than_a_short_scan_needs(depth, height, width, window):
+    scan, network = _scan(depth, height, width), _ByGrey()
+    slices = [step for step in _run(scan, range(depth), network) if not isinstance(step, PatchDone)]
+    assert network.sizes == {window}
+    assert [index for index, _ in slices] == list(range(depth))
+    assert all(np.array_equal(p.labels == 1, scan.hu[index] > 0) for index, p in slices)
+
+
+def test_a_short_scan_that_fits_a_window_is_what_the_network_says_of_it_as_a_whole():
+    """Nothing is padded, so nothing that is not in the scan has a say."""
+    torch.manual_seed(0)
+    network = load("covid_segnet").build(SCHEME, "compact")["lesion"].eval()
+    scan = _scan(16, 40, 32)
+    with torch.inference_mode():
+        grey = Window(-1000, 400)(scan).hu
+        expected = network(torch.from_numpy(grey)[None, None])[0].softmax(dim=0).numpy()
+    slices = [step for step in _run(scan, range(16), network) if not isinstance(step, PatchDone)]
+    found = np.stack([proposal.prediction.probabilities for _, proposal in slices], axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(1, 8), (8, 8), (9, 16), (64, 64), (65, 64), (300, 64)])
+def test_a_window_is_a_multiple_of_what_the_network_needs_and_at_most_its_patch(size, expected):
+    assert _patch_for((size,), (64,), 8) == (expected,)
 
 
 def test_windows_cover_every_voxel_and_overlap():

@@ -23,15 +23,32 @@ def card():
     return Card(network="res_att_unet", width="compact", scheme=SCHEME, trained_on="nothing: a test")
 
 
-def test_weights_come_back_as_fp16_and_statistics_as_fp32(module, card, tmp_path):
+def test_large_kernels_come_back_as_fp16_and_all_else_as_it_was(module, card, tmp_path):
     saved = checkpoint.save(module, card, tmp_path / "a.safetensors")
     revived = checkpoint.revived(saved)
     assert saved.card == card
     assert not revived.training
     for name, tensor in module.state_dict().items():
         again = revived.state_dict()[name]
-        exact = not tensor.is_floating_point() or name.endswith(("running_mean", "running_var"))
+        exact = tensor.ndim <= 1 or tensor.numel() <= 2048
         assert torch.equal(again, tensor if exact else tensor.half().float()), name
+
+
+@pytest.mark.parametrize("by", ["fp16 throughout but for statistics", "fp32 throughout"])
+def test_files_that_earlier_versions_wrote_are_read(by, module, card, tmp_path):
+    """A file's tensors may have any precision; the card tells nothing about it."""
+    from safetensors.torch import save_file
+
+    def stored(name, tensor):
+        halved = by.startswith("fp16") and tensor.is_floating_point() and "running" not in name
+        return tensor.half() if halved else tensor.clone()
+
+    path = tmp_path / "old.safetensors"
+    tensors = {name: stored(name, tensor) for name, tensor in module.state_dict().items()}
+    save_file(tensors, path, metadata={"covseg": card.model_dump_json()})
+    revived = checkpoint.revived(checkpoint.read(path)).state_dict()
+    assert all(tensor.dtype == torch.float32 for tensor in revived.values() if tensor.is_floating_point())
+    assert all(torch.equal(revived[name], tensor.to(revived[name])) for name, tensor in tensors.items())
 
 
 def test_the_file_is_about_half_the_size_of_fp32(module, card, tmp_path):
@@ -44,6 +61,17 @@ def test_a_scheme_that_does_not_fit_the_tensors_is_refused(module, card, tmp_pat
     with pytest.raises(ValueError, match="does not fit"):
         checkpoint.save(module, other, tmp_path / "a.safetensors")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_whose_card_names_another_number_of_classes_is_refused(module, card, tmp_path):
+    """Nothing is relabelled silently (common.md §2, rule 5)."""
+    from safetensors.torch import load_file, save_file
+
+    saved = checkpoint.save(module, card, tmp_path / "a.safetensors")
+    header = card.model_copy(update={"scheme": ("infection",)}).model_dump_json()
+    save_file(load_file(saved.path), tmp_path / "b.safetensors", metadata={"covseg": header})
+    with pytest.raises(ValueError, match="does not fit"):
+        checkpoint.revived(checkpoint.read(tmp_path / "b.safetensors"))
 
 
 @pytest.mark.parametrize("content", [b"", b"not safetensors", b"\xff" * 4096])

@@ -9,6 +9,8 @@ from napari_covseg.networks.blocks import parameter_count
 from napari_covseg.preprocess import prepared
 from napari_covseg.volume import Geometry, Volume
 
+from .half_precision import agreement, both
+
 EXTENSION = ("ggo", "consolidation", "effusion")
 STAGES = [(key, stage.name) for key in available() for stage in load(key).stages]
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here"))]
@@ -73,6 +75,16 @@ def test_compact_stays_within_its_budget_and_paper_is_larger(spec):
     assert compact <= 2_400_000 < paper
 
 
+def test_every_stage_of_the_paper_width_runs(spec):
+    module = spec.build(spec.scheme, "paper").eval()
+    for stage in spec.stages:
+        size = (32, 32) if spec.grain == "slice" else (8, 16, 16)
+        with torch.inference_mode():
+            logits = module[stage.name](*_inputs(spec.key, stage.name, *size))
+        assert logits.shape == (1, len(stage.channels(spec.scheme)), *size)
+        assert torch.isfinite(logits).all()
+
+
 @pytest.mark.parametrize("scheme", ["paper", "extension"])
 def test_channels_are_named_and_counted_alike(spec, scheme):
     scheme = spec.scheme if scheme == "paper" else EXTENSION
@@ -125,20 +137,42 @@ def test_gradient_reaches_every_weight(key, name):
     assert [weight for weight, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+@pytest.fixture(scope="module")
+def revived(modules, tmp_path_factory):
+    """The same networks after they were in a file."""
+    folder = tmp_path_factory.mktemp("revived")
+    cards = {key: Card(network=key, width="compact", scheme=EXTENSION, trained_on="nothing") for key in modules}
+    return {
+        key: checkpoint.revived(checkpoint.save(module, cards[key], folder / f"{key}.safetensors"))
+        for key, module in modules.items()
+    }
+
+
+FAR = {"two_stream_segnet": 2e-2}
+AGREE = {"res_att_unet": 0.999, "two_stream_segnet": 0.95}
+"""Exceptions to a hundredth of a logit and to 998 of 1000 decisions.
+
+Of an untrained two-stream network pooling positions flip, and with each of them a square of 2 to 32 pixels of what is
+unpooled: 2 to 4 of 100 decisions change. In single precision none of its encoders' positions would, but that does not
+fit into 5 MB.
+"""
+
+
+@pytest.mark.parametrize(("key", "name"), STAGES)
+def test_a_file_costs_no_logit_more_than_a_hundredth(modules, revived, key, name):
+    """With equal positions to unpool to; random weights are the hard case: batch norms blow up what hardly varies."""
+    full, half = both(modules[key][name], revived[key][name], _inputs(key, name, 160, 160), held=True)
+    assert not torch.equal(full, half)
+    torch.testing.assert_close(half, full, atol=FAR.get(key, 1e-2), rtol=1e-2)
+
+
+@pytest.mark.parametrize(("key", "name"), STAGES)
+def test_a_file_changes_hardly_a_decision(modules, revived, key, name):
+    logits = both(modules[key][name], revived[key][name], _inputs(key, name, 160, 160))
+    assert agreement(_stage(key, name), EXTENSION, *logits) >= AGREE.get(key, 0.998)
+
+
 @pytest.mark.parametrize("key", available())
-def test_rounding_to_half_precision_moves_few_decisions_even_of_an_untrained_network(modules, key, tmp_path):
-    """Random weights are the hard case: channels that hardly vary are blown up by their batch norm, pools flip.
-
-    How close trained weights stay is measured where they are trained.
-    """
+def test_a_compact_file_of_every_class_is_small(modules, key, tmp_path):
     card = Card(network=key, width="compact", scheme=EXTENSION, trained_on="nothing")
-    revived = checkpoint.revived(checkpoint.save(modules[key], card, tmp_path / f"{key}.safetensors"))
-    for stage in load(key).stages:
-        inputs = _inputs(key, stage.name, 160, 160)
-        with torch.inference_mode():
-            full, half = (_decided(stage, m[stage.name](*inputs)) for m in (modules[key], revived))
-        assert (full == half).float().mean() >= 0.85
-
-
-def _decided(stage, logits):
-    return logits.argmax(dim=1) if "background" in stage.channels(EXTENSION) else logits > 0
+    assert checkpoint.save(modules[key], card, tmp_path / "a.safetensors").path.stat().st_size <= 5_000_000

@@ -17,6 +17,52 @@ def test_the_paper_width_has_the_papers_parameter_count():
     assert parameter_count(load("res_att_unet").build(SCHEME, "paper")) == 15_923_524
 
 
+@pytest.mark.parametrize(
+    ("settings", "millions"),
+    [
+        ({"blocks_per_level": (1, 1, 1, 1, 1)}, 14.42),
+        ({"blocks_per_level": (3, 4, 6, 3, 1)}, 15.40),
+        ({"attention_levels": ()}, 15.55),
+        ({"heads": 8}, 16.29),
+    ],
+    ids=["one block per level", "ResNeXt-50's depths", "no attention", "eight heads"],
+)
+def test_the_other_readings_of_the_paper_have_their_parameter_counts(settings, millions):
+    with torch.device("meta"):
+        assert parameter_count(ResAttUNet(**settings)) / 1e6 == pytest.approx(millions, abs=0.006)
+
+
+def test_a_decoder_without_batch_norms_has_biases_for_them():
+    with torch.device("meta"):
+        decoders = ResAttUNet(decoder_norm=False).decoders
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in decoders.modules())
+    assert all(layer.bias is not None for layer in decoders.modules() if isinstance(layer, torch.nn.Conv2d))
+
+
+def test_settings_of_the_attention_reach_every_level():
+    with torch.device("meta"):
+        network = ResAttUNet(n_hashes=8, bucket=32, n_hashes_eval=2, residual=False)
+    assert [(a.n_hashes, a.bucket, a.n_hashes_eval, a.residual) for a in network.attentions] == [(8, 32, 2, False)] * 4
+    assert len({a.seed for a in network.attentions}) == 4
+
+
+def test_without_its_residual_an_attention_is_what_it_adds():
+    torch.manual_seed(0)
+    layer, x = LSHAttention(16).eval(), torch.randn(1, 16, 5, 5)
+    alone = LSHAttention(16, residual=False).eval()
+    alone.load_state_dict(layer.state_dict())
+    assert torch.allclose(layer(x), x + alone(x), atol=1e-6)
+
+
+def test_evaluation_may_take_fewer_rounds_than_training(monkeypatch):
+    layer, rounds = LSHAttention(16, bucket=16, n_hashes=4, n_hashes_eval=2, full_attention_below=0), []
+    one_round = layer._round
+    monkeypatch.setattr(layer, "_round", lambda *args: (rounds.append(args[-1]), one_round(*args))[1])
+    layer.train()(torch.randn(1, 16, 8, 8))
+    layer.eval()(torch.randn(1, 16, 8, 8))
+    assert rounds == [0, 1, 2, 3, 0, 1]
+
+
 def test_the_compact_width_stays_within_its_budget():
     assert 1_000_000 < parameter_count(load("res_att_unet").build(SCHEME, "compact")) <= 2_400_000
 

@@ -179,7 +179,7 @@ def test_a_box_mean_is_a_box_mean(radius):
 
 
 def test_the_radii_shrink_by_half_for_the_published_scale():
-    assert structure._shrinking_radii(3.0) == [8, 4, 2]
+    assert structure.shrinking_radii(3.0) == [8, 4, 2]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1), (5, 4)])

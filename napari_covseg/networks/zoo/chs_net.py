@@ -8,7 +8,7 @@ as weights optimiser, Adam as learning rate optimiser", the mean over pixels for
 
 Left out: a depthwise separable fusion of the inception branches, hybrid pooling that keeps the input's channels, p maps
 instead of one in eq. 11, batch norm before the sigmoid, Fourier transforms over (W, C), the lung mask as a second input
-of the second network, a soft mask, and training both networks end to end through it.
+of the second network, a soft mask, training both networks end to end through it, and stochastic gradient descent.
 
 Shape suffixes: N batch, C channels, H W rows and columns, h w half as many or the pooled size, K L rows and columns of
 a spectrum, of which a real image needs half the columns.

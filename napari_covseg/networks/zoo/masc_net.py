@@ -6,7 +6,7 @@ specs/masc_net.md: one encoder per stream (ct, eq, RFB(ct), RFB(eq)), five level
 one shared 1×1 convolution to a single channel in the RMP. An argument away: four levels, other widths, unshared DAC
 weights, other pools, skips of the CT stream alone; in their own modules a 3×3 RFB branch 0, wider pooled maps and
 pools that round up. Left out: concatenated DAC branches, upsampling before the decoder's convolution, batch norm
-before ReLU (the paper says after), dropout (it names none).
+before ReLU (the paper says after), dropout (it names none), another threshold than one half (it names none).
 
 Shape suffixes: N batch, C channels, H W rows and columns.
 """

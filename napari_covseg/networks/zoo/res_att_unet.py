@@ -4,8 +4,10 @@ X. Chen, L. Yao, Y. Zhang, "Residual Attention U-Net for Automated Multi-Class S
 Images", arXiv:2004.05645 (2020). Sections and equations are the paper's; what it leaves open is resolved as in
 specs/res_att_unet.md: softmax over four classes, attention after the concatenation with a residual around it,
 non-causal attention, √d inside the softmax, ``m = 2 l / n_buckets``, cardinality 32, two blocks per level, no
-global average pooling. Left out, because no result depends on them: causal masking, the correction for keys shared
-between hash rounds, attention before the concatenation.
+global average pooling. An argument away: other depths of the encoder, attention at fewer levels, without its residual
+or with other hashing, a decoder without batch norm. Left out: causal masking, the correction for keys shared between
+hash rounds, attention before the concatenation, exact attention at every size, another multiple to pad to than 16,
+cropping the black frame, class weights.
 
 Shape suffixes: N batch, C channels, H W rows and columns, L = H·W tokens, S sequences (N × heads), D head width,
 K chunks, Q queries of a chunk, M keys seen by a chunk.
@@ -14,6 +16,7 @@ K chunks, Q queries of a chunk, M keys seen by a chunk.
 from __future__ import annotations
 
 from math import ceil, prod, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +85,10 @@ class LSHAttention(nn.Module):
         Maps of fewer tokens are attended to exactly.
     seed
         Layer's own seed: in evaluation the rotations are the same in every call.
+    n_hashes_eval
+        Rounds in evaluation, where they are to be others.
+    residual
+        Whether the map itself is added to what is attended to.
     """
 
     def __init__(
@@ -93,9 +100,12 @@ class LSHAttention(nn.Module):
         n_hashes: int = 4,
         full_attention_below: int = 1024,
         seed: int = 0,
+        n_hashes_eval: int | None = None,
+        residual: bool = True,
     ) -> None:
         super().__init__()
         self.heads, self.head_width, self.bucket, self.n_hashes = heads, head_width, bucket, n_hashes
+        self.n_hashes_eval, self.residual = n_hashes_eval or n_hashes, residual
         self.full_attention_below, self.seed = full_attention_below, seed
         self.norm = nn.LayerNorm(channels)
         self.to_qk = nn.Linear(channels, heads * head_width, bias=False)
@@ -103,14 +113,15 @@ class LSHAttention(nn.Module):
         self.to_out = nn.Linear(heads * head_width, channels)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Return the attended map plus its input, (N, C, H, W)."""
+        """Return the attended map plus, where it has a residual, its input: (N, C, H, W)."""
         N, C, H, W = x_NCHW.shape
         tokens_NLC = self.norm(x_NCHW.flatten(2).transpose(1, 2))
         qk_SLD, v_SLD = self._heads(self.to_qk(tokens_NLC)), self._heads(self.to_v(tokens_NLC))
         attend = self._exact if self.full_attention_below > H * W else self._hashed
         merged_NLC: Tensor = attend(qk_SLD, v_SLD).unflatten(0, (N, self.heads)).transpose(1, 2).flatten(2)
         attended_NLC: Tensor = self.to_out(merged_NLC)
-        return x_NCHW + attended_NLC.transpose(1, 2).reshape(N, C, H, W)
+        attended_NCHW = attended_NLC.transpose(1, 2).reshape(N, C, H, W)
+        return x_NCHW + attended_NCHW if self.residual else attended_NCHW
 
     def _heads(self, projected_NLC: Tensor) -> Tensor:
         per_head_NLHD: Tensor = projected_NLC.unflatten(2, (self.heads, self.head_width))
@@ -128,7 +139,7 @@ class LSHAttention(nn.Module):
         padding = -length % (2 * self.bucket)
         qk_SLD, v_SLD = (functional.pad(t, (0, 0, 0, padding)) for t in (qk_SLD, v_SLD))
         merged_SLD, weight_SL = self._round(qk_SLD, v_SLD, length, 0)
-        for index in range(1, self.n_hashes):
+        for index in range(1, self.n_hashes if self.training else self.n_hashes_eval):
             out_SLD, lse_SL = self._round(qk_SLD, v_SLD, length, index)
             total_SL = torch.logaddexp(weight_SL, lse_SL)
             merged_SLD = (
@@ -209,9 +220,13 @@ class ResAttUNet(nn.Module):
     cardinality
         Groups of a ResNeXt block.
     blocks_per_level
-        ResNeXt blocks per encoder level and bridge.
+        ResNeXt blocks of each encoder level and the bridge.
     attention_levels
         Decoder levels, 1 the finest, whose concatenated map is attended over.
+    decoder_norm
+        Whether the decoder's convolutions have batch norms; without them they have biases.
+    attention
+        Settings of every `LSHAttention` but its seed: ``heads``, ``bucket``, ``n_hashes``, ``residual`` …
     """
 
     def __init__(
@@ -219,8 +234,10 @@ class ResAttUNet(nn.Module):
         n_out: int = 4,
         widths: tuple[int, ...] = (64, 128, 256, 512, 1024),
         cardinality: int = 32,
-        blocks_per_level: int = 2,
+        blocks_per_level: tuple[int, ...] = (2, 2, 2, 2, 2),
         attention_levels: tuple[int, ...] = (1, 2, 3, 4),
+        decoder_norm: bool = True,
+        **attention: Any,
     ) -> None:
         super().__init__()
         self.stem = conv_bn_relu(1, widths[0])
@@ -228,18 +245,19 @@ class ResAttUNet(nn.Module):
         self.encoders = nn.ModuleList(
             nn.Sequential(
                 ResNeXtBlock(channels_in, channels, cardinality),
-                *(ResNeXtBlock(channels, channels, cardinality) for _ in range(blocks_per_level - 1)),
+                *(ResNeXtBlock(channels, channels, cardinality) for _ in range(blocks - 1)),
             )
-            for channels_in, channels in zip(inputs, widths, strict=True)
+            for channels_in, channels, blocks in zip(inputs, widths, blocks_per_level, strict=True)
         )
         self.ups, self.attentions, self.decoders = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for level in range(len(widths) - 1, 0, -1):
             channels = widths[level - 1]
             self.ups.append(nn.ConvTranspose2d(widths[level], channels, 2, stride=2))
             self.attentions.append(
-                LSHAttention(2 * channels, seed=level) if level in attention_levels else nn.Identity()
+                LSHAttention(2 * channels, seed=level, **attention) if level in attention_levels else nn.Identity()
             )
-            self.decoders.append(nn.Sequential(conv_bn_relu(2 * channels, channels), conv_bn_relu(channels, channels)))
+            convolution = conv_bn_relu if decoder_norm else _conv_relu
+            self.decoders.append(nn.Sequential(convolution(2 * channels, channels), convolution(channels, channels)))
         self.head = nn.Conv2d(widths[0], n_out, 1)
 
     def forward(self, x_N1HW: Tensor) -> Tensor:
@@ -255,6 +273,10 @@ class ResAttUNet(nn.Module):
             x = decoder(attention(torch.cat([skips.pop(), up(x)], dim=1)))
         logits_NCHW: Tensor = self.head(x)[crop]
         return logits_NCHW
+
+
+def _conv_relu(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 3, padding=1), nn.ReLU(inplace=True))
 
 
 def build(scheme: Names, width: Width) -> nn.ModuleDict:

@@ -5,8 +5,9 @@ Infection in CT Images", SN Computer Science (2021), doi:10.1007/s42979-021-0087
 leaves open is resolved as in specs/two_stream_segnet.md: three networks of one class with weights of their own; both
 streams' pooling indices, concatenated, steer the unpooling; VGG-16's 2-2-3-3-3 convolutions per block, widths 32, 64,
 128, 256, 256; one PReLU slope per layer; structure and texture for the lung stage only, masked grey images for the two
-others. The paper's softmax is the predictor's: a stage returns logits. Left out: class weights, and streams of bare
-masks.
+others. The paper's softmax is the predictor's: a stage returns logits. Scale, regulariser and method of the
+decomposition are arguments of its steps. Left out: class weights, streams of bare masks, structure and texture for the
+second and third stage, the original image for the third, SegNet's own optimiser.
 
 Shape suffixes: N batch, C channels, H W rows and columns.
 """
@@ -26,7 +27,7 @@ from napari_covseg.preprocess import Resize, Square, Structure, Texture, Window
 Indices = Literal["concat", "structure", "texture", "none"]
 
 PAPER_WIDTHS = (32, 64, 128, 256, 256)
-COMPACT_WIDTHS = (8, 16, 24, 48, 48)
+COMPACT_WIDTHS = (8, 16, 24, 40, 40)
 VGG_16 = (2, 2, 3, 3, 3)
 
 
@@ -214,4 +215,5 @@ SPEC = NetworkSpec(
     multiple_of=32,
     stages=STAGES,
     recipe=Recipe(learning_rate=1e-3, batch=4, epochs=100, augmentation=("rotate", "translate", "rescale")),
+    in_full_precision=("structure", "texture"),
 )

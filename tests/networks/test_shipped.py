@@ -1,0 +1,79 @@
+"""What half precision costs the weights that ship: next to nothing, with the earlier stages' masks held fixed."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+
+from napari_covseg.inference.cascade import region_seen, stage_prediction
+from napari_covseg.io import read_volume
+from napari_covseg.io.sample import sample_scan
+from napari_covseg.networks import available, checkpoint, load
+from napari_covseg.preprocess import prepared
+from napari_covseg.volume import cropped, reoriented
+
+from .half_precision import agreement, both
+
+SHIPPED = [c for key in available() for c in checkpoint.known(key) if c.is_shipped]
+OFF_THE_GRID = 2.0**-12
+"""Half of the distance between fp16 numbers: weights as training leaves them, not as a file has rounded them."""
+
+
+@cache
+def sample():
+    return reoriented(read_volume(sample_scan()))
+
+
+def slab_of(spec):
+    """A slice of the sample through its lesions, or a block of it as large as the network's patch."""
+    depth, height, width = sample().geometry.shape
+    if spec.grain == "slice":
+        return cropped(sample(), (depth // 2, 0, 0), (depth // 2 + 1, height, width))
+    size = [min(p, n) for p, n in zip(spec.patch, (depth, height, width), strict=True)]
+    start = [(n - s) // 2 for n, s in zip((depth, height, width), size, strict=True)]
+    return cropped(sample(), start, [a + s for a, s in zip(start, size, strict=True)])
+
+
+def inputs_of_every_stage(module, found, spec):
+    """Yield each stage and its streams; later stages look where this module's earlier ones saw something."""
+    regions, slab = {}, slab_of(spec)
+    for stage in spec.stages:
+        yield stage, [_argument(stream, slab, regions, spec) for stream in stage.streams]
+        if spec.grain == "slice":
+            scheme, cpu = found.card.scheme, torch.device("cpu")
+            _, prediction = stage_prediction(module[stage.name], stage, scheme, cpu, slab, regions)
+            regions[stage.name] = region_seen(prediction.mask(), stage, scheme)
+
+
+def _argument(stream, slab, regions, spec):
+    grey = torch.from_numpy(prepared(slab, stream.steps).hu)
+    for name in stream.masked_by:
+        grey = grey * torch.from_numpy(regions[name])
+    return grey[None, None] if spec.grain == "patch" else grey[None]
+
+
+def off_the_grid(found):
+    module, generator = checkpoint.revived(found), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.mul_(1 + OFF_THE_GRID * (2 * torch.rand(p.shape, generator=generator) - 1))
+    return module
+
+
+LOGITS_WITHIN = {"res_att_unet": 0.998}
+"""Share of logits within a hundredth where not all are: the last bit decides in which bucket a token is hashed."""
+
+
+@pytest.mark.parametrize("found", SHIPPED, ids=lambda found: found.name)
+def test_trained_weights_say_the_same_after_they_were_in_a_file(found, tmp_path):
+    """Within 0.01 and 1 % of a logit, of equal masks of the earlier stages and equal positions to unpool to."""
+    network, scheme, exact = found.card.network, found.card.scheme, off_the_grid(found)
+    revived = checkpoint.revived(checkpoint.save(exact, found.card, tmp_path / "a.safetensors"))
+    for stage, streams in inputs_of_every_stage(exact, found, load(network)):
+        full, half = both(exact[stage.name], revived[stage.name], streams, held=True)
+        assert not torch.equal(full, half)
+        near = torch.isclose(half, full, atol=1e-2, rtol=1e-2).float().mean().item()
+        assert near >= LOGITS_WITHIN.get(network, 1.0), stage.name
+        assert agreement(stage, scheme, *both(exact[stage.name], revived[stage.name], streams)) >= 0.999, stage.name

@@ -27,12 +27,13 @@ def finetune(
     device: OnDevice = Device.auto,
 ) -> Answer:
     """Fine-tune a checkpoint on the reviewed slices of sessions, and only on those."""
+    from napari_covseg.networks import load
     from napari_covseg.networks.checkpoint import find
     from napari_covseg.training.finetune import finetuned, short_run
 
     parent = find(network, checkpoint)
     lessons = [_lesson(folder) for folder in session]
-    job = finetuned(parent, lessons, out, config=short_run(steps), device=device)
+    job = finetuned(parent, lessons, out, config=short_run(load(network), steps), device=device)
     child = followed(job, f"Fine-tuning {parent.name}")
     return _answer(parent, child, sum(len(lesson.reviewed) for lesson in lessons))
 
@@ -46,6 +47,7 @@ def _lesson(folder: Path) -> Lesson:
         If the scan is not where it was, or is another one by now.
     """
     from napari_covseg.io import read_volume
+    from napari_covseg.io.stated import kept_in
     from napari_covseg.review import ReviewSession
     from napari_covseg.training.finetune import Lesson
     from napari_covseg.volume import reoriented
@@ -56,7 +58,7 @@ def _lesson(folder: Path) -> Lesson:
         path = session.scan_path
         if path == Path() or not path.exists():
             raise ValueError(f"The scan of session {folder.name} is not at {path}; open it once more in napari.")
-        scan = read_volume(path)
+        scan = read_volume(path, kept_in(folder))
         if scan.sha256 != session.scan_sha256:
             raise ValueError(f"{path} is not the scan that session {folder.name} belongs to; put that one back.")
         return Lesson(reoriented(scan), snapshot(session), session.reviewed, session.scan_sha256)

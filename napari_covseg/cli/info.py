@@ -8,31 +8,58 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_covseg.cli.console import table
-from napari_covseg.cli.verb import Answer, verb
+from napari_covseg.cli.console import say, table
+from napari_covseg.cli.options import SeriesWanted, SpacingStated, Straighten, WindowStated, parsed_stated
+from napari_covseg.cli.verb import Answer, sentence_of, verb
 
 if TYPE_CHECKING:
+    from napari_covseg.io import SeriesSummary, Stated
     from napari_covseg.volume import Volume
+
+_NOTHING: dict[str, Any] = {"shape": None, "spacing_mm": None, "orientation": None, "hu_range": None, "warnings": []}
 
 
 @verb("covseg info scan.nii.gz")
-def info(path: Annotated[Path, typer.Argument(metavar="PATH", help="A NIfTI file or a DICOM folder.")]) -> Answer:
-    """Say what a scan is: its grid, its Hounsfield units, its DICOM series, and what is odd about it."""
-    from napari_covseg.io import format_of, read_volume
+def info(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A scan: a file or a DICOM folder, zipped or not.")],
+    series: SeriesWanted = None,
+    spacing: SpacingStated = None,
+    window: WindowStated = None,
+    straighten: Straighten = False,
+) -> Answer:
+    """Say what a scan is: its grid, its Hounsfield units, its DICOM series, and what is odd about it.
 
-    if format_of(path) != "DICOM":
-        return _answer({"path": str(path), "format": "NIfTI", **_described(read_volume(path)), "series": []})
-    from napari_covseg.io.dicom import describe_series
+    The exit code is 1 where it would not open as a scan; the warning says why.
+    """
+    from napari_covseg.io import format_of
 
-    series = [asdict(summary) for summary in describe_series(path)]
+    stated = parsed_stated(series, spacing, window, straighten)
+    kind = format_of(path)
+    values: dict[str, Any] = {"path": str(path), "format": kind, **_NOTHING, "series": []}
+    if kind == "DICOM":
+        from napari_covseg.io.dicom import describe_series
+
+        values["series"] = _numbered(describe_series(path))
+    return _opened(path, stated, values)
+
+
+def _opened(path: Path, stated: Stated, values: dict[str, Any]) -> Answer:
+    """Return the answer on a scan; where it does not open, what there is to say of it all the same."""
+    from napari_covseg.io import UnstatedError, read_volume
+
     try:
-        described = _described(read_volume(path))
-    except ValueError as error:  # what is there can be told all the same
-        described = {**_NOTHING, "warnings": [str(error)]}
-    return _answer({"path": str(path), "format": "DICOM", **described, "series": series})
+        values |= _described(read_volume(path, stated))
+        return Answer(values, _shown(values))
+    except (ValueError, OSError) as error:
+        sentence = sentence_of(error)
+        values |= {"warnings": [sentence], "error": sentence}
+        say(sentence)
+        is_choice = isinstance(error, UnstatedError) and error.question == "series"
+        return Answer(values, _shown(values) if values["series"] else "", done=is_choice)
 
 
-_NOTHING = {"shape": None, "spacing_mm": None, "orientation": None, "hu_range": None}
+def _numbered(series: list[SeriesSummary]) -> list[dict[str, Any]]:
+    return [{"number": number, **asdict(summary)} for number, summary in enumerate(series, start=1)]
 
 
 def _described(scan: Volume) -> dict[str, Any]:
@@ -47,7 +74,7 @@ def _described(scan: Volume) -> dict[str, Any]:
     }
 
 
-def _answer(values: dict[str, Any]) -> Answer:
+def _shown(values: dict[str, Any]) -> Any:
     shown = table("", values["path"])
     shown.add_row("format", values["format"])
     if values["shape"] is not None:
@@ -58,7 +85,7 @@ def _answer(values: dict[str, Any]) -> Answer:
         shown.add_row("values", f"{low:g} … {high:g} HU")
     for each in values["series"]:
         words = [each["modality"], f"{each['slices']} slices", each["description"]]
-        shown.add_row("series", ", ".join(word for word in words if word))
+        shown.add_row(f"series {each['number']}", ", ".join(word for word in words if word))
     for sentence in values["warnings"]:
         shown.add_row("warning", sentence)
-    return Answer(values, shown)
+    return shown

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_covseg.cli.console import say, table
+from napari_covseg.cli.options import SeriesWanted, SpacingStated, Straighten, WindowStated, parsed_stated
 from napari_covseg.cli.verb import Answer, verb
 
 if TYPE_CHECKING:
@@ -22,18 +23,24 @@ OPACITIES = ("ggo", "consolidation", "infection")
 
 @verb("covseg measure scan_lesion.nii.gz --scan scan.nii.gz --lungs scan_lung.nii.gz")
 def measure(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="A label map (NIfTI).")],
-    scan: Annotated[Path, typer.Option("--scan", metavar="SCAN", help="Its scan: a NIfTI file or a DICOM folder.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="A label map.")],
+    scan: Annotated[Path, typer.Option("--scan", metavar="SCAN", help="Its scan: a file or a DICOM folder.")],
     lungs: Annotated[
         Path | None, typer.Option("--lungs", metavar="MASK", help="Lung mask; its volume is 100 %.")
     ] = None,
+    series: SeriesWanted = None,
+    spacing: SpacingStated = None,
+    window: WindowStated = None,
+    straighten: Straighten = False,
 ) -> Answer:
     """Measure millilitres, share of the lung, mean Hounsfield units and components of every class."""
     from napari_covseg.io import read_labels, read_volume
     from napari_covseg.measure import quantities
     from napari_covseg.volume import LUNGS
 
-    volume = read_volume(scan)
+    volume = read_volume(scan, parsed_stated(series, spacing, window, straighten))
+    for note in volume.notes:
+        say(note)
     lesion = _brought_onto(read_labels(labels), labels, volume.geometry, scan)
     lung = _brought_onto(read_labels(lungs, LUNGS), lungs, volume.geometry, scan) if lungs else None
     if lung is not None and not lung.values.any():

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from napari_covseg.io import Stated
 
 
 class Device(StrEnum):
@@ -27,9 +30,26 @@ def known_network(key: str) -> str:
     return key
 
 
+def known_network_or_all(key: str) -> str:
+    """Return the key of a network that there is, or ``all``, or refuse it as wrong use."""
+    return key if key == ALL_NETWORKS else known_network(key)
+
+
+ALL_NETWORKS = "all"
+"""Every network with trained weights, as one: the mean of their probabilities."""
+
 Network = Annotated[
     str,
     typer.Option("--network", metavar="KEY", callback=known_network, help="The network; 'covseg networks' lists them."),
+]
+NetworkOrAll = Annotated[
+    str,
+    typer.Option(
+        "--network",
+        metavar="KEY|all",
+        callback=known_network_or_all,
+        help="The network, or all of them voting together; 'covseg networks' lists them.",
+    ),
 ]
 CheckpointName = Annotated[
     str | None,
@@ -46,6 +66,66 @@ CheckpointFile = Annotated[
 OutFolder = Annotated[
     Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Folder to write into; made if missing.")
 ]
+
+
+SeriesWanted = Annotated[
+    str | None,
+    typer.Option(
+        "--series", metavar="NUMBER|UID", help="Which DICOM series of a folder; 'covseg info' numbers them from 1."
+    ),
+]
+SpacingStated = Annotated[
+    str | None,
+    typer.Option(
+        "--spacing",
+        metavar="X,Y,Z",
+        help="Millimetres between columns, rows and slices that do not say where they are.",
+    ),
+]
+WindowStated = Annotated[
+    str | None,
+    typer.Option("--window", metavar="LEVEL/WIDTH", help="The window in HU that pictures show, such as -600/1500."),
+]
+Straighten = Annotated[
+    bool, typer.Option("--straighten", help="Resample slices of a tilted gantry onto an upright grid.")
+]
+
+
+def parsed_stated(series: str | None, spacing: str | None, window: str | None, straighten: bool) -> Stated:
+    """Return what the reader states about a scan.
+
+    Raises
+    ------
+    typer.BadParameter
+        If a spacing is not three lengths, or a window not a level and a width.
+    """
+    from napari_covseg.io import Stated
+
+    level_width = _parsed_numbers(window, "/", 2, "'--window'", "a window; write level/width in HU, such as -600/1500")
+    xyz = _parsed_numbers(spacing, ",", 3, "'--spacing'", "a spacing; write three lengths in mm, such as 0.7,0.7,5")
+    try:
+        return Stated(
+            series=series,
+            spacing_mm=(xyz[0], xyz[1], xyz[2]) if xyz else None,
+            window_hu=(level_width[0] - level_width[1] / 2, level_width[0] + level_width[1] / 2)
+            if level_width
+            else None,
+            straighten=straighten,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _parsed_numbers(text: str | None, mark: str, count: int, hint: str, wanted: str) -> list[float]:
+    if text is None:
+        return []
+    try:
+        numbers = [float(part.replace("−", "-")) for part in text.replace("×", mark).split(mark)]
+    except ValueError:
+        numbers = []
+    if len(numbers) != count:
+        raise typer.BadParameter(f"{text!r} is not {wanted}.", param_hint=hint)
+    return numbers
 
 
 def parsed_slices(text: str | None) -> range | None:

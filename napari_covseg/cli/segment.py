@@ -4,26 +4,41 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from napari_covseg.cli.console import followed, say, table
-from napari_covseg.cli.options import CheckpointName, Device, Network, OnDevice, OutFolder, parsed_slices
+from napari_covseg.cli.options import (
+    CheckpointName,
+    Device,
+    NetworkOrAll,
+    OnDevice,
+    OutFolder,
+    SeriesWanted,
+    SpacingStated,
+    Straighten,
+    WindowStated,
+    parsed_slices,
+    parsed_stated,
+)
 from napari_covseg.cli.verb import Answer, sentence_of, verb
 
 if TYPE_CHECKING:
-    from napari_covseg.inference import Segmenter
-    from napari_covseg.volume import LabelMap
+    from napari_covseg.inference import Ensemble, Segmenter
+    from napari_covseg.io import Stated
+    from napari_covseg.volume import LabelMap, Volume
 
-OWN_ENDINGS = ("_lesion", "_lung")
+OWN_ENDINGS = ("_lesion", "_lung", "_label", "_disagreement")
 """Label maps that lie among the scans of a folder are not taken for scans."""
 
 Inputs = Annotated[
-    list[Path], typer.Argument(metavar="INPUT", help="NIfTI files, DICOM folders, or folders of NIfTI files.")
+    list[Path], typer.Argument(metavar="INPUT", help="Scan files, DICOM folders, or folders of scan files.")
 ]
 Slices = Annotated[
     str | None, typer.Option("--slices", metavar="A:B", help="Only slices A to B, counted from 1 at the apex.")
@@ -37,40 +52,45 @@ class _Task:
 
     scan: Path
     lesion: Path
+    stated: Stated
 
     @property
     def lung(self) -> Path:
         """Where the lung mask goes, for the networks that know the lung."""
-        return self.lesion.with_name(self.lesion.name.replace("_lesion.nii.gz", "_lung.nii.gz"))
+        return self.beside("lung")
+
+    def beside(self, what: str) -> Path:
+        """Return where something else about the same scan goes."""
+        return self.lesion.with_name(self.lesion.name.removesuffix("lesion.nii.gz") + f"{what}.nii.gz")
 
 
 @verb("covseg segment scan.nii.gz dicom_folder --network res_att_unet --slices 12:30 --out masks")
 def segment(
     inputs: Inputs,
-    network: Network,
+    network: NetworkOrAll,
     checkpoint: CheckpointName = None,
     device: OnDevice = Device.auto,
     slices: Slices = None,
     out: OutFolder = Path(),
     overwrite: Overwrite = False,
+    series: SeriesWanted = None,
+    spacing: SpacingStated = None,
+    window: WindowStated = None,
+    straighten: Straighten = False,
 ) -> Answer:
     """Write one label map per scan, on the scan's own grid: <scan>_<network>_lesion.nii.gz.
 
-    The label maps (_lesion, _lung) in a folder of NIfTI files are left out; finished outputs are skipped.
+    The label maps (_lesion, _lung) in a folder of scan files are left out; finished outputs are skipped.
     """
-    from napari_covseg.networks.checkpoint import find
+    from napari_covseg.inference import members_of, woken
 
     wanted = parsed_slices(slices)
-    trained = find(network, checkpoint)
+    trained = members_of(network, checkpoint)
     failed: list[dict[str, str]] = []
-    tasks = _tasks(inputs, out, network, failed)
+    tasks = _tasks(inputs, partial(_task, out, network, parsed_stated(series, spacing, window, straighten)), failed)
     out.mkdir(parents=True, exist_ok=True)  # better now than after an hour's work
     finished = [] if overwrite else _finished(tasks, wanted, failed)
-    segmenter = None
-    if len(finished) < len(tasks):
-        from napari_covseg.inference import Segmenter
-
-        segmenter = Segmenter(trained, device)
+    segmenter = woken(trained, device) if len(finished) < len(tasks) else None
     outputs = []
     for task in tasks:
         try:
@@ -82,17 +102,23 @@ def segment(
     return Answer(values, _shown(outputs), done=not failed)
 
 
-def _tasks(inputs: Sequence[Path], out: Path, network: str, failed: list[dict[str, str]]) -> list[_Task]:
-    """Return what is to be done; inputs that are no scans are reported and go to `failed`."""
+def _task(out: Path, network: str, stated: Stated, scan: Path) -> _Task:
+    """Return what a scan is to become; series of one folder get label maps of different names."""
     from napari_covseg.io import stem_of
 
+    series = f"_series{stated.series[-8:]}" if stated.series else ""
+    return _Task(scan, out / f"{stem_of(scan)}{series}_{network}_lesion.nii.gz", stated)
+
+
+def _tasks(inputs: Sequence[Path], task_of: Callable[[Path], _Task], failed: list[dict[str, str]]) -> list[_Task]:
+    """Return what is to be done; inputs that are no scans are reported and go to `failed`."""
     scans: list[Path] = []
     for path in inputs:
         try:
             scans.extend(_scans_at(path))
         except (ValueError, OSError) as error:
             _give_up(path, error, failed)
-    tasks = [_Task(scan, out / f"{stem_of(scan)}_{network}_lesion.nii.gz") for scan in dict.fromkeys(scans)]
+    tasks = [task_of(scan) for scan in dict.fromkeys(scans)]
     clash = next((path for path, count in Counter(task.lesion for task in tasks).items() if count > 1), None)
     if clash is not None:
         raise typer.BadParameter(f"two inputs would both become {clash.name}; segment them into different folders.")
@@ -123,7 +149,7 @@ def _note(wanted: range | None) -> str:
 
 
 def _scans_at(path: Path) -> list[Path]:
-    """Return the scans an input stands for: itself, or the NIfTI files of a folder.
+    """Return the scans an input stands for: itself, or the scan files of a folder.
 
     Raises
     ------
@@ -134,24 +160,22 @@ def _scans_at(path: Path) -> list[Path]:
 
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}; check the name.")
-    if format_of(path):
+    if not path.is_dir() or format_of(path) == "DICOM":
         return [path]
-    if not path.is_dir():
-        raise ValueError(f"{path} is neither NIfTI (.nii, .nii.gz) nor a folder of scans; convert it to NIfTI first.")
-    nifti = sorted(file for file in path.iterdir() if file.is_file() and format_of(file) == "NIfTI")
-    scans = [file for file in nifti if not file.name.startswith(".") and not stem_of(file).endswith(OWN_ENDINGS)]
+    files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
+    scans = [file for file in files if not file.name.startswith(".") and not stem_of(file).endswith(OWN_ENDINGS)]
     if not scans:
-        raise ValueError(f"{path} holds neither DICOM slices nor NIfTI scans; name a folder that does.")
+        raise ValueError(f"{path} holds neither DICOM slices nor scan files; name a folder that does.")
     return scans
 
 
-def _segmented(task: _Task, segmenter: Segmenter, wanted: range | None) -> dict[str, Any]:
-    from napari_covseg.io import read_volume, write_labels
+def _segmented(task: _Task, segmenter: Segmenter | Ensemble, wanted: range | None) -> dict[str, Any]:
+    from napari_covseg.io import read_volume, write_labels, write_volume
     from napari_covseg.measure.plausibility import doubts
-    from napari_covseg.volume import labels_on, reoriented
+    from napari_covseg.volume import LESIONS, LabelMap, labels_on, reoriented
 
     started_s = time.monotonic()
-    scan = read_volume(task.scan)
+    scan = read_volume(task.scan, task.stated)
     for doubt in doubts(scan):
         say(f"{task.scan.name}: {doubt}")
     depth = reoriented(scan).geometry.shape[0]
@@ -162,7 +186,16 @@ def _segmented(task: _Task, segmenter: Segmenter, wanted: range | None) -> dict[
     write_labels(labels, task.lesion, _note(wanted))
     if proposal.lung is not None:
         write_labels(labels_on(proposal.lung, scan.geometry), task.lung)
+    if proposal.disagreement_percent is not None:
+        percent = LabelMap(proposal.disagreement_percent, proposal.labels.geometry, LESIONS)
+        write_volume(_as_volume(labels_on(percent, scan.geometry)), task.beside("disagreement"))
     return _output(task, labels, round(time.monotonic() - started_s, 2), proposal.device)
+
+
+def _as_volume(percent: LabelMap) -> Volume:
+    from napari_covseg.volume import Volume
+
+    return Volume(percent.values.astype(np.int16), percent.geometry)
 
 
 def _skipped(task: _Task) -> dict[str, Any]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from napari_covseg.cli.console import followed, say, table
+from napari_covseg.cli.folds import Fold, Folds, parsed_fold
 from napari_covseg.cli.options import CheckpointFile, Device, Network, OnDevice
 from napari_covseg.cli.verb import Answer, verb
 
@@ -30,6 +31,13 @@ class Scheme(StrEnum):
     lesions = "lesions"
 
 
+class HowTrained(StrEnum):
+    """Which settings it is trained with."""
+
+    shipped = "shipped"
+    paper = "paper"
+
+
 LESION_CLASSES = ("ggo", "consolidation", "effusion")
 
 
@@ -43,10 +51,21 @@ def train(
         Scheme, typer.Option("--scheme", help="The paper's classes, or ggo, consolidation and effusion.")
     ] = Scheme.paper,
     steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Optimiser steps.")] = 2000,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=1, help="Slices per step.")] = 4,
+    recipe: Annotated[
+        HowTrained, typer.Option("--recipe", help="Loss, rate and augmentation of the shipped weights, or the paper's.")
+    ] = HowTrained.shipped,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", min=1, help="Samples per part of a step; else the recipe's.")
+    ] = None,
+    parts: Annotated[
+        int, typer.Option("--parts", metavar="N", min=1, help="Parts of a step, shared out by torchrun's processes.")
+    ] = 1,
     learning_rate: Annotated[
-        float, typer.Option("--learning-rate", metavar="X", help="Peak of the schedule.", min=1e-9)
-    ] = 1.5e-3,
+        float | None, typer.Option("--learning-rate", metavar="X", help="Peak rate; else the recipe's.", min=1e-9)
+    ] = None,
+    parent: Annotated[
+        Path | None, typer.Option("--from", metavar="CHECKPOINT", help="Start from these weights.")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same run.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
     minutes: Annotated[
@@ -56,32 +75,43 @@ def train(
         list[str] | None,
         typer.Option("--hold-out", metavar="PATIENT", help="Keep a patient for measuring; may be repeated."),
     ] = None,
+    fold: Fold = None,
+    folds: Folds = 3,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="DIR", file_okay=False, help="Write losses and rates there for TensorBoard."),
+    ] = None,
     device: OnDevice = Device.auto,
 ) -> Answer:
     """Train a network from scratch on annotated cases, and measure it on patients that were held out."""
     from napari_covseg.io.cases import find_cases
     from napari_covseg.networks import load
-    from napari_covseg.training.loop import TrainingConfig
+    from napari_covseg.networks.checkpoint import find
+    from napari_covseg.training.recipes import training_config
     from napari_covseg.training.train import TrainingRequest
     from napari_covseg.training.train import train as training
 
     found = find_cases(cases)
-    state_file = out.with_name(out.name + ".state")
-    if resume and not state_file.exists():
-        say(f"There is no {state_file} to resume from; starting at the first step.")
+    spec = load(network)
+    if resume and not any(path.suffix in (".state", ".done") for path in out.parent.glob(f"{out.name}.*")):
+        say(f"There is nothing beside {out} to resume from; starting at the first step.")
     request = TrainingRequest(
         network=network,
         out=out,
-        config=TrainingConfig(steps=steps, batch=batch, learning_rate=learning_rate, seed=seed),
+        config=training_config(
+            spec, recipe.value, steps=steps, batch=batch, learning_rate=learning_rate, parts=parts, seed=seed
+        ),
         width=width.value,
-        scheme=load(network).scheme if scheme is Scheme.paper else LESION_CLASSES,
-        held_out=frozenset(hold_out or ()),
+        scheme=spec.scheme if scheme is Scheme.paper else LESION_CLASSES,
+        held_out=parsed_fold(found, fold, folds, "--hold-out", hold_out),
         device=device,
         minutes=minutes,
         resume=resume,
+        parent=find(network, parent) if parent else None,
+        log=log,
     )
     kept = followed(training(request, found), f"Training {network}")
-    return _unfinished(out, state_file, minutes) if kept is None else _finished(kept)
+    return _unfinished(out, minutes) if kept is None else _finished(kept)
 
 
 def _finished(kept: Checkpoint) -> Answer:
@@ -95,7 +125,7 @@ def _finished(kept: Checkpoint) -> Answer:
         "trained_on": kept.card.trained_on,
         "metrics": dict(kept.card.metrics),
     }
-    measured: dict[str, Any] = kept.card.metrics.get("held_out_pooled", {})
+    measured: dict[str, float] = kept.card.metrics.get("held_out_pooled", {})
     if not measured:
         return Answer(values, f"{kept.path}: trained on {kept.card.trained_on}.")
     shown = table("class", ">Dice on held-out patients")
@@ -105,6 +135,6 @@ def _finished(kept: Checkpoint) -> Answer:
     return Answer(values, shown)
 
 
-def _unfinished(out: Path, state_file: Path, minutes: float | None) -> Answer:
+def _unfinished(out: Path, minutes: float | None) -> Answer:
     words = f"{minutes:g} minutes are over and {out} is not finished; the same command with --resume goes on."
-    return Answer({"finished": False, "checkpoint": None, "state": str(state_file)}, words)
+    return Answer({"finished": False, "checkpoint": None}, words)

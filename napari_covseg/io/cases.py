@@ -2,7 +2,8 @@
 
 ``<case>_ct.nii.gz`` + ``<case>_lesion.nii.gz`` (+ ``_lung.nii.gz``) are scans; ``<name>_image.png`` +
 ``<name>_label.png`` (+ ``_lung.png``) are slices. ``cases.json`` says, per case or glob, which classes are annotated,
-whose patient it is and, optionally, which slices (numbered from 1 at the apex) count.
+whose patient it is and, optionally, which slices (numbered from 1 at the apex) count. A training pack (`io.packs`) is
+taken wherever such a folder is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import imageio.v3 as imageio
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from napari_covseg.io import nifti
+from napari_covseg.io import nifti, packs
 from napari_covseg.volume import (
     LESIONS,
     LUNGS,
@@ -49,7 +50,7 @@ class Case:
     name
         Its stem in the folder.
     image, labels, lung
-        The files.
+        The files; of a case in a pack, ``<pack>/<member>/`` and the names they would have in a folder.
     annotated
         Names of the classes somebody looked for; the absence of any other class means nothing.
     patient
@@ -66,16 +67,23 @@ class Case:
     patient: str
     slices: tuple[int, ...] | None = None
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether it is a lone slice that does not say its pixel size."""
+        return self.image.suffix == ".png"
+
 
 def find_cases(folders: Sequence[Path]) -> tuple[Case, ...]:
-    """Return the annotated cases of some folders, ordered by name.
+    """Return the annotated cases of some folders and packs, those of a folder ordered by name.
 
     Raises
     ------
     ValueError
-        If a folder is missing or holds none, or its ``cases.json`` is not to be understood.
+        If a folder is missing or holds none, its ``cases.json`` is not to be understood, or a file is no pack.
     """
-    return tuple(case for folder in folders for case in _cases_in(folder))
+    return tuple(
+        case for place in folders for case in (_packed_in(place) if packs.is_pack(place) else _cases_in(place))
+    )
 
 
 def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
@@ -86,7 +94,10 @@ def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
     ValueError
         If a file cannot be read.
     """
-    if case.image.name.endswith(".png"):
+    pack, member = case.image.parent.parent, case.image.parent.name
+    if packs.is_pack(pack):
+        return packs.read_entry(pack, packs.entry_of(pack, member))
+    if case.is_picture:
         scan = _png_slice(case.image)
         return scan, _png_labels(case.labels, LESIONS), _png_labels(case.lung, LUNGS) if case.lung else None
     scan = reoriented(nifti.read_volume(case.image))
@@ -97,13 +108,12 @@ def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
 
 def _cases_in(folder: Path) -> list[Case]:
     if not folder.is_dir():
-        raise ValueError(f"There is no folder {folder}; check the name.")
+        raise ValueError(f"There is no folder or training pack {folder}; check the name.")
     entries = _entries(folder)
     cases = []
-    for image in sorted([*folder.glob("*_ct.nii.gz"), *folder.glob("*_image.png")]):
-        name, is_slice = image.name.rsplit("_", 1)[0], image.name.endswith(".png")
-        labels = folder / (f"{name}_label.png" if is_slice else f"{name}_lesion.nii.gz")
-        lung = folder / (f"{name}_lung.png" if is_slice else f"{name}_lung.nii.gz")
+    for found in sorted([*folder.glob("*_ct.nii.gz"), *folder.glob("*_image.png")]):
+        name = found.name.rsplit("_", 1)[0]
+        image, labels, lung = _files(folder, name, is_picture=found.suffix == ".png")
         if not labels.exists():
             continue
         entry = next((e for pattern, e in entries.items() if fnmatchcase(name, pattern)), _Entry())
@@ -115,6 +125,23 @@ def _cases_in(folder: Path) -> list[Case]:
             f"{folder} holds no case: no *_ct.nii.gz with *_lesion.nii.gz, no *_image.png with *_label.png."
         )
     return cases
+
+
+def _packed_in(pack: Path) -> list[Case]:
+    cases = []
+    for entry in packs.entries(pack):
+        image, labels, lung = _files(pack / entry.member, entry.name, is_picture=entry.is_picture)
+        known = frozenset(entry.annotated)
+        cases.append(
+            Case(entry.name, image, labels, lung if entry.has_lung else None, known, entry.patient, entry.slices)
+        )
+    return cases
+
+
+def _files(folder: Path, name: str, *, is_picture: bool) -> tuple[Path, Path, Path]:
+    endings = ("image.png", "label.png", "lung.png") if is_picture else ("ct.nii.gz", "lesion.nii.gz", "lung.nii.gz")
+    image, labels, lung = (folder / f"{name}_{ending}" for ending in endings)
+    return image, labels, lung
 
 
 def _entries(folder: Path) -> dict[str, _Entry]:

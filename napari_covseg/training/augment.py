@@ -1,10 +1,14 @@
-"""Augmentation that bridges 8-bit windows and true Hounsfield units, through MONAI's transforms on tensors."""
+"""Augmentation that bridges 8-bit windows and true Hounsfield units, through MONAI's transforms on tensors.
+
+An augmentation is a tuple of names, so that a paper's own is data in its spec. Slices of a stack are moved alike,
+within their plane.
+"""
 
 from __future__ import annotations
 
 from math import radians
+from typing import Any
 
-import numpy as np
 import torch
 from monai.transforms import (
     Compose,
@@ -15,10 +19,20 @@ from monai.transforms import (
     RandGaussianNoised,
     RandGaussianSmoothd,
     Randomizable,
+    RandRotate90d,
 )
 from torch import Tensor
 
-IMAGE, LABELS = "image", "labels"
+GREY, LABELS, REGIONS = "grey", "labels", "regions"
+
+SHIPPED = ("rotate", "rescale", "flip", "window", "gamma", "blur", "noise")
+"""What the shipped weights are trained with."""
+
+LARGEST_ZOOM_OUT = 1.33
+ROTATION_DEGREES = 20
+TRANSLATION = 0.1
+REACH = 1.7
+"""How many times as wide as the crop its surroundings must be, so that no rotation or scale looks beyond them."""
 
 
 class RandWindowd(Randomizable, MapTransform):  # type: ignore[misc]
@@ -44,40 +58,69 @@ class RandWindowd(Randomizable, MapTransform):  # type: ignore[misc]
         return {key: ((v - low) / (high - low)).clamp(0, 1) if key in self.keys else v for key, v in data.items()}
 
 
-def augmentation(crop: int, seed: int) -> Compose:
-    """Return the shipped recipe for ``{"image": (S, H, W), "labels": (1, H, W)}`` float tensors, grey in 0…1.
+def augmentation(names: tuple[str, ...], side: int, seed: int) -> Compose:
+    """Return the named augmentations of grey 0…1, labels and regions, each (slices, H, W) float.
 
-    Rotation ±20°, scale 0.75–1.33, shift 12 %, crop to ``crop`` pixels, left–right flip; window, gamma, noise, blur.
+    Parameters
+    ----------
+    names
+        Of ``rotate`` (±20°), ``rescale`` (0.75–1.33), ``translate`` (10 %), ``rotate_90``, ``flip`` (left–right),
+        ``window``, ``gamma``, ``blur``, ``noise``; ``random_crop`` is there for all.
+    side
+        Rows and columns of the result, cut from the middle.
+    seed
+        Of everything random in it.
+
+    Raises
+    ------
+    ValueError
+        If there is no augmentation of a name.
     """
-    both, image = [IMAGE, LABELS], [IMAGE]
-    transform = Compose(
-        [
-            RandAffined(
-                both,
-                prob=1.0,
-                rotate_range=radians(20),
-                scale_range=(-0.25, 0.33),
-                translate_range=crop // 4,
-                spatial_size=(crop, crop),
-                mode=("bilinear", "nearest"),
-                padding_mode=("zeros", "zeros"),
-            ),
-            RandFlipd(both, prob=0.5, spatial_axis=1),
-            RandWindowd(image, spread=0.2, prob=0.7),
-            RandAdjustContrastd(image, prob=0.4, gamma=(0.7, 1.5)),
-            RandGaussianSmoothd(image, prob=0.15, sigma_x=(0.4, 1.0), sigma_y=(0.4, 1.0)),
-            RandGaussianNoised(image, prob=0.3, std=0.03),
-        ]
-    )
+    known = {"rotate", "rescale", "translate", "random_crop"}
+    steps: list[Any] = [_moved(names, side)]
+    for name, step in _simple_steps().items():
+        known.add(name)
+        if name in names:
+            steps.append(step)
+    if unknown := set(names) - known:
+        raise ValueError(
+            f"There is no augmentation {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}."
+        )
+    transform = Compose(steps)
     transform.set_random_state(seed)
     return transform
 
 
-def augmented(
-    transform: Compose,
-    streams: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-    labels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]],
-) -> tuple[Tensor, Tensor]:
-    """Return one augmented slice: grey (S, H, W) in 0…1 and labels (H, W) uint8."""
-    out = transform({IMAGE: torch.from_numpy(streams).float() / 255, LABELS: torch.from_numpy(labels)[None].float()})
-    return out[IMAGE].as_tensor(), out[LABELS].as_tensor()[0].to(torch.uint8)
+def augmented(transform: Compose, grey: Tensor, labels: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return grey 0…1, labels (uint8) and regions (bool) of one sample after augmentation, each (slices, H, W)."""
+    moved = transform({GREY: grey, LABELS: labels.float(), REGIONS: regions.float()})
+    return (
+        moved[GREY].as_tensor(),
+        moved[LABELS].as_tensor().round().to(torch.uint8),
+        moved[REGIONS].as_tensor() > 0.5,
+    )
+
+
+def _moved(names: tuple[str, ...], side: int) -> RandAffined:
+    return RandAffined(
+        [GREY, LABELS, REGIONS],
+        prob=1.0,
+        rotate_range=radians(ROTATION_DEGREES) if "rotate" in names else 0.0,
+        scale_range=(-0.25, LARGEST_ZOOM_OUT - 1) if "rescale" in names else 0.0,
+        translate_range=TRANSLATION * side if "translate" in names else 0.0,
+        spatial_size=(side, side),
+        mode=("bilinear", "nearest", "nearest"),
+        padding_mode="zeros",
+    )
+
+
+def _simple_steps() -> dict[str, Any]:
+    everything, grey = [GREY, LABELS, REGIONS], [GREY]
+    return {
+        "rotate_90": RandRotate90d(everything, prob=0.75, max_k=3),
+        "flip": RandFlipd(everything, prob=0.5, spatial_axis=1),
+        "window": RandWindowd(grey, spread=0.2, prob=0.7),
+        "gamma": RandAdjustContrastd(grey, prob=0.4, gamma=(0.7, 1.5)),
+        "blur": RandGaussianSmoothd(grey, prob=0.15, sigma_x=(0.4, 1.0), sigma_y=(0.4, 1.0)),
+        "noise": RandGaussianNoised(grey, prob=0.3, std=0.03),
+    }

@@ -1,49 +1,92 @@
 """The training loop: one page, told in steps, resumable.
 
 AdamW with a cosine schedule after a warm-up, gradient clipping, bfloat16 where the machine gains from it, and an
-exponential moving average of the weights, which is what is kept.
+exponential moving average of the weights, which is what is kept. A step may be split into parts, which several
+processes share out: batch norm then looks at a part, its running statistics are the mean over the parts, as are the
+gradients, so that two processes with a part each do what one does with two.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
-from math import cos, pi
+from math import cos, inf, pi
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from napari_covseg.io import written
 from napari_covseg.jobs import Job, Progress
+from napari_covseg.training.processes import Processes
+from napari_covseg.training.source import Batch, BatchSource, prepared_ahead
 
-Batch = tuple[tuple[Tensor, ...], Tensor, list[frozenset[str]]]
-BatchSource = Callable[[int], Batch]
 Loss = Callable[[Tensor, Tensor, list[frozenset[str]]], Tensor]
+
+SAVE_EVERY_SECONDS = 120
+CHECKS = 20
+"""How often in a training the averaged weights are looked at, where there is something to look at them with."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """Settings of one training; they go into the checkpoint."""
+    """Settings of one training; they go into the checkpoint.
+
+    Parameters
+    ----------
+    steps, batch, parts
+        Optimiser steps; samples per part; parts of a step.
+    learning_rate, weight_decay, schedule, warm_up, clip_norm
+        Of AdamW; ``warm_up`` is a share of the steps, a ``clip_norm`` of 0 clips nothing.
+    ema_decay
+        Of the averaged weights.
+    crop, depth
+        Pixels along a side of a crop; slices of a patch, where the network sees patches.
+    augmentation
+        Names that `training.augment` knows.
+    loss
+        A name of `training.losses.MIXTURES`; None is the loss of the paper.
+    seed
+        Of weights, order and augmentation.
+    freeze_batch_norm
+        Keep its statistics as they are.
+    patience
+        Stop after so many checks without a better one; 0 never stops early.
+    """
 
     steps: int
     batch: int = 4
+    parts: int = 1
     learning_rate: float = 1.5e-3
     weight_decay: float = 1e-4
+    schedule: Literal["cosine", "constant"] = "cosine"
     warm_up: float = 0.03
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     crop: int = 256
+    depth: int = 16
+    augmentation: tuple[str, ...] = ("rotate", "rescale", "flip", "window", "gamma", "blur", "noise")
+    loss: str | None = "ce_plus_dice"
     seed: int = 0
     freeze_batch_norm: bool = False
+    patience: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class StepDone:
-    """One optimiser step: its number, from 1, and the loss of its batch."""
+    """One optimiser step: its number, from 1, the loss of its batch, and its learning rate."""
+
+    step: int
+    loss: float
+    learning_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class CheckDone:
+    """The averaged weights were looked at after a step: their loss on what is held out."""
 
     step: int
     loss: float
@@ -57,16 +100,18 @@ def trained(
     *,
     device: torch.device | None = None,
     state_file: Path | None = None,
-    minutes: float | None = None,
+    deadline: float = inf,
+    workers: int = 0,
+    check: Callable[[nn.Module], float] | None = None,
 ) -> Job[nn.Module | None]:
-    """Train a network; yields `StepDone` and `Progress`, returns the averaged weights.
+    """Train a network; yields `StepDone`, `CheckDone` and `Progress`, returns the averaged weights.
 
     Parameters
     ----------
     module
         The stage to train, changed in place.
     batch_at
-        From step to batch; it depends on the step alone, so that a resumed training goes on where it was.
+        From step and part to batch; it depends on these alone, so that a resumed training goes on where it was.
     loss
         From logits, labels and annotated classes to a scalar.
     config
@@ -75,125 +120,178 @@ def trained(
         Where to compute.
     state_file
         Saved every few minutes and resumed from where it exists.
-    minutes
-        Stop after this long; with a state file the training can go on later, and None is returned.
+    deadline
+        Stop at this `time.monotonic`; with a state file the training can go on later, and None is returned.
+    workers
+        Processes that prepare batches ahead, which a GPU needs to be kept busy; without, each is prepared in its turn.
+    check
+        From the averaged weights to a loss; the best are kept, and training stops when they get no better.
+
+    Raises
+    ------
+    ValueError
+        If the state file belongs to other settings, or the loss is no number any more.
     """
-    device = device or torch.device("cpu")
-    module.to(device)
-    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(
-        module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    average = deepcopy(module).eval()
-    first = _resumed(state_file, module, average, optimiser, config) if state_file else 0
-    deadline = time.monotonic() + 60 * minutes if minutes else None
+    processes = Processes.here()
+    run = _Run(module, config, device or torch.device("cpu"))
+    first = run.resumed(state_file) if state_file else 0
     saved_at = time.monotonic()
+    parts = processes.share(config.parts)
+    places = [(step, part) for step in range(first, config.steps) for part in parts]
+    ahead = prepared_ahead(batch_at, places, workers)
     for step in range(first, config.steps):
-        streams, labels, annotated = batch_at(step)
-        value = _step(module, optimiser, loss, streams, labels, annotated, device, config, step)
-        _average(average, module, min(config.ema_decay, (1 + step) / (10 + step)))
-        yield StepDone(step + 1, value)
+        value = run.step(step, [next(ahead) for _ in parts], loss, processes)
+        yield StepDone(step + 1, value, run.learning_rate(step))
+        if check and _is_check(step + 1, config):
+            yield CheckDone(step + 1, run.keep_if_better(check(run.average)))
+            if config.patience and run.worse_checks >= config.patience:
+                break
         yield Progress(step + 1, config.steps, f"learning, loss {value:.3f}")
         now = time.monotonic()
-        out_of_time = deadline is not None and now > deadline and step + 1 < config.steps
-        if state_file and (out_of_time or now - saved_at > 120):
-            _save_state(state_file, module, average, optimiser, config, step + 1)
+        out_of_time = step + 1 < config.steps and deadline < inf and processes.any(now > deadline)
+        if state_file and processes.first and (out_of_time or now - saved_at > SAVE_EVERY_SECONDS):
+            run.save(state_file, step + 1)
             saved_at = now
         if out_of_time:
             return None
-    return average
+    return run.best()
 
 
-def bfloat16_gains(device: torch.device) -> bool:
-    """Whether automatic mixed precision in bfloat16 pays on this device."""
+def bfloat16_gains(device: torch.device, *, volumetric: bool) -> bool:
+    """Whether automatic mixed precision in bfloat16 pays on this device.
+
+    Never for 3-D convolutions on a CPU: with torch 2.13 their gradients in bfloat16 differ from run to run, and at
+    times are no numbers (on small maps, in memory that held something else before).
+    """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and "avx512_bf16" in _cpu_flags()
+    return device.type == "cpu" and not volumetric and "avx512_bf16" in _cpu_flags()
 
 
-def _step(
-    module: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    loss: Loss,
-    streams: tuple[Tensor, ...],
-    labels: Tensor,
-    annotated: list[frozenset[str]],
-    device: torch.device,
-    config: TrainingConfig,
-    step: int,
-) -> float:
-    for group in optimiser.param_groups:
-        group["lr"] = config.learning_rate * _schedule(step, config)
-    module.train()
-    if config.freeze_batch_norm:
-        for layer in module.modules():
-            if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                layer.eval()
-    with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_gains(device)):
-        logits = module(*(s.to(device, memory_format=torch.channels_last) for s in streams))
-    value = loss(logits, labels.to(device), annotated)
-    optimiser.zero_grad(set_to_none=True)
-    value.backward()
-    nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
-    optimiser.step()
-    return float(value.detach())
+class _Run:
+    """Weights, their average, the optimiser and the best average so far."""
 
-
-def _schedule(step: int, config: TrainingConfig) -> float:
-    warm = max(1, round(config.warm_up * config.steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + cos(pi * (step - warm) / max(1, config.steps - warm)))
-
-
-@torch.no_grad()
-def _average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    for kept, new in zip(average.state_dict().values(), module.state_dict().values(), strict=True):
-        if kept.is_floating_point():
-            kept.lerp_(new, 1 - decay)
-        else:
-            kept.copy_(new)
-
-
-def _save_state(
-    path: Path,
-    module: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    config: TrainingConfig,
-    step: int,
-) -> None:
-    state: dict[str, Any] = {
-        "config": asdict(config),
-        "step": step,
-        "module": module.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "torch_rng": torch.get_rng_state(),
-    }
-    with written(path) as draft:
-        torch.save(state, draft)
-
-
-def _resumed(
-    path: Path,
-    module: nn.Module,
-    average: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    config: TrainingConfig,
-) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    if state["config"] != asdict(config):
-        raise ValueError(
-            f"{path.name} belongs to a training with other settings; give them, or start without --resume."
+    def __init__(self, module: nn.Module, config: TrainingConfig, device: torch.device) -> None:
+        self.module, self.config, self.device = module.to(device), config, device
+        volumetric = any(parameter.dim() == 5 for parameter in module.parameters())
+        self.format = torch.channels_last_3d if volumetric else torch.channels_last
+        self.bfloat16 = bfloat16_gains(self.device, volumetric=volumetric)
+        module.to(memory_format=self.format)  # type: ignore[call-overload]
+        self.average = deepcopy(module).eval()
+        self.optimiser = torch.optim.AdamW(
+            module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
-    module.load_state_dict(state["module"])
-    average.load_state_dict(state["average"])
-    optimiser.load_state_dict(state["optimiser"])
-    torch.set_rng_state(state["torch_rng"])
-    return int(state["step"])
+        self.best_loss, self.worse_checks = inf, 0
+        self.best_state: dict[str, Any] | None = None
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate of a step."""
+        warm = max(1, round(self.config.warm_up * self.config.steps))
+        if step < warm:
+            return self.config.learning_rate * (step + 1) / warm
+        if self.config.schedule == "constant":
+            return self.config.learning_rate
+        return self.config.learning_rate * 0.5 * (1 + cos(pi * (step - warm) / max(1, self.config.steps - warm)))
+
+    def step(self, step: int, batches: Sequence[Batch], loss: Loss, processes: Processes) -> float:
+        """Take one optimiser step on this process's parts and return its loss, a mean over all parts."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate(step)
+        self.module.train()
+        if self.config.freeze_batch_norm:
+            for layer in self.module.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
+        self.optimiser.zero_grad(set_to_none=True)
+        before, after, total = [statistic.clone() for statistic in self._statistics()], [], 0.0
+        for batch in batches:
+            for kept, old in zip(self._statistics(), before, strict=True):
+                kept.copy_(old)
+            value = self._loss_of(batch, loss) / self.config.parts
+            if not value.isfinite():
+                raise ValueError(f"The loss is no number any more at step {step + 1}; try a smaller learning rate.")
+            value.backward()
+            total += float(value.detach())
+            after.append([statistic.clone() for statistic in self._statistics()])
+        with torch.no_grad():
+            for kept, parts in zip(self._statistics(), zip(*after, strict=True), strict=True):
+                kept.copy_(torch.stack(parts).sum(dim=0) / self.config.parts)
+        total = processes.summed(total, self._gradients(), list(self._statistics()))
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.config.clip_norm)
+        self.optimiser.step()
+        self._average(min(self.config.ema_decay, (1 + step) / (10 + step)))
+        return total
+
+    def keep_if_better(self, loss: float) -> float:
+        """Remember the averaged weights if no earlier ones were as good; return their loss."""
+        if loss < self.best_loss:
+            self.best_loss, self.worse_checks = loss, 0
+            self.best_state = deepcopy(self.average.state_dict())
+        else:
+            self.worse_checks += 1
+        return loss
+
+    def best(self) -> nn.Module:
+        """Return the averaged weights, those of the best check where there were checks."""
+        if self.best_state is not None:
+            self.average.load_state_dict(self.best_state)
+        return self.average
+
+    def save(self, path: Path, step: int) -> None:
+        """Write all that is needed to go on, whole or not at all."""
+        state: dict[str, Any] = {
+            "config": asdict(self.config),
+            "step": step,
+            "module": self.module.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "best": (self.best_loss, self.best_state, self.worse_checks),
+            "torch_rng": torch.get_rng_state(),
+        }
+        with written(path) as draft:
+            torch.save(state, draft)
+
+    def resumed(self, path: Path) -> int:
+        """Take over a saved state, if there is one, and return the step to go on with."""
+        if not path.exists():
+            return 0
+        state = torch.load(path, weights_only=True, map_location=self.device)
+        if state["config"] != asdict(self.config):
+            raise ValueError(
+                f"{path.name} belongs to a training with other settings; give them, or start without --resume."
+            )
+        self.module.load_state_dict(state["module"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.best_loss, self.best_state, self.worse_checks = state["best"]
+        torch.set_rng_state(state["torch_rng"].cpu())
+        return int(state["step"])
+
+    def _loss_of(self, batch: Batch, loss: Loss) -> Tensor:
+        streams, labels, annotated = batch
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
+            logits = self.module(*(stream.to(self.device, memory_format=self.format) for stream in streams))
+        return loss(logits, labels.to(self.device), annotated)
+
+    def _statistics(self) -> list[Tensor]:
+        """Return the running means and variances."""
+        return [buffer for buffer in self.module.buffers() if buffer.is_floating_point()]
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.module.parameters() if parameter.grad is not None]
+
+    @torch.no_grad()
+    def _average(self, decay: float) -> None:
+        for kept, new in zip(self.average.state_dict().values(), self.module.state_dict().values(), strict=True):
+            if kept.is_floating_point():
+                kept.lerp_(new, 1 - decay)
+            else:
+                kept.copy_(new)
+
+
+def _is_check(step: int, config: TrainingConfig) -> bool:
+    return step == config.steps or step % max(1, config.steps // CHECKS) == 0
 
 
 def _cpu_flags() -> str:

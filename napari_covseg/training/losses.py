@@ -1,8 +1,10 @@
 """Losses that claim nothing the annotator did not say.
 
 A case in which only effusion was looked for teaches p(effusion) against p(anything else), never "healthy"; label 4
-("opacity, type unspecified") teaches p(GGO) + p(consolidation). Each set of annotated classes therefore merges the
-network's channels into groups, and the loss is taken on the merged probabilities (the marginal loss).
+("opacity, type unspecified") teaches p(GGO) + p(consolidation); a voxel outside every lesion teaches "lung or
+background" where no lung mask is known. What a label says depends on the classes somebody looked for and on what a
+stage is to find, so each pair of these has its `Teaching`: how the network's channels merge into groups, and which
+group each label means. The loss is taken on the merged probabilities (the marginal loss).
 """
 
 from __future__ import annotations
@@ -10,100 +12,204 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from monai.losses import DiceLoss
 from torch import Tensor
 from torch.nn import functional
 
-from napari_covseg.networks.spec import BACKGROUND, Names, NetworkSpec
+from napari_covseg.networks.spec import BACKGROUND, Names, Stage
+from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED
 from napari_covseg.volume import LESIONS
-
-IGNORED = 255
-"""A target value that teaches nothing."""
 
 OPACITIES = ("ggo", "consolidation")
 """What label 4, infection, is the union of."""
 
+INFECTION, EFFUSION = LESIONS["infection"].value, LESIONS["effusion"].value
+NAMES = {lesion.value: lesion.name for lesion in LESIONS}
+OPACITY_LABELS = (*(LESIONS[name].value for name in OPACITIES), INFECTION)
+
+MIXTURES = {
+    "ce_plus_dice": (1.0, 1.0),
+    "dice_ce": (0.5, 0.5),
+    "bce_dice": (0.5, 0.5),
+    "cross_entropy": (1.0, 0.0),
+    "dice": (0.0, 1.0),
+}
+"""Weights of cross-entropy and soft Dice by the name of a loss; the first is the shipped recipe's."""
+
 
 @dataclass(frozen=True, slots=True)
-class Grouping:
-    """How channels merge for one set of annotated classes.
+class Teaching:
+    """What the labels of a kind of annotation say to the channels of a stage.
 
     Parameters
     ----------
     groups
-        Each a tuple of channel names; the first holds the background and everything not annotated.
+        Each a tuple of channel names whose probabilities are summed; the first is what no other group claims.
+    group_of
+        The group a label means, one per label value 0 … `HEALTHY_LUNG`; `IGNORED` where it says nothing.
     """
 
     groups: tuple[Names, ...]
+    group_of: tuple[int, ...]
+
+    @property
+    def says_something(self) -> bool:
+        """Whether there is any lesson at all: an effusion scan has none for a head that knows only infection."""
+        return len({group for group in self.group_of if group != IGNORED}) > 0 and len(self.groups) > 1
 
     def merged(self, probabilities: Tensor, channels: Names) -> Tensor:
         """Return (N, G, …) summed probabilities of (N, C, …)."""
-        return torch.stack(
-            [sum(probabilities[:, channels.index(name)] for name in group) for group in self.groups],  # type: ignore[misc]
-            dim=1,
-        )
+        member = torch.tensor([[float(name in group) for name in channels] for group in self.groups])
+        return torch.einsum("gc,nc...->ng...", member.to(probabilities), probabilities).contiguous()
 
     def target(self, labels: Tensor) -> Tensor:
-        """Return the group index per voxel of `LESIONS` values, (N, …) long; what no group owns is `IGNORED`."""
-        target = torch.full(labels.shape, IGNORED, dtype=torch.long, device=labels.device)
-        target[labels == 0] = 0
-        for index, group in enumerate(self.groups[1:], start=1):
-            for name in _labels_of(group):
-                target[labels == LESIONS[name].value] = index
-        return target
+        """Return the group index per voxel of labels, (N, …) long."""
+        table = torch.full((256,), IGNORED, dtype=torch.long)
+        table[: len(self.group_of)] = torch.tensor(self.group_of)
+        return table.to(labels.device)[labels.long()]
 
 
-def grouping(annotated: frozenset[str], channels: Names) -> Grouping:
-    """Return how a softmax's channels merge when only the annotated classes were looked for."""
-    known: list[Names] = [(name,) for name in channels if name in annotated]
-    if "infection" in annotated and "infection" not in channels:
-        known.append(tuple(name for name in OPACITIES if name in channels and name not in annotated))
-    taught = {name for group in known for name in group}
-    rest = tuple(name for name in channels if name == BACKGROUND or name not in taught)
-    return Grouping((rest, *(group for group in known if group)))
+def teaching(stage: Stage, scheme: Names, annotated: frozenset[str]) -> Teaching:
+    """Return what a kind of annotation teaches one stage of a network.
+
+    Parameters
+    ----------
+    stage
+        The stage; its target says what it is to find.
+    scheme
+        The network's lesion classes.
+    annotated
+        Classes somebody looked for, ``lung`` among them where a lung mask is there.
+    """
+    if stage.target == "lung":
+        return _of_a_mask("lung", _lung_labels(scheme, annotated))
+    if stage.target == "infection":
+        return _of_a_mask("infection", _infection_labels(scheme, annotated))
+    return _of_lesions(taught_channels(stage, scheme), annotated)
 
 
-def marginal_loss(logits: Tensor, labels: Tensor, annotated: Sequence[frozenset[str]], channels: Names) -> Tensor:
-    """Return cross-entropy plus soft Dice on merged probabilities, a mean over the batch.
+def taught_channels(stage: Stage, scheme: Names) -> Names:
+    """Return the channels as the loss sees them: a lone sigmoid is a softmax of background and itself."""
+    channels = stage.channels(scheme)
+    return channels if BACKGROUND in channels else (BACKGROUND, *channels)
+
+
+def marginal_loss(
+    logits: Tensor,
+    labels: Tensor,
+    annotated: Sequence[frozenset[str]],
+    *,
+    stage: Stage,
+    scheme: Names,
+    mixture: tuple[float, float] = MIXTURES["ce_plus_dice"],
+) -> Tensor:
+    """Return weighted cross-entropy and soft Dice on merged probabilities, a mean over the batch.
 
     Parameters
     ----------
     logits
         (N, C, …).
     labels
-        (N, …) values of `LESIONS`; `IGNORED` voxels teach nothing.
+        (N, …) values of `LESIONS`, `HEALTHY_LUNG`, or `IGNORED`, which teaches nothing.
     annotated
         One set per batch element.
-    channels
-        Names of the C channels; a softmax.
-    """
-    probabilities = logits.float().softmax(dim=1)
-    by_grouping: dict[Grouping, list[int]] = defaultdict(list)
-    for index, names in enumerate(annotated):
-        by_grouping[grouping(names, channels)].append(index)
-    losses = [
-        _grouped_loss(group.merged(probabilities[members], channels), group.target(labels[members])) * len(members)
-        for group, members in by_grouping.items()
-    ]
-    return torch.stack(losses).sum() / len(annotated)
-
-
-def refuse_unteachable(spec: NetworkSpec, scheme: Names) -> None:
-    """Refuse a network that this loss cannot teach yet: a cascade, one of patches, or one with a sigmoid head.
+    stage, scheme
+        Which network, and its lesion classes.
+    mixture
+        Weights of the two losses.
 
     Raises
     ------
     ValueError
-        If it is one of these.
+        If a head has several independent sigmoids.
     """
-    channels = spec.stages[-1].channels(scheme)
-    if len(spec.stages) > 1 or spec.grain == "patch" or BACKGROUND not in channels or "lung" in channels:
-        raise ValueError(f"{spec.title} with the classes {', '.join(scheme)} cannot be trained yet in this version.")
+    channels = taught_channels(stage, scheme)
+    probabilities = _probabilities(logits.float(), channels)
+    by_teaching: dict[Teaching, list[int]] = defaultdict(list)
+    for index, names in enumerate(annotated):
+        by_teaching[teaching(stage, scheme, names)].append(index)
+    losses = [
+        _grouped_loss(lesson.merged(probabilities[members], channels), lesson.target(labels[members]), mixture)
+        * len(members)
+        for lesson, members in by_teaching.items()
+    ]
+    return torch.stack(losses).sum() / len(annotated)
 
 
-def _grouped_loss(merged: Tensor, target: Tensor) -> Tensor:
+def stage_loss(stage: Stage, scheme: Names, name: str | None) -> partial[Tensor]:
+    """Return the loss of a stage; without a name, the paper's own."""
+    return partial(marginal_loss, stage=stage, scheme=scheme, mixture=MIXTURES[name or stage.loss])
+
+
+def _of_a_mask(name: str, group_of: tuple[int, ...]) -> Teaching:
+    return Teaching(((BACKGROUND,), (name,)), group_of)
+
+
+def _lung_labels(scheme: Names, annotated: frozenset[str]) -> tuple[int, ...]:
+    """Lesions lie in the lung; effusion, where looked for, in the thoracic region (common.md §2 rule 2)."""
+    outside = 0 if "lung" in annotated else IGNORED
+    effusion = 1 if "effusion" in scheme else IGNORED
+    return _table({0: outside, EFFUSION: effusion, HEALTHY_LUNG: 1, **dict.fromkeys(OPACITY_LABELS, 1)})
+
+
+def _infection_labels(scheme: Names, annotated: frozenset[str]) -> tuple[int, ...]:
+    """Any lesion of the scheme; what is outside every lesion is known only where all of them were looked for."""
+    with_effusion = "effusion" in scheme
+    opacities_known = set(OPACITIES) <= annotated or "infection" in annotated
+    in_lung = 0 if opacities_known else IGNORED
+    elsewhere = in_lung if "effusion" in annotated or not with_effusion else IGNORED
+    effusion = 1 if with_effusion else IGNORED
+    return _table({0: elsewhere, EFFUSION: effusion, HEALTHY_LUNG: in_lung, **dict.fromkeys(OPACITY_LABELS, 1)})
+
+
+def _of_lesions(channels: Names, annotated: frozenset[str]) -> Teaching:
+    groups: list[Names] = [(name,) for name in channels if name in annotated and name != "lung"]
+    claimed = {name for group in groups for name in group}
+    if "infection" in channels and set(OPACITIES) <= annotated and "infection" not in claimed:
+        groups.append(("infection",))
+    elif "infection" in annotated and "infection" not in channels:
+        groups.append(tuple(name for name in OPACITIES if name in channels and name not in claimed))
+    groups = [group for group in groups if group]
+    claimed = {name for group in groups for name in group}
+    lung: Names = ()
+    if "lung" in channels and "lung" in annotated:
+        lung = tuple(n for n in channels if n not in claimed and (n == "lung" or n in (*OPACITIES, "infection")))
+        groups.append(lung)
+    rest = tuple(name for name in channels if name not in claimed and name not in lung)
+    ordered = (rest, *groups)
+    healthy = ordered.index(lung) if lung else 0
+    meant = {0: 0, HEALTHY_LUNG: healthy, **{label: _group_of(label, ordered[1:]) for label in range(1, INFECTION + 1)}}
+    return Teaching(ordered, _table(meant))
+
+
+def _group_of(label: int, groups: tuple[Names, ...]) -> int:
+    """Return the group a lesion's label means: its own, or one that holds all it can be."""
+    name = NAMES[label]
+    could_be = set(OPACITIES) if name == "infection" else {name}
+    for index, group in enumerate(groups, start=1):
+        if "lung" in group:
+            continue
+        if name in group or could_be <= set(group) or (name in OPACITIES and group == ("infection",)):
+            return index
+    return IGNORED
+
+
+def _table(meant: dict[int, int]) -> tuple[int, ...]:
+    return tuple(meant[label] for label in range(HEALTHY_LUNG + 1))
+
+
+def _probabilities(logits: Tensor, channels: Names) -> Tensor:
+    if logits.shape[1] == len(channels):
+        return logits.softmax(dim=1)
+    if logits.shape[1] == 1 and len(channels) == 2:
+        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
+    raise ValueError("Several independent sigmoids cannot be taught; give the classes a softmax.")
+
+
+def _grouped_loss(merged: Tensor, target: Tensor, mixture: tuple[float, float]) -> Tensor:
     known = target != IGNORED
     cross_entropy = functional.nll_loss(merged.clamp_min(1e-6).log(), target, ignore_index=IGNORED, reduction="sum")
     one_hot = functional.one_hot(target.where(known, 0), merged.shape[1]).movedim(-1, 1).to(merged)
@@ -112,9 +218,4 @@ def _grouped_loss(merged: Tensor, target: Tensor) -> Tensor:
         merged * known_voxels, one_hot * known_voxels
     )
     mean_cross_entropy: Tensor = cross_entropy / known.sum().clamp_min(1)
-    return mean_cross_entropy + dice
-
-
-def _labels_of(group: Names) -> Names:
-    """Return the label names a group of channels owns; a whole union also owns `infection`."""
-    return (*group, "infection") if set(group) == set(OPACITIES) else group
+    return mixture[0] * mean_cross_entropy + mixture[1] * dice

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from importlib.metadata import version
+from math import inf
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from napari_covseg.inference import chosen_device
+from napari_covseg.inference import Segmenter, chosen_device
+from napari_covseg.io import written
 from napari_covseg.io.cases import Case
-from napari_covseg.jobs import Job, Progress
-from napari_covseg.measure import Overlap, overlap
-from napari_covseg.networks import Card, Checkpoint, NetworkSpec, Prediction, checkpoint, load
-from napari_covseg.networks.spec import Names, Width
+from napari_covseg.jobs import Job
+from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
+from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source
-from napari_covseg.training.loop import TrainingConfig, bfloat16_gains, trained
-from napari_covseg.training.losses import OPACITIES, marginal_loss, refuse_unteachable
-from napari_covseg.training.samples import Sample, read_samples
-from napari_covseg.volume import LESIONS
+from napari_covseg.training.evaluation import evaluated
+from napari_covseg.training.log import check_log_is_possible, logged
+from napari_covseg.training.loop import TrainingConfig, trained
+from napari_covseg.training.losses import stage_loss
+from napari_covseg.training.processes import Processes
+from napari_covseg.training.regions import with_regions
+from napari_covseg.training.stacks import Stack, read_stacks
 
 TERMS = "Non-commercial research use only; not a medical device."
+
+LUNG_SHARE = 0.5
+"""The lung is learned in this share of the steps: it is easier than what lies in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +45,19 @@ class TrainingRequest:
     network, width, scheme
         Registry key, width and ordered lesion classes.
     out
-        Checkpoint file; ``<out>.state`` beside it is what a later call resumes from.
+        Checkpoint file; ``<out>.<stage>.state`` beside it is what a later call resumes from.
     config
-        Settings of the loop.
+        Settings of the loop, for every stage of a cascade; a lung stage takes `LUNG_SHARE` of the steps.
     held_out
-        Patients kept away from training and measured at the end.
+        Patients kept away from training.
     device, minutes, resume
-        Where, for how long at most, and whether to go on from the state file.
+        Where, for how long at most, and whether to go on from the state files.
+    parent
+        Start from these weights; of another class scheme, all but the last convolution are taken (common.md §2 rule 4).
+    log
+        Folder for what TensorBoard reads, one run per stage.
+    workers
+        Processes that prepare batches; without, as many as the device needs.
     """
 
     network: str
@@ -57,105 +69,168 @@ class TrainingRequest:
     device: str = "auto"
     minutes: float | None = None
     resume: bool = False
+    parent: Checkpoint | None = None
+    log: Path | None = None
+    workers: int | None = None
+
+    def state_file(self, stage: Stage) -> Path:
+        """Return where a stage's training can be gone on with."""
+        return self.out.with_name(f"{self.out.name}.{stage.name}.state")
+
+    def finished_file(self, stage: Stage) -> Path:
+        """Return where a finished stage waits for the others."""
+        return self.out.with_name(f"{self.out.name}.{stage.name}.done")
 
 
 def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | None]:
     """Train from scratch; yields what the loop yields, returns the checkpoint, or None when it ran out of time.
 
+    The stages of a cascade are trained one after the other, each on what the finished ones before it see.
+
     Raises
     ------
     ValueError
-        If nothing is left to train on, or a held-out patient is in no case.
+        If nothing is left to train on, a held-out patient is in no case, no case teaches a stage, or a log is wanted
+        where TensorBoard is missing.
     """
+    if request.log is not None:
+        check_log_is_possible()
     missing = request.held_out - {case.patient for case in cases}
     if missing:
         raise ValueError(f"No case is of the held-out patient {', '.join(sorted(missing))}.")
-    spec = load(request.network)
-    refuse_unteachable(spec, request.scheme)
-    samples = yield from read_samples(cases, spec)
-    taught = [sample for sample in samples if sample.patient not in request.held_out]
+    taught = [case for case in cases if case.patient not in request.held_out]
     if not taught:
         raise ValueError("Every case is held out; nothing is left to train on.")
-    state_file = request.out.with_name(request.out.name + ".state")
-    if not request.resume:
-        state_file.unlink(missing_ok=True)
     started = time.monotonic()
+    spec, device = load(request.network), chosen_device(request.device)
+    if not request.resume:
+        _forget(request, spec)
     torch.manual_seed(request.config.seed)
-    module = spec.build(request.scheme, request.width)
-    stage = spec.stages[-1]
-    device = chosen_device(request.device)
-    average = yield from trained(
-        module[stage.name],
-        batch_source(taught, request.config),
-        partial(marginal_loss, channels=stage.channels(request.scheme)),
-        request.config,
+    module = _first_weights(request, spec)
+    stacks = yield from read_stacks(taught, spec)
+    deadline = inf if request.minutes is None else started + 60 * request.minutes
+    for position, stage in enumerate(spec.stages):
+        finished = yield from _learned(request, spec, stage, module[stage.name], stacks, device, deadline)
+        if finished is None:
+            return None
+        module[stage.name] = finished
+        if position + 1 < len(spec.stages):
+            stacks = yield from with_regions(stacks, finished, stage, request.scheme, device)
+    processes = Processes.here()
+    if processes.first:
+        checkpoint.save(module.cpu(), _card(request, taught, round(time.monotonic() - started)), request.out)
+        _forget(request, spec)
+    processes.wait()
+    kept = checkpoint.read(request.out)
+    held_out = [case for case in cases if case.patient in request.held_out]
+    return (yield from measured(kept, held_out, request.device)) if held_out and processes.first else kept
+
+
+def measured(kept: Checkpoint, cases: Sequence[Case], device: str = "auto") -> Job[Checkpoint]:
+    """Write into a checkpoint's card what it is worth on cases it was not taught; yields progress per case.
+
+    Parameters
+    ----------
+    kept
+        The checkpoint; its file is written again, its weights stay as they are.
+    cases
+        Of held-out patients.
+    device
+        Where to segment them.
+    """
+    evaluation = yield from evaluated(Segmenter(kept, device), cases)
+    dice = {f"dice_{name}": scores["dice"] for name, scores in evaluation.pooled().items()}
+    known = {name: round(value, 4) for name, value in sorted(dice.items()) if value is not None}
+    metrics = {"held_out": sorted({case.patient for case in cases}), "held_out_pooled": known}
+    return checkpoint.save(checkpoint.revived(kept), kept.card.model_copy(update={"metrics": metrics}), kept.path)
+
+
+def stage_config(config: TrainingConfig, stage: Stage) -> TrainingConfig:
+    """Return the settings of one stage."""
+    return replace(config, steps=max(1, round(config.steps * LUNG_SHARE))) if stage.target == "lung" else config
+
+
+def _learned(
+    request: TrainingRequest,
+    spec: NetworkSpec,
+    stage: Stage,
+    network: nn.Module,
+    stacks: Sequence[Stack],
+    device: torch.device,
+    deadline: float,
+) -> Job[nn.Module | None]:
+    done, config = request.finished_file(stage), stage_config(request.config, stage)
+    if done.exists():
+        network.load_state_dict(_weights_in(done, config))
+        return network
+    torch.manual_seed(config.seed)  # as it is where the stages before were finished by an earlier call
+    job = trained(
+        network,
+        batch_source(stacks, spec, stage, request.scheme, config),
+        stage_loss(stage, request.scheme, config.loss),
+        config,
         device=device,
-        state_file=state_file,
-        minutes=request.minutes,
+        state_file=request.state_file(stage),
+        deadline=deadline,
+        workers=_workers(device) if request.workers is None else request.workers,
     )
-    if average is None:
-        return None
-    module[stage.name] = average
-    held_out = [sample for sample in samples if sample.patient in request.held_out]
-    metrics = (
-        (yield from dice_on(module, spec, request.scheme, held_out, device, "measuring on held-out patients"))
-        if held_out
-        else {}
-    )
-    seconds = round(time.monotonic() - started)
-    config = {**asdict(request.config), "held_out": sorted(request.held_out), "seconds_last_call": seconds}
-    kept = checkpoint.save(module.cpu(), _card(request, cases, config, metrics), request.out)
-    state_file.unlink(missing_ok=True)
-    return kept
+    finished = yield from (job if request.log is None else logged(job, request.log / stage.name))
+    if finished is not None and Processes.here().first:
+        weights = {name: tensor.cpu() for name, tensor in finished.state_dict().items()}
+        with written(done) as draft:
+            torch.save({"config": asdict(config), "weights": weights}, draft)
+    return finished
 
 
-def dice_on(
-    module: nn.ModuleDict, spec: NetworkSpec, scheme: Names, samples: Sequence[Sample], device: torch.device, doing: str
-) -> Job[dict[str, float]]:
-    """Return the pooled Dice of every class on prepared slices, by name, each where it was annotated."""
-    stage = spec.stages[-1]
-    network = module[stage.name].to(device).eval()
-    counts: dict[str, Overlap] = {}
-    for done, sample in enumerate(samples):
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=bfloat16_gains(device)),
-        ):
-            streams = (torch.from_numpy(s)[None, None].float().to(device) / 255 for s in sample.streams)
-            probabilities = network(*streams)[0].float().softmax(dim=0).cpu().numpy()
-        labels = Prediction(stage.channels(scheme), probabilities).labels()
-        for name, count in _counts(labels, sample.labels, sample.annotated).items():
-            counts[name] = counts.get(name, Overlap()) + count
-        yield Progress(done + 1, len(samples), doing)
-    return {f"dice_{name}": round(c.dice, 4) for name, c in sorted(counts.items()) if c.dice is not None}
+def _workers(device: torch.device) -> int:
+    """Return how many processes prepare batches: on a CPU none, since the network needs it itself."""
+    return 0 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) - 1))
 
 
-def _counts(
-    labels: np.ndarray[Any, np.dtype[np.uint8]],
-    reference: np.ndarray[Any, np.dtype[np.uint8]],
-    annotated: Collection[str],
-) -> dict[str, Overlap]:
-    opacities = [LESIONS[name].value for name in (*OPACITIES, "infection")]
-    counts = {}
-    if set(OPACITIES) <= set(annotated) or "infection" in annotated:
-        counts["lesion"] = overlap(np.isin(labels, opacities), np.isin(reference, opacities))
-    for name in ("ggo", "consolidation", "effusion"):
-        if name in annotated:
-            value = LESIONS[name].value
-            counts[name] = overlap(labels == value, reference == value)
-    return counts
+def _weights_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
+    kept = torch.load(done, weights_only=True)
+    if kept["config"] != asdict(config):
+        raise ValueError(
+            f"{done.name} belongs to a training with other settings; give them, or start without --resume."
+        )
+    weights: dict[str, torch.Tensor] = kept["weights"]
+    return weights
 
 
-def _card(request: TrainingRequest, cases: Sequence[Case], config: dict[str, Any], metrics: dict[str, float]) -> Card:
-    taught = sorted({case.patient for case in cases} - request.held_out)
+def _first_weights(request: TrainingRequest, spec: NetworkSpec) -> nn.ModuleDict:
+    module = spec.build(request.scheme, request.width)
+    if request.parent is not None:
+        card = request.parent.card
+        if (card.network, card.width) != (request.network, request.width):
+            raise ValueError(
+                f"{request.parent.name} is a {card.width} {card.network}; "
+                f"a {request.width} {request.network} cannot start from it."
+            )
+        checkpoint.adopt(module, request.scheme, request.parent)
+    return module
+
+
+def _forget(request: TrainingRequest, spec: NetworkSpec) -> None:
+    for stage in spec.stages:
+        request.state_file(stage).unlink(missing_ok=True)
+        request.finished_file(stage).unlink(missing_ok=True)
+
+
+def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card:
+    taught = sorted({case.patient for case in cases})
+    config: dict[str, Any] = {
+        **asdict(request.config),
+        "held_out": sorted(request.held_out),
+        "seconds_last_call": seconds,
+    }
     return Card(
         network=request.network,
         width=request.width,
         scheme=request.scheme,
         trained_on=f"{len(taught)} patients or sets: {', '.join(taught)}",
         terms=TERMS,
+        parent_sha256=request.parent.sha256 if request.parent else "",
         config=config,
-        metrics={"held_out_pooled": metrics, "held_out": sorted(request.held_out)} if metrics else {},
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("napari-covseg"),
     )

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from napari_covseg.networks import checkpoint
 
 NETWORK = ("--network", "res_att_unet")
-BRIEF = ("--width", "compact", "--steps", "2", "--batch", "1", "--device", "cpu")
+SMALL = ("--width", "compact", "--batch", "1", "--device", "cpu")
+BRIEF = (*SMALL, "--steps", "2")
 
 
 @pytest.fixture
@@ -42,15 +44,16 @@ def test_training_leaves_a_checkpoint_measured_on_the_held_out(covseg, cases, tm
 
 def test_training_stopped_by_the_clock_can_be_resumed(covseg, cases, tmp_path):
     out = tmp_path / "mine.safetensors"
-    words = ("train", *NETWORK, "--cases", cases, "--out", out, *BRIEF)
-    said = covseg(*words, "--minutes", "0.01", "--steps", "40")
+    words = ("train", *NETWORK, "--cases", cases, "--out", out, *SMALL)
+    said = covseg(*words, "--steps", "2000", "--minutes", "0.01")
     assert said.status == 0, said.err
     assert "--resume" in said.out
     assert not out.exists()
-    assert (tmp_path / "mine.safetensors.state").exists()
-    refused = covseg(*words, "--resume")
+    assert (tmp_path / "mine.safetensors.lesion.state").exists()
+    refused = covseg(*words, "--steps", "3", "--resume")
     assert refused.status == 1
     assert "other settings" in refused.err
+    assert "to resume from" not in refused.err
 
 
 def test_resuming_nothing_starts_and_says_so(covseg, cases, tmp_path):
@@ -64,6 +67,80 @@ def test_an_unknown_patient_is_refused(covseg, cases, tmp_path):
     said = covseg("train", *NETWORK, *words)
     assert said.status == 1
     assert "nobody" in said.err
+
+
+def test_a_fold_is_held_out_of_training_and_is_all_that_is_evaluated(covseg, cases, own_checkpoint, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    fold = ("--cases", cases, "--fold", "2", "--folds", "2", "--device", "cpu", "--json")
+    said = covseg("train", *NETWORK, "--out", out, *BRIEF, "--scheme", "lesions", *fold)
+    assert said.status == 0, said.err
+    assert checkpoint.read(out).card.config["held_out"] == said.json["metrics"]["held_out"] == ["b"]
+    assert said.json["trained_on"] == "1 patients or sets: a"
+    evaluated = covseg("evaluate", *NETWORK, "--checkpoint", out, *fold)
+    assert evaluated.status == 0, evaluated.err
+    assert [case["case"] for case in evaluated.json["results"][0]["cases"]] == ["b"]
+    assert "was trained on" not in evaluated.err
+
+
+@pytest.mark.parametrize(
+    ("fold", "status", "words"),
+    [
+        (("--fold", "3", "--folds", "2"), 2, "no fold 3 of 2"),
+        (("--fold", "1", "--folds", "2", "--hold-out", "a"), 2, "leave out --hold-out"),
+        (("--fold", "1"), 1, "2 patients cannot be split into 3 folds"),
+    ],
+)
+def test_a_fold_that_makes_no_sense_is_refused(covseg, cases, tmp_path, fold, status, words):
+    said = covseg("train", *NETWORK, "--cases", cases, "--out", tmp_path / "m.safetensors", *BRIEF, *fold)
+    assert (said.status, said.out) == (status, "")
+    assert words in said.err
+
+
+def test_training_writes_a_log_that_tensorboard_reads(covseg, cases, tmp_path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    words = ("--cases", cases, "--out", tmp_path / "m.safetensors", *BRIEF, "--log", tmp_path / "log")
+    assert covseg("train", *NETWORK, *words).status == 0
+    events = reader.EventAccumulator(str(tmp_path / "log" / "lesion"))
+    events.Reload()
+    assert {tag: [scalar.step for scalar in events.Scalars(tag)] for tag in events.Tags()["scalars"]} == {
+        "loss": [1, 2],
+        "learning rate": [1, 2],
+    }
+
+
+def test_a_log_without_tensorboard_is_refused_before_anything_is_done(covseg, cases, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    words = ("--cases", cases, "--out", tmp_path / "m.safetensors", *BRIEF, "--log", tmp_path / "log")
+    said = covseg("train", *NETWORK, *words)
+    assert said.status == 1
+    assert said.err.count("\n") == 1
+    assert "napari-covseg[train]" in said.err
+
+
+def test_a_pack_is_taken_wherever_a_folder_is(covseg, cases, own_checkpoint, tmp_path):
+    pack, out = tmp_path / "all.npz", tmp_path / "mine.safetensors"
+    packed = covseg("pack", "--cases", cases, "--out", pack, "--json")
+    assert packed.status == 0, packed.err
+    assert packed.json == {"pack": str(pack), "cases": 2, "patients": 2, "bytes": pack.stat().st_size, "notes": []}
+    trained = covseg("train", *NETWORK, "--cases", pack, "--out", out, *BRIEF, "--scheme", "lesions", "--json")
+    assert trained.status == 0, trained.err
+    assert trained.json["trained_on"] == "2 patients or sets: a, b"
+    said = covseg("evaluate", *NETWORK, "--checkpoint", out, "--cases", pack, "--device", "cpu", "--json")
+    assert said.status == 0, said.err
+    assert [case["case"] for case in said.json["results"][0]["cases"]] == ["a", "b"]
+
+
+def test_a_pack_says_what_it_made_smaller(covseg, cases, tmp_path):
+    said = covseg("pack", "--cases", cases, "--out", tmp_path / "all.npz", "--max-mb", "0.003")
+    assert said.status == 0, said.err
+    assert "of its 6 slices" in said.out
+    assert (tmp_path / "all.npz").stat().st_size < 3000
+
+
+def test_a_pack_has_its_suffix(covseg, cases, tmp_path):
+    said = covseg("pack", "--cases", cases, "--out", tmp_path / "all.zip")
+    assert said.status == 2
+    assert ".npz" in said.err
 
 
 def test_finetuning_on_a_session(covseg, session, own_checkpoint, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 
 from napari_covseg.cli import VERBS, spread
 
-LATER = ("--probabilities", "--cluster", "--format", "--with-identity", "dicom-seg", "--from", "--replay")
+LATER = ("--probabilities", "--cluster", "--format", "--with-identity", "dicom-seg", "--replay")
 
 
 def run(*words, **environment):

@@ -1,112 +1,229 @@
-"""The loop: resumable to the bit, reproducible, and it learns."""
+"""The loop: resumable to the bit, reproducible, it learns, it keeps the best, and it stops when it must."""
 
-from functools import partial
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from math import cos, pi
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from napari_covseg.jobs import Progress, drain
-from napari_covseg.training.batches import batch_source
-from napari_covseg.training.loop import StepDone, TrainingConfig, trained
-from napari_covseg.training.losses import marginal_loss
-from napari_covseg.training.samples import Sample
+from napari_covseg.training import loop
+from napari_covseg.training.loop import CheckDone, StepDone
 
-FULL = frozenset({"ggo", "consolidation", "effusion"})
-CONFIG = TrainingConfig(steps=12, batch=2, crop=32, seed=5)
-LOSS = partial(marginal_loss, channels=("background", "ggo", "consolidation", "effusion"))
+PROGRAM = Path(__file__).with_name("small_training.py")
 
 
-def _samples(n=6):
-    rng = np.random.default_rng(0)
-    samples = []
-    for index in range(n):
-        labels = np.zeros((48, 48), np.uint8)
-        labels[12:36, 12:36] = index % 4
-        grey = (labels * 60 + rng.integers(0, 15, labels.shape)).astype(np.uint8)
-        samples.append(Sample(grey[None], labels, FULL, f"c{index}", f"p{index % 3}", index))
-    return samples
+def _loaded(path):
+    module = importlib.util.module_from_spec(found := importlib.util.spec_from_file_location(path.stem, path))
+    found.loader.exec_module(module)
+    return module
 
 
-def _network():
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout2d(0.1), nn.Conv2d(8, 4, 1)
-    )
+small = _loaded(PROGRAM)
+CONFIG = small.CONFIG
 
 
-def _run(config, **where):
-    return drain(trained(_network(), batch_source(_samples(), config), LOSS, config, **where))
+def run(config=CONFIG, **where):
+    steps = []
+    return drain(small.training(config, **where), steps.append), steps
 
 
-def _weights(module):
-    return torch.cat([t.flatten().double() for t in module.state_dict().values()])
+def weights(module):
+    state = module if isinstance(module, dict) else module.state_dict()
+    return torch.cat([tensor.flatten().double() for tensor in state.values()])
+
+
+def of_kind(kind, steps):
+    return [step for step in steps if isinstance(step, kind)]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
-    first = _weights(_run(CONFIG))
-    assert torch.equal(first, _weights(_run(CONFIG)))
-    other = TrainingConfig(steps=12, batch=2, crop=32, seed=6)
-    assert not torch.equal(first, _weights(_run(other)))
+    first = weights(run()[0])
+    assert torch.equal(first, weights(run()[0]))
+    assert not torch.equal(first, weights(run(replace(CONFIG, seed=6))[0]))
 
 
-def test_a_training_stopped_in_between_ends_at_the_same_bits(tmp_path):
-    whole = _run(CONFIG)
-    state = tmp_path / "w.state"
+def test_a_training_stopped_by_the_clock_again_and_again_ends_at_the_same_bits(tmp_path):
+    whole, _ = run()
     stopped = 0
-    while (resumed := _run(CONFIG, state_file=state, minutes=1e-9)) is None:
+    while (resumed := run(state_file=tmp_path / "w.state", deadline=0.0)[0]) is None:
         stopped += 1
-    assert stopped > 5
-    assert torch.equal(_weights(whole), _weights(resumed))
+    assert stopped == 11
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path):
+    whole, _ = run()
+    state, out = tmp_path / "w.state", tmp_path / "out.pt"
+    words = [sys.executable, PROGRAM, out, "--state", state, "--slowly"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as program:
+        said = next(line for line in program.stdout if line.strip() == "step 5")
+        os.kill(program.pid, signal.SIGKILL)
+    assert said
+    assert program.returncode == -signal.SIGKILL
+    assert not out.exists()
+    resumed, steps = run(state_file=state)
+    assert 1 < of_kind(StepDone, steps)[0].step <= 7
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_a_state_of_other_settings_is_refused(tmp_path):
     state = tmp_path / "w.state"
-    _run(CONFIG, state_file=state, minutes=1e-9)
-    other = TrainingConfig(steps=13, batch=2, crop=32, seed=5)
+    run(state_file=state, deadline=0.0)
     with pytest.raises(ValueError, match="other settings"):
-        _run(other, state_file=state)
+        run(replace(CONFIG, steps=13), state_file=state)
 
 
-def test_every_step_is_told():
-    steps = []
-    drain(trained(_network(), batch_source(_samples(), CONFIG), LOSS, CONFIG), steps.append)
-    assert [s.step for s in steps if isinstance(s, StepDone)] == list(range(1, 13))
-    assert [s.done for s in steps if isinstance(s, Progress)] == list(range(1, 13))
+def test_the_last_step_is_done_even_when_time_is_over(tmp_path):
+    finished, _ = run(replace(CONFIG, steps=1), state_file=tmp_path / "w.state", deadline=0.0)
+    assert finished is not None
+    assert not (tmp_path / "w.state").exists()
+
+
+def test_a_state_is_saved_every_so_often(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    state = tmp_path / "w.state"
+    job = small.training(state_file=state)
+    for _ in job:
+        if state.exists():
+            break
+    job.close()
+    assert torch.load(state, weights_only=True)["step"] == 1
+
+
+def test_every_step_is_told_with_its_rate():
+    _, steps = run()
+    done = of_kind(StepDone, steps)
+    assert [step.step for step in done] == list(range(1, 13))
+    assert [step.done for step in of_kind(Progress, steps)] == list(range(1, 13))
+    assert done[0].learning_rate == CONFIG.learning_rate
+    assert done[11].learning_rate == pytest.approx(CONFIG.learning_rate * 0.5 * (1 + cos(pi * 10 / 11)))
+
+
+def test_the_rate_warms_up_and_then_falls_or_stays():
+    for schedule, last in (("cosine", 0.5 * (1 + cos(pi * 7 / 8))), ("constant", 1.0)):
+        _, steps = run(replace(CONFIG, warm_up=1 / 3, schedule=schedule))
+        shares = [step.learning_rate / CONFIG.learning_rate for step in of_kind(StepDone, steps)]
+        assert shares[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+        assert shares[-1] == pytest.approx(last)
 
 
 def test_the_loss_falls_on_a_task_that_grey_values_solve():
-    config = TrainingConfig(steps=80, batch=4, crop=32, learning_rate=2e-2, seed=0)
-    losses = []
-    drain(
-        trained(_network(), batch_source(_samples(), config), LOSS, config),
-        lambda s: losses.append(s.loss) if isinstance(s, StepDone) else None,
-    )
+    _, steps = run(replace(CONFIG, steps=80, batch=4, learning_rate=2e-2))
+    losses = [step.loss for step in of_kind(StepDone, steps)]
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:5])
 
 
+def test_parts_add_up_to_one_step(monkeypatch):
+    """Without batch norm's statistics, two parts of one sample are one part of the same two."""
+    monkeypatch.setattr(loop, "bfloat16_gains", lambda *_, **__: False)
+    config = replace(CONFIG, steps=3, freeze_batch_norm=True)
+    halves = small.batch_source(small.stacks(), small.SPEC, small.STAGE, small.THREE, replace(config, batch=1))
+
+    def whole(step, _part=0):
+        streams, labels, annotated = zip(*(halves(step, part) for part in (0, 1)), strict=True)
+        return (torch.cat([grey for (grey,) in streams]),), torch.cat(labels), [*annotated[0], *annotated[1]]
+
+    def mean_of_samples(logits, labels, _annotated):
+        return torch.nn.functional.cross_entropy(logits, labels.long())
+
+    found = []
+    for batch_at, parts in ((halves, 2), (whole, 1)):
+        module = small.network()
+        module[3].p = 0.0
+        found.append(run(replace(config, parts=parts), module=module, batch_at=batch_at, loss=mean_of_samples)[0])
+    assert torch.allclose(weights(found[0]), weights(found[1]), atol=1e-5)
+
+
+def test_the_average_follows_the_weights_more_slowly_the_larger_its_decay():
+    start = weights(small.network())
+    quick, slow = (weights(run(replace(CONFIG, ema_decay=decay))[0]) for decay in (0.1, 0.7))
+    assert 0 < (slow - start).norm() < (quick - start).norm()
+
+
+def test_early_stopping_keeps_the_best_and_not_the_last():
+    values = iter([3.0, 1.0, 2.0, 2.0, 0.5])
+    seen = []
+
+    def check(average):
+        seen.append(weights(average).clone())
+        return next(values)
+
+    kept, steps = run(replace(CONFIG, patience=2), check=check)
+    assert [step.loss for step in of_kind(CheckDone, steps)] == [3.0, 1.0, 2.0, 2.0]
+    assert of_kind(StepDone, steps)[-1].step == 4
+    assert torch.equal(weights(kept), seen[1])
+    assert not torch.equal(seen[1], seen[3])
+
+
+def test_without_patience_every_step_is_done_and_the_best_still_kept():
+    values = iter([1.0, *[2.0] * 11])
+    seen = []
+    kept, steps = run(check=lambda average: seen.append(weights(average).clone()) or next(values))
+    assert of_kind(StepDone, steps)[-1].step == 12
+    assert torch.equal(weights(kept), seen[0])
+
+
+def test_a_resumed_training_remembers_its_best(tmp_path):
+    def best(**where):
+        values, seen = iter([1.0, *[2.0] * 11]), []
+        check = lambda average: seen.append(weights(average).clone()) or next(values)  # noqa: E731
+        config = replace(CONFIG, patience=4)
+        while (kept := run(config, check=check, **where)[0]) is None:
+            pass
+        return weights(kept), seen
+
+    resumed, seen = best(state_file=tmp_path / "w.state", deadline=0.0)
+    assert torch.equal(resumed, seen[0])
+    assert len(seen) == 5
+    assert torch.equal(resumed, best()[0])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_no_number_stops_the_training(value):
+    calls = []
+
+    def breaks(logits, _labels, _annotated):
+        calls.append(1)
+        return logits.sum() * (value if len(calls) == 3 else 1.0)
+
+    with pytest.raises(ValueError, match="no number any more at step 3; try a smaller learning rate"):
+        run(loss=breaks)
+    assert len(calls) == 3
+
+
 def test_frozen_batch_norm_keeps_its_statistics():
-    frozen = TrainingConfig(steps=3, batch=2, crop=32, freeze_batch_norm=True)
-    assert torch.equal(_run(frozen)[1].running_mean, torch.zeros(8))
-    assert not torch.equal(_run(TrainingConfig(steps=3, batch=2, crop=32))[1].running_mean, torch.zeros(8))
+    config = replace(CONFIG, steps=3)
+    assert torch.equal(run(replace(config, freeze_batch_norm=True))[0][1].running_mean, torch.zeros(8))
+    assert not torch.equal(run(config)[0][1].running_mean, torch.zeros(8))
 
 
-def test_a_batch_depends_on_its_step_alone():
-    source = batch_source(_samples(), CONFIG)
-    later_first = source(7)
-    for step in range(3):
-        source(step)
-    again = source(7)
-    assert torch.equal(later_first[0][0], again[0][0])
-    assert torch.equal(later_first[1], again[1])
+def test_gradients_are_clipped_to_their_norm():
+    """AdamW forgets the length of a gradient, so only its momenta tell; a clipped one is no longer than the limit."""
+    norms = []
+
+    def spied(parameters, limit):
+        parameters = list(parameters)
+        original(parameters, limit)
+        norms.append(torch.stack([p.grad.norm() for p in parameters if p.grad is not None]).norm().item())
+
+    original = torch.nn.utils.clip_grad_norm_
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.nn.utils, "clip_grad_norm_", spied)
+        run(replace(CONFIG, clip_norm=1e-3))
+    assert len(norms) == 12
+    assert max(norms) <= 1e-3 * 1.001
 
 
-def test_augmentation_moves_image_and_labels_together():
-    """Labels are grey values in these samples, so they must still match after rotation, scale, crop and flip."""
-    (images,), labels, _ = batch_source(_samples(), TrainingConfig(steps=1, batch=16, crop=32))(0)
-    for value in (1, 2, 3):
-        inside = images[:, 0][labels == value]
-        assert inside.numel() == 0 or abs(inside.median().item() - value * 60 / 255) < 0.25
-    correlation = np.corrcoef(images[:, 0].flatten(), labels.flatten())[0, 1]
-    assert correlation > 0.85
+def test_the_deadline_is_looked_at_after_a_step_and_not_before(tmp_path):
+    finished, steps = run(state_file=tmp_path / "w.state", deadline=time.monotonic() + 3600)
+    assert finished is not None
+    assert len(of_kind(StepDone, steps)) == 12

@@ -1,0 +1,124 @@
+"""``covseg evaluate``: networks against annotated cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from napari_covseg.cli.console import followed, say
+from napari_covseg.cli.figures import figures, shown
+from napari_covseg.cli.folds import Fold, Folds, parsed_fold
+from napari_covseg.cli.options import Device, OnDevice, known_network_or_all
+from napari_covseg.cli.verb import Answer, verb
+
+if TYPE_CHECKING:
+    from napari_covseg.io.cases import Case
+    from napari_covseg.networks import Checkpoint
+    from napari_covseg.training.evaluation import Evaluation
+
+Networks = Annotated[
+    list[str],
+    typer.Option(
+        "--network",
+        metavar="KEY[,KEY…]",
+        callback=lambda given: [known_network_or_all(key) for key in _split(given)],
+        help="One or more networks, or all of them voting together; 'covseg networks' lists them.",
+    ),
+]
+Folders = Annotated[list[Path], typer.Option("--cases", metavar="DIR", help="Folders of annotated cases.")]
+Checkpoints = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="NAME|FILE",
+        help="Trained weights, by name or file, one per network in the same order; without, those of the program.",
+    ),
+]
+Patients = Annotated[
+    list[str] | None,
+    typer.Option("--patients", metavar="A[,B…]", help="Only cases of these patients, as cases.json names them."),
+]
+
+
+@verb("covseg evaluate --network res_att_unet --cases cases/ --patients c07,m1 --per-case")
+def evaluate(
+    network: Networks,
+    cases: Folders,
+    checkpoint: Checkpoints = None,
+    patients: Patients = None,
+    fold: Fold = None,
+    folds: Folds = 3,
+    per_case: Annotated[bool, typer.Option("--per-case", help="Also show every case.")] = False,
+    device: OnDevice = Device.auto,
+) -> Answer:
+    """Compare what networks propose with annotated cases: Dice and its kin, distances, three kinds of average.
+
+    A class is scored only on cases where it was annotated, and only where the network knows it.
+    """
+    trained = _trained(network, _split(checkpoint or []))
+    found = _wanted(cases, _split(patients or []), fold, folds)
+    for one in {member.sha256: member for members in trained for member in members}.values():
+        _warn_of_taught(one, found)
+    evaluations = [_evaluated(one, found, device) for one in trained]
+    for each in evaluations:
+        if not each.names:
+            known = ", ".join(each.checkpoint.card.scheme)
+            say(f"{each.checkpoint.name} knows {known}, and none of that is annotated here; nothing was scored.")
+    pictures = any(case.is_picture for case in found)
+    answer = shown(evaluations, per_case=per_case, pixels_for_mm=pictures)
+    return Answer(figures(evaluations), answer, done=all(each.names for each in evaluations))
+
+
+def _split(given: Sequence[str]) -> list[str]:
+    """Return what was given, several times or with commas."""
+    return [word.strip() for text in given for word in text.split(",") if word.strip()]
+
+
+def _trained(networks: Sequence[str], names: Sequence[str]) -> list[tuple[Checkpoint, ...]]:
+    from napari_covseg.inference import members_of
+
+    if names and len(names) != len(networks):
+        raise typer.BadParameter(
+            f"networks: {len(networks)}, checkpoints: {len(names)}; give one checkpoint per network, in that order.",
+            param_hint="'--checkpoint'",
+        )
+    if not names:
+        return [members_of(key) for key in networks]
+    return [members_of(key, name) for key, name in zip(networks, names, strict=True)]
+
+
+def _wanted(folders: Sequence[Path], named: Sequence[str], fold: int | None, folds: int) -> list[Case]:
+    """Return the cases, of some patients or those of a fold only.
+
+    Raises
+    ------
+    ValueError
+        If a patient has none.
+    """
+    from napari_covseg.io.cases import find_cases
+
+    cases = find_cases(folders)
+    patients = parsed_fold(cases, fold, folds, "--patients", named)
+    missing = patients - {case.patient for case in cases}
+    if missing:
+        raise ValueError(f"No case is of patient {', '.join(sorted(missing))}; cases.json names the patients.")
+    return [case for case in cases if not patients or case.patient in patients]
+
+
+def _evaluated(trained: Sequence[Checkpoint], cases: Sequence[Case], device: str) -> Evaluation:
+    from napari_covseg.inference import woken
+    from napari_covseg.training.evaluation import evaluated
+
+    segmenter = woken(trained, device)
+    return followed(evaluated(segmenter, cases), f"Evaluating {segmenter.checkpoint.name}")
+
+
+def _warn_of_taught(trained: Checkpoint, cases: Sequence[Case]) -> None:
+    """Say which patients a checkpoint has seen before, as far as its card names them."""
+    _, _, taught = trained.card.trained_on.partition(": ")
+    known = sorted({case.patient for case in cases} & set(taught.split(", ")))
+    if known:
+        say(f"{trained.name} was trained on {', '.join(known)}; what it scores there says little of new patients.")

@@ -1,0 +1,40 @@
+"""The options of cross-validation, which training and evaluation share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from napari_covseg.io.cases import Case
+
+Fold = Annotated[
+    int | None,
+    typer.Option("--fold", metavar="K", min=1, help="The fold of a cross-validation by patient that is held out."),
+]
+Folds = Annotated[
+    int, typer.Option("--folds", metavar="N", min=2, help="How many folds; a patient is never in two of them.")
+]
+
+
+def parsed_fold(
+    cases: Sequence[Case], fold: int | None, folds: int, other: str, patients: Sequence[str] | None
+) -> frozenset[str]:
+    """Return the patients of a fold, or those that were named instead.
+
+    Raises
+    ------
+    typer.BadParameter
+        If both are given, or there is no such fold.
+    """
+    from napari_covseg.training.folds import held_out
+
+    if fold is None:
+        return frozenset(patients or ())
+    if patients:
+        raise typer.BadParameter(f"a fold says which patients; leave out {other}.", param_hint="'--fold'")
+    if fold > folds:
+        raise typer.BadParameter(f"there is no fold {fold} of {folds}.", param_hint="'--fold'")
+    return held_out(cases, fold, folds)

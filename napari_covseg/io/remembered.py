@@ -1,0 +1,57 @@
+"""What the window remembers from one day to the next: the scans that were open last, and that the tour was taken."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from napari_covseg.io.files import written
+from napari_covseg.io.stated import NOTHING, Stated
+
+FILE_NAME = "window.json"
+MOST_RECENT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """A scan that was open: where it is, what it is called, and what the reader stated about it."""
+
+    path: Path
+    name: str
+    stated: Stated = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What there is to remember; the scan that was open last comes first."""
+
+    recent: tuple[Recent, ...] = ()
+    tour_taken: bool = False
+
+    def opened(self, scan: Recent) -> Remembered:
+        """Return the same with a scan at the head of the list."""
+        others = tuple(each for each in self.recent if each.path != scan.path)
+        return replace(self, recent=(scan, *others)[:MOST_RECENT])
+
+
+def remembered(folder: Path) -> Remembered:
+    """Return what is remembered in the reader's folder; nothing where that cannot be read."""
+    with suppress(OSError, ValidationError, ValueError):
+        return TypeAdapter(Remembered).validate_json((folder / FILE_NAME).read_text("utf-8"))
+    return Remembered()
+
+
+def remember(folder: Path, what: Remembered) -> None:
+    """Keep it in the reader's folder.
+
+    Raises
+    ------
+    OSError
+        If that cannot be written.
+    """
+    with written(folder / FILE_NAME) as draft:
+        draft.write_text(json.dumps(asdict(what), default=str), "utf-8")

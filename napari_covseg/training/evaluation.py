@@ -1,0 +1,183 @@
+"""What a network is worth on annotated cases, each compared with its reference on the scan's own grid."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from napari_covseg.inference import Ensemble, Segmenter
+from napari_covseg.io.cases import Case, read_case
+from napari_covseg.jobs import Job, Progress, retold
+from napari_covseg.measure import (
+    SCORED,
+    Agreement,
+    Mean,
+    PairedDifference,
+    agreements,
+    case_mean,
+    false_alarm,
+    paired_difference,
+    pooled,
+    scorable,
+    slice_mean,
+)
+from napari_covseg.networks import Checkpoint
+from napari_covseg.volume import Volume
+
+DECIMALS = 6
+"""A specificity differs from 1 in the fifth."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseScore:
+    """One case: the agreement of every class that was annotated and that the network knows, by name."""
+
+    case: str
+    patient: str
+    classes: Mapping[str, Agreement]
+
+    def figures(self) -> dict[str, Any]:
+        """Return the scores per class, and how much was marked beside the reference, for JSON."""
+        return {
+            name: {**_rounded(found.scores()), "false_positive_ml": round(found.false_positive_ml, DECIMALS)}
+            for name, found in self.classes.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A network's agreement with the references of some cases.
+
+    Parameters
+    ----------
+    checkpoint
+        What proposed.
+    cases
+        In the order they were given; a case on which nothing can be scored has no classes.
+    device, seconds
+        Where, and how long reading, segmenting and comparing took.
+    """
+
+    checkpoint: Checkpoint
+    cases: tuple[CaseScore, ...]
+    device: str
+    seconds: float
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes scored on any case, in the order they are told."""
+        return tuple(name for name in SCORED if any(name in one.classes for one in self.cases))
+
+    def of(self, name: str) -> tuple[Agreement, ...]:
+        """Return the agreements of one class, over the cases where it was scored."""
+        return tuple(one.classes[name] for one in self.cases if name in one.classes)
+
+    def pooled(self) -> dict[str, Any]:
+        """Return per class the scores of one count over all voxels of all cases annotated for it, for JSON."""
+        return {name: {**_rounded(pooled(self.of(name)).scores()), "cases": len(self.of(name))} for name in self.names}
+
+    def case_mean(self) -> dict[str, Any]:
+        """Return per class the mean over cases whose reference contains it; of the others, mean false-positive mL."""
+        return {name: self._case_mean(name) for name in self.names}
+
+    def slice_mean(self) -> dict[str, Any]:
+        """Return per class the mean over slices whose reference contains it, as the papers do, for JSON."""
+        return {name: _mean(slice_mean(self.of(name)), "slices") for name in self.names}
+
+    def _case_mean(self, name: str) -> dict[str, Any]:
+        alarm = false_alarm(self.of(name))
+        marked = {"cases_without": alarm.count, **_rounded({"false_positive_ml": alarm.mean_ml})}
+        return {**_mean(case_mean(self.of(name)), "cases"), **marked}
+
+
+def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case]) -> Job[Evaluation]:
+    """Let a network segment annotated cases and compare; yields progress, returns the evaluation.
+
+    Only the slices of a case that count are segmented, and no case on which nothing could be scored.
+
+    Raises
+    ------
+    ValueError
+        If a case cannot be read.
+    """
+    started = time.monotonic()
+    scores = []
+    for done, case in enumerate(cases):
+        yield Progress(done, len(cases), case.name)
+        tell = partial(_as_one_case, case.name, done, len(cases))
+        classes = yield from retold(_compared(segmenter, case), tell)
+        scores.append(CaseScore(case.name, case.patient, classes))
+    yield Progress(len(cases), len(cases))
+    seconds = round(time.monotonic() - started, 2)
+    return Evaluation(segmenter.checkpoint, tuple(scores), segmenter.device.type, seconds)
+
+
+def differences(first: Evaluation, second: Evaluation) -> dict[str, PairedDifference]:
+    """Return the paired difference in Dice, first - second, by class, over the cases that both scored and contain it.
+
+    Intervals are drawn by patient; a class without such a case is absent.
+
+    Raises
+    ------
+    ValueError
+        If the two are not of the same cases.
+    """
+    if [one.case for one in first.cases] != [one.case for one in second.cases]:
+        raise ValueError("Two networks can be compared on the same cases only.")
+    found = {}
+    for name in first.names:
+        both = [
+            (one.patient, ours.overlap.dice or 0.0, theirs.overlap.dice or 0.0)
+            for one, other in zip(first.cases, second.cases, strict=True)
+            if (ours := one.classes.get(name)) and (theirs := other.classes.get(name)) and ours.is_present
+        ]
+        difference = paired_difference(
+            [a for _, a, _ in both], [b for *_, b in both], [patient for patient, *_ in both]
+        )
+        if difference is not None:
+            found[name] = difference
+    return found
+
+
+def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[Mapping[str, Agreement]]:
+    known = segmenter.checkpoint.card.scheme
+    if case.lung is None and not scorable(known, case.annotated):
+        return {}
+    scan, reference, lung = read_case(case)
+    slices = _counted(case, scan)
+    proposal = yield from segmenter.segment(scan, slices or range(scan.geometry.shape[0]))
+    return agreements(
+        proposal.labels,
+        reference,
+        known=known,
+        annotated=case.annotated,
+        lung=proposal.lung,
+        reference_lung=lung,
+        slices=slices,
+    )
+
+
+def _counted(case: Case, scan: Volume) -> tuple[int, ...] | None:
+    """Return the indices of the slices that count, None for all."""
+    depth = scan.geometry.shape[0]
+    if not case.slices:
+        return None
+    if not all(1 <= number <= depth for number in case.slices):
+        raise ValueError(f"cases.json names slices of {case.name} beyond its {depth}; correct them.")
+    return tuple(sorted({number - 1 for number in case.slices}))
+
+
+def _as_one_case(name: str, done: int, total: int, step: Progress) -> Progress:
+    return Progress(done, total, f"{name}, {step.doing}")
+
+
+def _mean(mean: Mean, counted: str) -> dict[str, Any]:
+    missing = {"not_defined": dict(mean.not_defined)} if mean.not_defined else {}
+    return {**_rounded(mean.scores), counted: mean.count, **missing}
+
+
+def _rounded(scores: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: None if value is None else round(value, DECIMALS) for name, value in scores.items()}

@@ -1,0 +1,60 @@
+"""What the earlier stages of a cascade saw, so that a later one learns on what it will be given.
+
+Where a reference says it, the reference is taken; elsewhere the trained earlier stage is asked, as at inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_covseg.inference.cascade import region_seen, stage_prediction
+from napari_covseg.jobs import Job, Progress
+from napari_covseg.networks.spec import Names, Stage
+from napari_covseg.training.losses import Teaching, teaching
+from napari_covseg.training.stacks import IGNORED, Region, Stack
+from napari_covseg.volume import Geometry, Volume
+
+
+def with_regions(
+    stacks: Sequence[Stack], network: nn.Module, stage: Stage, scheme: Names, device: torch.device
+) -> Job[list[Stack]]:
+    """Return the stacks knowing what one trained stage sees on every annotated slice; yields progress per stack.
+
+    Parameters
+    ----------
+    stacks
+        Of a network of slices, with the regions of the stages before.
+    network, stage
+        The trained stage.
+    scheme
+        Lesion classes of the network.
+    device
+        Where to compute.
+    """
+    network.to(device).eval()
+    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as at inference, to the last bit
+    done = []
+    for index, stack in enumerate(stacks):
+        yield Progress(index, len(stacks), f"finding the {stage.name} of {stack.case}")
+        lesson = teaching(stage, scheme, stack.annotated)
+        planes = [_region(stack, k, lesson, network, stage, scheme, device) for k in range(len(stack.grey))]
+        done.append(stack.with_region(stage.name, np.stack(planes)))
+    return done
+
+
+def _region(
+    stack: Stack, index: int, lesson: Teaching, network: nn.Module, stage: Stage, scheme: Names, device: torch.device
+) -> Region:
+    target = lesson.target(torch.from_numpy(stack.labels[index])).numpy()
+    if not (target == IGNORED).any():
+        mask: Region = target > 0
+        return region_seen(mask, stage, scheme)
+    hu = stack.grey_hu[index : index + 1]
+    slab = Volume(hu, Geometry(hu.shape, np.eye(4)))
+    seen = {name: region[index] for name, region in stack.regions.items()}
+    _, prediction = stage_prediction(network, stage, scheme, device, slab, seen)
+    return region_seen(prediction.mask() | (target == 1), stage, scheme)

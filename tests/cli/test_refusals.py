@@ -1,0 +1,127 @@
+"""Every bad scan, by every verb that opens one: exit code 1, one sentence that names it, nothing written."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.io.series import all_slices, moved_by, numbers, one_slice, series_in
+
+LPS = np.diag([-0.7, -0.7, 2.5, 1.0])
+HU = np.random.default_rng(0).integers(-1000, 500, (9, 8, 7)).astype(np.int16)
+
+
+def nifti(path, voxels=HU, affine=LPS):
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return path
+
+
+def cut(path):
+    content = nifti(path).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def singular(path):
+    image = nib.Nifti1Image(HU, None)
+    image.header.set_sform(np.diag([1.0, 1, 0, 1]), code=1)
+    path.write_bytes(gzip.compress(image.to_bytes()))
+    return path
+
+
+def with_nan(path):
+    hu = HU.astype(np.float32)
+    hu[4, 4, 3] = np.nan
+    return nifti(path, hu)
+
+
+def tilted(path):
+    affine = LPS.copy()
+    affine[1, 2] = 0.8
+    return nifti(path, affine=affine)
+
+
+def two_kinds(path):
+    return series_in(path, one_slice(2, ImageOrientationPatient=numbers([1, 0, 0, 0, 1, 0])))
+
+
+def missing(path):
+    folder = series_in(path, count=8)
+    next(folder.glob("*-4.dcm")).unlink()
+    return folder
+
+
+def twice(path):
+    return series_in(path, moved_by(2, (0, 0, -2.5)))
+
+
+BAD = {
+    "truncated.nii.gz": cut,
+    "film.nii.gz": lambda path: nifti(path, np.stack([HU, HU], axis=3)),
+    "nan.nii.gz": with_nan,
+    "singular.nii.gz": singular,
+    "mask.nii.gz": lambda path: nifti(path, (HU > 0).astype(np.uint8)),
+    "stored.nii.gz": lambda path: nifti(path, (HU + 1024).astype(np.uint16)),
+    "grey.nii.gz": lambda path: nifti(path, (HU % 256).astype(np.uint8)),
+    "tilted Fälle.nii.gz": tilted,
+    "noise.nrrd": lambda path: path.write_bytes(b"NRRD0004\n") and path,
+    "uneven": lambda path: series_in(path, moved_by(5, (0, 0, 1.0)), count=8),
+    "missing": missing,
+    "twice": twice,
+    "two kinds": two_kinds,
+    "not ct": lambda path: series_in(path, all_slices(Modality="MR")),
+    "no places": lambda path: series_in(path, all_slices(ImagePositionPatient=None)),
+    "empty": lambda path: path.mkdir() or path,
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_scan_is_one_sentence_and_exit_code_1(covseg, tmp_path, name, own_checkpoint):
+    path = BAD[name](tmp_path / name)
+    mask = nifti(tmp_path / "lesion.nii.gz", np.zeros(HU.shape, np.uint8))
+    verbs = [("info", path), ("measure", mask, "--scan", path)]
+    if name in (
+        "mask.nii.gz",
+        "missing",
+        "tilted Fälle.nii.gz",
+    ):  # the others fail alike, and a network is slow to load
+        verbs.append(
+            ("segment", path, "--network", "res_att_unet", "--checkpoint", own_checkpoint, "--out", tmp_path / "out")
+        )
+    for words in verbs:
+        said = covseg(*words)
+        assert said.status == 1
+        assert name in said.err
+        assert said.err.count("\n") == 1
+        assert "Traceback" not in said.err
+        assert "That did not work" not in said.err
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+
+
+def test_nothing_says_who_the_patient_is(covseg, tmp_path, caplog):
+    odd = {"PatientBirthDate": "not a date", "PatientID": "4711" * 30}  # what makes libraries quote a value
+    folder = series_in(tmp_path / "case", all_slices(**odd))
+    shutil.copytree(folder, tmp_path / "broken")
+    for path in list((tmp_path / "broken").iterdir())[:2]:
+        path.write_bytes(path.read_bytes()[:-7])
+    caplog.clear()  # what pydicom said when these were written
+    for place in (folder, tmp_path / "broken"):
+        for words in (("info", place), ("info", place, "--json"), ("info", place, "--debug")):
+            said = covseg(*words)
+            for secret in ("Doe", "Jane", "4711", "1970", "not a date"):
+                assert secret not in said.out + said.err + caplog.text
+
+
+def test_segment_names_the_label_maps_of_two_series_apart(covseg, tmp_path, own_checkpoint):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    series_in(folder, series_uid="1.2.3.2222", count=3)
+    rest = ("--network", "res_att_unet", "--checkpoint", own_checkpoint, "--out", tmp_path / "out", "--json")
+    assert "choose one" in covseg("segment", folder, *rest).err
+    for series, slices in (("1", 4), ("2", 3)):
+        (output,) = covseg("segment", folder, "--series", series, *rest).json["outputs"]
+        assert nib.load(output["lesion"]).shape[2] == slices
+    assert len(list((tmp_path / "out").glob("*_lesion.nii.gz"))) == 2

@@ -1,0 +1,50 @@
+"""Recipes: the shipped one for all five networks, and each paper's own as its spec says."""
+
+import pytest
+
+from napari_covseg.networks import available, load
+from napari_covseg.training.augment import SHIPPED, augmentation
+from napari_covseg.training.losses import MIXTURES
+from napari_covseg.training.recipes import training_config
+
+
+@pytest.mark.parametrize("key", available())
+def test_the_papers_recipe_is_its_specs(key):
+    spec = load(key)
+    config = training_config(spec, "paper", steps=7)
+    assert (config.batch, config.learning_rate) == (spec.recipe.batch, spec.recipe.learning_rate)
+    assert config.augmentation == spec.recipe.augmentation
+    assert (config.schedule, config.warm_up, config.weight_decay, config.clip_norm) == ("constant", 0, 0, 0)
+    assert config.loss is None
+    assert all(stage.loss in MIXTURES for stage in spec.stages)
+    augmentation(config.augmentation, 8, 0)  # every name is known
+
+
+SEEN = {"masc_net": 512, "chs_net": 256, "two_stream_segnet": 512, "res_att_unet": 369}
+
+
+@pytest.mark.parametrize(("key", "side"), SEEN.items())
+def test_a_paper_of_slices_sees_them_whole(key, side):
+    config = training_config(load(key), "paper", steps=7)
+    assert (config.crop, config.depth) == (side, 1)
+
+
+def test_a_paper_of_patches_sees_its_patches():
+    config = training_config(load("covid_segnet"), "paper", steps=7)
+    assert (config.depth, config.crop) == (64, 128)
+
+
+@pytest.mark.parametrize("key", available())
+def test_the_shipped_recipe_differs_only_in_what_a_patch_is(key):
+    is_patch = load(key).grain == "patch"
+    config = training_config(load(key), "shipped", steps=7, seed=3, parts=2)
+    assert (config.steps, config.seed, config.parts) == (7, 3, 2)
+    assert config.augmentation == SHIPPED
+    assert (config.schedule, config.loss, config.learning_rate) == ("cosine", "ce_plus_dice", 1.5e-3)
+    assert (config.batch, config.crop) == ((2, 128) if is_patch else (4, 256))
+
+
+@pytest.mark.parametrize("recipe", ["shipped", "paper"])
+def test_batch_and_rate_may_be_others(recipe):
+    config = training_config(load("masc_net"), recipe, steps=7, batch=3, learning_rate=0.5)
+    assert (config.batch, config.learning_rate) == (3, 0.5)

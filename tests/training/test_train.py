@@ -1,0 +1,196 @@
+"""From cases to a checkpoint: all five networks, cascades stage by stage, and what a parent hands on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_covseg.inference import Segmenter
+from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.jobs import drain
+from napari_covseg.networks import available, checkpoint, load
+from napari_covseg.training.loop import StepDone, TrainingConfig
+from napari_covseg.training.train import LUNG_SHARE, TrainingRequest, stage_config, train
+
+THREE = ("ggo", "consolidation", "effusion")
+CONFIG = TrainingConfig(steps=2, batch=1, crop=64, depth=8, augmentation=("flip", "window"))
+
+
+def request(key, folder, scheme=THREE, **other):
+    return TrainingRequest(key, folder / "mine.safetensors", CONFIG, scheme=scheme, device="cpu", **other)
+
+
+def weights(trained):
+    return torch.cat([t.flatten().double() for t in checkpoint.revived(trained).state_dict().values()])
+
+
+@pytest.mark.parametrize("classes", ["lesions", pytest.param("paper", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("key", available())
+def test_every_network_is_trained_on_every_kind_of_case(key, classes, cases, tmp_path):
+    scheme = load(key).scheme if classes == "paper" else THREE
+    steps = []
+    kept = drain(train(request(key, tmp_path, scheme), find_cases([cases])), steps.append)
+    stages = load(key).stages
+    done = [step.step for step in steps if isinstance(step, StepDone)]
+    assert done == [n for stage in stages for n in range(1, stage_config(CONFIG, stage).steps + 1)]
+    assert (kept.card.network, kept.card.scheme) == (key, scheme)
+    assert kept.card.trained_on == "3 patients or sets: c1, e1, m1"
+    assert [path.name for path in tmp_path.glob("mine*")] == ["mine.safetensors"]
+    torch.manual_seed(CONFIG.seed)
+    fresh = load(key).build(scheme, "compact").state_dict()
+    for stage in stages:
+        head = checkpoint.revived(kept)[stage.name].state_dict()["head.weight"]
+        assert not torch.allclose(head, fresh[f"{stage.name}.head.weight"], atol=1e-4)
+
+
+def test_a_trained_checkpoint_segments(cases, tmp_path):
+    kept = drain(train(request("chs_net", tmp_path), find_cases([cases])))
+    scan, _, _ = read_case(find_cases([cases])[-1])
+    assert drain(Segmenter(kept, "cpu").segment(scan, [1])).labels.geometry.same_grid(scan.geometry)
+
+
+def test_the_lung_takes_its_share_of_the_steps():
+    lung, lesion = load("chs_net").stages
+    config = replace(CONFIG, steps=40)
+    assert stage_config(config, lung).steps == 40 * LUNG_SHARE
+    assert stage_config(config, lesion) is config
+    assert stage_config(replace(config, steps=1), lung).steps == 1
+
+
+def test_a_cascade_stopped_in_its_second_stage_goes_on_to_the_same_bits(cases, tmp_path, monkeypatch):
+    config = replace(CONFIG, steps=4)
+    whole = replace(request("chs_net", tmp_path / "whole"), config=config)
+    kept = drain(train(whole, find_cases([cases])))
+    monkeypatch.setattr("napari_covseg.training.loop.SAVE_EVERY_SECONDS", 0)
+    stopped = replace(whole, out=tmp_path / "stopped" / "mine.safetensors")
+    job, seen = train(stopped, find_cases([cases])), 0
+    while seen < 2 + 3:  # two steps of the lung, then into the lesions
+        seen += isinstance(next(job), StepDone)
+    job.close()
+    lung, lesion = load("chs_net").stages
+    assert stopped.finished_file(lung).exists()
+    assert stopped.state_file(lesion).exists()
+    assert not stopped.out.exists()
+    steps = []
+    resumed = drain(train(replace(stopped, resume=True), find_cases([cases])), steps.append)
+    assert [step.step for step in steps if isinstance(step, StepDone)] == [3, 4]
+    assert torch.equal(weights(kept), weights(resumed))
+    assert [path.name for path in stopped.out.parent.iterdir()] == ["mine.safetensors"]
+
+
+def test_a_cascade_stopped_between_its_stages_goes_on_to_the_same_bits(cases, tmp_path):
+    whole = request("chs_net", tmp_path / "whole")
+    kept = drain(train(whole, find_cases([cases])))
+    stopped = replace(whole, out=tmp_path / "stopped" / "mine.safetensors")
+    job = train(stopped, find_cases([cases]))
+    lung, _ = load("chs_net").stages
+    while not stopped.finished_file(lung).exists():
+        next(job)
+    job.close()
+    torch.rand(7)  # whatever happened in between
+    resumed = drain(train(replace(stopped, resume=True), find_cases([cases])))
+    assert torch.equal(weights(kept), weights(resumed))
+
+
+def test_a_finished_stage_of_other_settings_is_refused(cases, tmp_path):
+    asked = request("chs_net", tmp_path)
+    job = train(asked, find_cases([cases]))
+    while not asked.finished_file(load("chs_net").stages[0]).exists():
+        next(job)
+    job.close()
+    other = replace(asked, config=replace(CONFIG, seed=1), resume=True)
+    with pytest.raises(ValueError, match="other settings"):
+        drain(train(other, find_cases([cases])))
+
+
+def test_without_resume_what_an_earlier_call_left_is_forgotten(cases, tmp_path):
+    asked = request("res_att_unet", tmp_path)
+    (stage,) = load("res_att_unet").stages
+    asked.state_file(stage).write_bytes(b"of another training")
+    assert drain(train(asked, find_cases([cases]))).card.network == "res_att_unet"
+
+
+def test_held_out_patients_are_not_taught_but_measured(cases, tmp_path):
+    kept = drain(train(request("res_att_unet", tmp_path, held_out=frozenset({"m1"})), find_cases([cases])))
+    assert kept.card.trained_on == "2 patients or sets: c1, e1"
+    assert kept.card.config["held_out"] == ["m1"]
+    assert kept.card.metrics["held_out"] == ["m1"]
+    assert {"dice_lesion", "dice_effusion"} <= kept.card.metrics["held_out_pooled"].keys()
+
+
+@pytest.mark.parametrize(
+    ("patients", "words"), [({"x"}, "held-out patient x"), ({"m1", "e1", "c1"}, "nothing is left")]
+)
+def test_a_split_that_makes_no_sense_is_refused(cases, tmp_path, patients, words):
+    with pytest.raises(ValueError, match=words):
+        drain(train(request("res_att_unet", tmp_path, held_out=frozenset(patients)), find_cases([cases])))
+
+
+def test_cases_that_teach_nothing_are_refused(cases, tmp_path):
+    asked = request("masc_net", tmp_path, ("infection",), held_out=frozenset({"m1", "c1"}))
+    with pytest.raises(ValueError, match="Nothing here teaches the lesion part of MASC-Net"):
+        drain(train(asked, find_cases([cases])))
+
+
+@pytest.fixture
+def parent(tmp_path):
+    """From a network's key and classes to a checkpoint of random weights."""
+
+    def of(key, scheme, width="compact"):
+        torch.manual_seed(9)
+        card = checkpoint.Card(network=key, width=width, scheme=scheme, trained_on="nothing")
+        return checkpoint.save(load(key).build(scheme, width), card, tmp_path / "parent.safetensors")
+
+    return of
+
+
+@pytest.mark.parametrize("key", ["masc_net", "chs_net", "covid_segnet"])
+def test_a_parent_of_other_classes_hands_on_all_but_the_heads(key, parent):
+    """specs/common.md §2, rule 4."""
+    old = parent(key, ("infection",))
+    module = load(key).build(THREE, "compact")
+    fresh = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    checkpoint.adopt(module, THREE, old)
+    inherited = checkpoint.revived(old).state_dict()
+    own_head = {f"{stage.name}.head." for stage in load(key).stages if stage.target != "lung"}
+    for name, tensor in module.state_dict().items():
+        is_head = name.startswith(tuple(own_head))
+        assert torch.equal(tensor, fresh[name] if is_head else inherited[name]), name
+
+
+def test_a_parent_of_the_same_classes_hands_on_everything(parent):
+    old = parent("chs_net", THREE)
+    module = load("chs_net").build(THREE, "compact")
+    checkpoint.adopt(module, THREE, old)
+    inherited = checkpoint.revived(old).state_dict()
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(inherited[name], tensor)
+
+
+def test_training_starts_from_its_parent_and_names_it(cases, tmp_path, parent):
+    old = parent("masc_net", ("infection",))
+    config = replace(CONFIG, learning_rate=1e-7)
+    kept = drain(train(replace(request("masc_net", tmp_path, parent=old), config=config), find_cases([cases])))
+    assert kept.card.parent_sha256 == old.sha256
+    ours, theirs = (checkpoint.revived(one).state_dict() for one in (kept, old))
+    parameters = [name for name in theirs if name.endswith("weight") and ".head." not in name]
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-3) for name in parameters)
+
+
+def test_a_parent_of_another_width_or_network_is_refused(cases, tmp_path, parent):
+    with pytest.raises(ValueError, match="parent is a compact masc_net; a compact chs_net cannot start from it"):
+        drain(train(request("chs_net", tmp_path, parent=parent("masc_net", ("infection",))), find_cases([cases])))
+
+
+def test_a_checkpoint_whose_card_names_other_classes_than_its_weights_is_refused(tmp_path, parent):
+    """specs/common.md §2, rule 5: never silently relabelled."""
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    old = parent("masc_net", ("infection",))
+    with safe_open(old.path, framework="numpy") as tensors:
+        header = tensors.metadata()
+    header["covseg"] = header["covseg"].replace('["infection"]', '["ggo", "consolidation"]')
+    save_file(load_file(old.path), tmp_path / "lies.safetensors", metadata=header)
+    with pytest.raises(ValueError, match="does not fit masc_net"):
+        checkpoint.revived(checkpoint.read(tmp_path / "lies.safetensors"))

@@ -6,6 +6,8 @@
 
 COVERAGE_FLOOR := 80
 EXTRAS := all,test
+MINUTES := 60
+CASES := $(wildcard $(addprefix $(or $(COVSEG_DATA),../shared/data)/,volumes slices slices_infection))
 
 # The first Python on the PATH that this project supports; `make setup PYTHON=/path/to/python3.12` names another.
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
@@ -16,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup system demo test test-slow lint types contracts wheel constraints clean
+.PHONY: help setup system demo test test-slow lint types contracts weights gpu pictures wheel constraints clean
 
 help:           ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,6 +44,15 @@ types: setup    ## mypy, strict
 
 contracts: setup  ## which room may import which
 	.venv/bin/lint-imports
+
+weights: setup  ## train the weights that ship, MINUTES per network and call; CASES names the folders
+	.venv/bin/python benchmarks/weights.py $(foreach folder,$(CASES),--cases $(folder)) --minutes $(MINUTES)
+
+gpu: setup      ## where CUDA is: every network on it, checked against the CPU and timed; writes docs/gpu.md
+	.venv/bin/python benchmarks/gpu.py --json .cache/gpu.json
+
+pictures: setup  ## docs/pictures: every panel in every state, light and dark, in the real window
+	.ci/with_display .venv/bin/python docs/make_pictures.py
 
 wheel: setup    ## the wheel and the source distribution, in dist/
 	.venv/bin/python -m build --no-isolation

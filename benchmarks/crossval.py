@@ -1,0 +1,137 @@
+"""Cross-validate all networks and the plain U-Net, patient by patient, and write ``docs/results.md``.
+
+Every network is trained on two thirds of the patients and measured on the rest, three times, by the shipped recipe and
+with the same minutes for all. Whatever is finished is kept in the working folder, so the script may be stopped and
+started again; what is missing stays out of the table, and the page says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pickle
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from baseline import SPEC as BASELINE
+from results_page import joined, page
+
+from napari_covseg.inference import Ensemble, Segmenter
+from napari_covseg.io.cases import Case, find_cases
+from napari_covseg.jobs import Progress, drain
+from napari_covseg.networks import available, checkpoint, load, registry
+from napari_covseg.training.evaluation import Evaluation, evaluated
+from napari_covseg.training.folds import FOLDS, held_out
+from napari_covseg.training.recipes import training_config
+from napari_covseg.training.train import TrainingRequest, train
+
+ENSEMBLE = "all"
+RESULTS = Path(__file__).parents[1] / "docs" / "results.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train, on what, for how long, and where it is kept."""
+
+    cases: tuple[Case, ...]
+    folder: Path
+    steps: int
+    minutes: float
+    device: str
+
+    def weights(self, network: str, fold: int) -> Path:
+        """Return the checkpoint of one fold."""
+        return self.folder / f"{network}_fold{fold}.safetensors"
+
+    def outcome(self, network: str, fold: int) -> Path:
+        """Return the measured fold."""
+        return self.folder / f"{network}_fold{fold}.outcome"
+
+
+def main() -> int:
+    """Train and measure what is missing, write the page, and return the exit code."""
+    words = _arguments()
+    registry.invite(BASELINE)
+    torch.set_num_threads(words.threads)
+    words.folder.mkdir(parents=True, exist_ok=True)
+    plan = Plan(find_cases(words.cases), words.folder, words.steps, words.minutes, words.device)
+    deadline = time.monotonic() + 60 * words.total_minutes
+    for fold in range(1, FOLDS + 1):
+        for network in words.networks:
+            if time.monotonic() < deadline:
+                _train(plan, network, fold, (deadline - time.monotonic()) / 60)
+    for network in (*words.networks, ENSEMBLE):
+        for fold in range(1, FOLDS + 1):
+            _measure(plan, network, fold)
+    found = {key: parts for key in (*words.networks, ENSEMBLE) if (parts := _folds(plan, key))}
+    words.page.write_text(page(found, BASELINE.key, words.steps), "utf-8")
+    if words.json:
+        whole = {key: joined(parts) for key, parts in found.items()}
+        print(json.dumps({key: {"pooled": one.pooled(), "case_mean": one.case_mean()} for key, one in whole.items()}))
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=Path, action="append", required=True, help="folders of cases, or a pack")
+    parser.add_argument("--networks", nargs="+", default=[BASELINE.key, *available()])
+    parser.add_argument("--steps", type=int, default=1000, help="optimiser steps of every stage")
+    parser.add_argument("--minutes", type=float, default=45.0, help="at most so long per fold and network")
+    parser.add_argument("--total-minutes", type=float, default=1e9, help="stop after so long, ready to go on")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--folder", type=Path, default=Path(".cache/crossval"))
+    parser.add_argument("--page", type=Path, default=RESULTS)
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def _train(plan: Plan, network: str, fold: int, minutes_left: float) -> None:
+    out = plan.weights(network, fold)
+    if out.exists():
+        return
+    request = TrainingRequest(
+        network=network,
+        out=out,
+        config=training_config(load(network), "shipped", steps=plan.steps),
+        minutes=min(plan.minutes, minutes_left),
+        resume=True,
+        device=plan.device,
+    )
+    outside = held_out(plan.cases, fold)
+    taught = [case for case in plan.cases if case.patient not in outside]
+    drain(train(request, taught), lambda step: _told(f"{network}, fold {fold}", step))
+
+
+def _measure(plan: Plan, network: str, fold: int) -> None:
+    members = available() if network == ENSEMBLE else (network,)
+    files = [plan.weights(member, fold) for member in members]
+    outcome = plan.outcome(network, fold)
+    if outcome.exists() or not all(file.exists() for file in files):
+        return
+    segmenters = [Segmenter(checkpoint.read(file), plan.device) for file in files]
+    outside = held_out(plan.cases, fold)
+    cases = [case for case in plan.cases if case.patient in outside]
+    asked = Ensemble(segmenters) if network == ENSEMBLE else segmenters[0]
+    evaluation = drain(evaluated(asked, cases), lambda step: _told(f"measuring {network}, fold {fold}", step))
+    outcome.write_bytes(pickle.dumps(evaluation))
+
+
+def _folds(plan: Plan, network: str) -> list[Evaluation]:
+    """Return the evaluations of all folds, none while one of them is missing."""
+    outcomes = [plan.outcome(network, fold) for fold in range(1, FOLDS + 1)]
+    if not all(outcome.exists() for outcome in outcomes):
+        return []
+    return [pickle.loads(outcome.read_bytes()) for outcome in outcomes]
+
+
+def _told(doing: str, step: object) -> None:
+    if isinstance(step, Progress) and step.total and step.done % max(1, step.total // 10) == 0:
+        print(f"{doing}: {step.done}/{step.total} {step.doing}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

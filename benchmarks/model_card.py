@@ -1,0 +1,69 @@
+"""A checkpoint's card, in its header and as a page."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from napari_covseg.networks import Checkpoint, checkpoint, load
+
+BEGIN, END = "<!-- facts: begin -->", "<!-- facts: end -->"
+
+DATA = (
+    "MedSeg COVID-19 segmentation sets 1 (50 slices) and 2 (5 volumes), Coronacases CTs with the Zenodo 3757476 masks "
+    "(394 slices of 7 patients), NSCLC-Radiomics with PleThora effusion masks (4 volumes)"
+)
+
+KNOWN_FAILURES = (
+    "Few patients: at most four taught consolidation in whole volumes, and their HU were recovered from 8-bit windows.",
+    "Consolidation and effusion are confused with each other, with atelectasis and with ground-glass at their borders.",
+    "Nothing but COVID-19 and effusion was taught: tumour, pneumothorax and fibrosis are unknown to it.",
+)
+
+
+def stamped(made: Checkpoint, command: str, repository: Path) -> Checkpoint:
+    """Write into a checkpoint's header how it was made, on what, and where it fails."""
+    commit = subprocess.run(
+        ["git", "-C", str(repository), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    found = {"command": command, "commit": commit, "data": DATA, "known_failures": KNOWN_FAILURES}
+    return checkpoint.save(checkpoint.revived(made), made.card.model_copy(update=found), made.path)
+
+
+def card_page(kept: Checkpoint, before: str) -> str:
+    """Return the page: the facts anew, the prose that somebody wrote around them as it was."""
+    head, _, rest = before.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    title = f"# {load(kept.card.network).title}, {kept.card.width}: `{kept.name}`\n\n"
+    return f"{head if BEGIN in before else title}{BEGIN}\n{_facts(kept)}\n{END}{tail or chr(10)}"
+
+
+def _facts(kept: Checkpoint) -> str:
+    card, size_mb = kept.card, kept.path.stat().st_size / 1e6
+    stages = ", ".join(stage.name for stage in load(card.network).stages)
+    held_out = ", ".join(card.metrics.get("held_out", [])) or "nobody: everything was taught"
+    rows = {
+        "network": f"`{card.network}`, width `{card.width}`, {_parameters(kept)} parameters (stages: {stages})",
+        "classes": ", ".join(card.scheme),
+        "file": f"`napari_covseg/networks/weights/{kept.path.name}`, {size_mb:.1f} MB",
+        "sha256": f"`{kept.sha256}`",
+        "data": card.data,
+        "taught": card.trained_on,
+        "terms": card.terms,
+        "held out": held_out,
+        "settings": ", ".join(f"{name} {value}" for name, value in card.config.items()),
+        "code": f"{card.code_version}, commit `{card.commit[:12]}`, {card.created_utc}",
+    }
+    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "", "```", card.command]
+    lines += ["```", "", "## Measured on the held-out patients", ""]
+    dice = card.metrics.get("held_out_pooled", {})
+    if dice:
+        lines += [f"| {' | '.join(n.removeprefix('dice_') for n in dice)} |", f"|{'---|' * len(dice)}"]
+        lines += [f"| {' | '.join(f'{value:.3f}' for value in dice.values())} |", "", "Dice over all their voxels."]
+    else:
+        lines.append("Nothing: see docs/results.md for the cross-validation of the same recipe.")
+    return "\n".join([*lines, "", "## Known failures", "", *(f"- {failure}" for failure in card.known_failures)])
+
+
+def _parameters(kept: Checkpoint) -> str:
+    return f"{sum(parameter.numel() for parameter in checkpoint.revived(kept).parameters()):,}".replace(",", " ")

@@ -1,0 +1,138 @@
+"""Train the weights that ship, in slices of time, and put what is finished where it belongs: ``make weights``.
+
+Each network is trained by the command that this script writes into the model card. Run it again, with more minutes or
+on a faster machine, and it goes on where it stopped; a network whose weights are shipped and were made by the same
+command is left alone unless ``--again``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from model_card import card_page, stamped
+
+from napari_covseg.networks import available, checkpoint
+from napari_covseg.networks.checkpoint import SHIPPED
+
+ROOT = Path(__file__).parents[1]
+CARDS = ROOT / "docs" / "models"
+WORKING = ROOT / ".cache" / "weights"
+
+STEPS = {
+    "masc_net": 6000,
+    "covid_segnet": 8000,
+    "chs_net": 4000,
+    "two_stream_segnet": 5000,
+    "res_att_unet": 6000,
+}
+"""Optimiser steps of every stage; a lung stage takes half."""
+
+LARGEST_FILE_MB, LARGEST_SUM_MB = 5.0, 25.0
+
+
+def main() -> int:
+    """Train what is asked for, publish what is finished, print the table, and return the exit code."""
+    words = _arguments()
+    WORKING.mkdir(parents=True, exist_ok=True)
+    for network in words.networks:
+        command = recorded_command(network, words.cases, words.steps or STEPS[network], words.hold_out)
+        if not words.again and _is_shipped(network, command):
+            continue
+        if _trained(network, command, words.minutes, words.device):
+            publish(WORKING / f"{network}_compact.safetensors", command)
+    print(table())
+    return 0
+
+
+def recorded_command(network: str, cases: list[Path], steps: int, hold_out: list[str]) -> str:
+    """Return the command that makes a network's weights, with the folders' bare names."""
+    words = ["covseg", "train", "--network", network, "--width", "compact", "--scheme", "lesions"]
+    for folder in cases:
+        words += ["--cases", folder.name]
+    for patient in hold_out:
+        words += ["--hold-out", patient]
+    return shlex.join([*words, "--steps", str(steps), "--seed", "0", "--out", f"{network}_compact.safetensors"])
+
+
+def publish(made: Path, command: str) -> None:
+    """Move finished weights into the package, stamped with how they were made, and write their card's page.
+
+    Raises
+    ------
+    ValueError
+        If the file, or all of them together, would be larger than allowed.
+    """
+    kept = stamped(checkpoint.read(made), command, ROOT)
+    others = [file for file in SHIPPED.glob("*.safetensors") if file.name != made.name]
+    size_mb = made.stat().st_size / 1e6
+    if size_mb > LARGEST_FILE_MB or size_mb + sum(f.stat().st_size for f in others) / 1e6 > LARGEST_SUM_MB:
+        raise ValueError(f"{made.name} has {size_mb:.1f} MB; a file may have {LARGEST_FILE_MB}, all {LARGEST_SUM_MB}.")
+    page = CARDS / f"{kept.name}.md"
+    page.write_text(card_page(kept, page.read_text("utf-8") if page.exists() else ""), "utf-8")
+    made.replace(SHIPPED / made.name)
+
+
+def table() -> str:
+    """Return what ships, one line per network."""
+    lines = []
+    for network in available():
+        for one in checkpoint.known(network):
+            if one.is_shipped:
+                dice = one.card.metrics.get("held_out_pooled", {})
+                shown = ", ".join(f"{name.removeprefix('dice_')} {value:.3f}" for name, value in dice.items())
+                lines.append(
+                    f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {shown or 'trained on everything'}"
+                )
+    return "\n".join(lines)
+
+
+def _is_shipped(network: str, command: str) -> bool:
+    return any(one.is_shipped and one.card.command == command for one in checkpoint.known(network))
+
+
+def _trained(network: str, command: str, minutes: float, device: str) -> bool:
+    """Run a command for some minutes, gone on with where it stopped; return whether the weights are finished."""
+    out = WORKING / f"{network}_compact.safetensors"
+    folders = {folder.name: folder for folder in _arguments().cases}
+    words = [str(folders[w]) if before == "--cases" else w for before, w in _pairs(shlex.split(command))]
+    words[words.index("--out") + 1] = str(out)
+    started = time.monotonic()
+    call = [
+        sys.executable,
+        "-m",
+        "napari_covseg",
+        *words[1:],
+        "--resume",
+        "--minutes",
+        str(minutes),
+        "--device",
+        device,
+    ]
+    subprocess.run(call, check=True)
+    print(f"{network}: {(time.monotonic() - started) / 60:.1f} minutes, {'finished' if out.exists() else 'to go on'}")
+    return out.exists()
+
+
+def _pairs(words: list[str]) -> list[tuple[str, str]]:
+    return list(zip(["", *words], words, strict=False))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=Path, action="append", required=True, help="folders of cases, or a pack")
+    parser.add_argument("--networks", nargs="+", default=list(available()))
+    parser.add_argument("--minutes", type=float, default=60.0, help="per network and call")
+    parser.add_argument("--steps", type=int, help="other than the recorded ones, for all networks")
+    parser.add_argument("--hold-out", action="append", default=[], help="a patient kept for measuring")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--again", action="store_true", help="also what is shipped already")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -10,34 +10,66 @@ import getpass
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from psygnal import Signal
 
 from napari_covseg.export import export_nifti, mask_path
-from napari_covseg.io import home, read_volume
+from napari_covseg.io import Stated, UnstatedError, home, read_volume
+from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
+from napari_covseg.io.stated import NOTHING, keep
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
 from napari_covseg.networks import Checkpoint, available, checkpoint
 from napari_covseg.review import SIGNED, ReviewSession
-from napari_covseg.volume import LabelMap, Volume, reoriented
+from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_covseg.inference import Segmentation
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Lungs:
+    """The lungs as networks drew them: a second label map, which no correction and no undo reaches.
+
+    Parameters
+    ----------
+    labels
+        On the reading grid; memory is taken only by slices that were written.
+    slices
+        Indices of the slices on which a network said where the lungs are.
+    """
+
+    labels: LabelMap
+    slices: set[int] = field(default_factory=set)
+
+    @classmethod
+    def on(cls, geometry: Geometry) -> Lungs:
+        """Return lungs that nobody has drawn yet."""
+        return cls(LabelMap(np.zeros(geometry.shape, dtype=np.uint8), geometry, LUNGS))
+
+    def write(self, index: int, mask: npt.NDArray[np.bool_]) -> None:
+        """Put a slice's lungs in place of what was there before."""
+        self.labels.values[index] = mask
+        self.slices.add(index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class OpenScan:
-    """A scan on the bench: where it is from, its voxels in reading order, and its review session."""
+    """A scan on the bench: where it is from, its voxels in reading order, its review session, and its lungs."""
 
     path: Path
     scan: Volume
     session: ReviewSession
+    lungs: Lungs
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +113,10 @@ class Workbench:
     """
 
     opened = Signal(OpenScan)
+    lungs_found = Signal(OpenScan, int)
     learned = Signal(Checkpoint)
     exported = Signal(Path)
+    asked = Signal(Path, Stated, UnstatedError)
     chose = Signal(object)
     said = Signal(str)
     complained = Signal(str)
@@ -97,10 +131,14 @@ class Workbench:
         self.network = min(available(), key=lambda key: not self.checkpoints(key))  # the first with weights
         self.runner.changed.connect(self._tidy)
 
-    def open(self, path: Path) -> Run[Volume]:
-        """Read a scan and open its session, new or as it was left; `opened` tells when it is there."""
-        run = self._start(_reading(path), f"Opening {path.name}")
-        run.finished.connect(partial(self._take, path))
+    def open(self, path: Path, stated: Stated = NOTHING) -> Run[Volume]:
+        """Read a scan and open its session, new or as it was left; `opened` tells when it is there.
+
+        Where the reader must state something first, `asked` tells what, and what was stated so far.
+        """
+        run = self._start(_reading(path, stated), f"Opening {path.name}")
+        run.finished.connect(partial(self._take, path, stated))
+        run.failed.connect(partial(self._ask, path, stated))
         return run
 
     def segment(self, request: SegmentRequest) -> Run[Segmentation]:
@@ -115,8 +153,8 @@ class Workbench:
         slices = self._slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
         run = self._start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
-        propose = partial(self._propose, opened.session, f"{title} on {len(slices)} slices", secrets.token_hex(4))
-        run.stepped.connect(propose)
+        take_in = partial(self._take_in, opened, f"{title} on {len(slices)} slices", secrets.token_hex(4))
+        run.stepped.connect(take_in)
         return run
 
     def finetune(self, parent: Checkpoint, *, steps: int | None = None, device: str = "auto") -> Run[Checkpoint]:
@@ -174,6 +212,18 @@ class Workbench:
             self._chosen[network] = trained
         self.chose.emit(self.chosen)
 
+    @property
+    def remembered(self) -> Remembered:
+        """What the window remembers: recent scans, and whether the tour was taken."""
+        return remembered(self.folder)
+
+    def remember(self, what: Remembered) -> None:
+        """Keep it; where that cannot be done it is forgotten, since nothing depends on it."""
+        try:
+            remember(self.folder, what)
+        except OSError:
+            log.warning("What the window remembers could not be written.", exc_info=True)
+
     def close(self) -> None:
         """Stop everything and let go of every session."""
         self.runner.close()
@@ -188,19 +238,27 @@ class Workbench:
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
         return run
 
-    def _take(self, path: Path, volume: Volume) -> None:
+    def _ask(self, path: Path, stated: Stated, error: Exception) -> None:
+        if isinstance(error, UnstatedError):
+            self.asked.emit(path, stated, error)
+
+    def _take(self, path: Path, stated: Stated, volume: Volume) -> None:
         sha256 = volume.sha256
         opened = self._on_bench.get(sha256)
         if opened is None:
             folder = self.folder / "sessions" / f"{volume.name}-{sha256[:8]}"
             try:
                 session = ReviewSession.begin(folder, volume, self.reader, path)
-            except ValueError as error:
+                keep(stated, folder)
+            except (ValueError, OSError) as error:
                 self._complain(error)
                 return
-            opened = self._on_bench[sha256] = OpenScan(path, reoriented(volume), session)
+            opened = self._on_bench[sha256] = _on_the_bench(path, volume, session)
         self.current = opened
+        self.remember(self.remembered.opened(Recent(path.resolve(), volume.name, stated)))
         self.opened.emit(opened)
+        if volume.notes:
+            self.said.emit(" ".join(volume.notes))
 
     def _tidy(self) -> None:
         """Let go of sessions that are neither on screen nor needed by a job."""
@@ -233,11 +291,17 @@ class Workbench:
             raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
         return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))
 
-    def _propose(self, session: ReviewSession, title: str, group: str, step: object) -> None:
+    def _take_in(self, opened: OpenScan, title: str, group: str, step: object) -> None:
         from napari_covseg.inference import SliceDone
 
-        if isinstance(step, SliceDone) and session.signature is None and step.index not in session.marks:
+        if not isinstance(step, SliceDone):
+            return
+        session = opened.session
+        if session.signature is None and step.index not in session.marks:
             session.propose(step.index, step.labels, title, group)
+        if step.lung is not None:
+            opened.lungs.write(step.index, step.lung)
+            self.lungs_found.emit(opened, step.index)
 
     def _complain(self, error: Exception) -> None:
         if isinstance(error, ValueError | OSError | KeyError):
@@ -255,9 +319,14 @@ def checkpoint_title(trained: Checkpoint) -> str:
     return title if trained.is_shipped else f"{title} ({trained.name})"
 
 
-def _reading(path: Path) -> Job[Volume]:
+def _on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:
+    scan = reoriented(volume)
+    return OpenScan(path, scan, session, Lungs.on(scan.geometry))
+
+
+def _reading(path: Path, stated: Stated) -> Job[Volume]:
     yield Progress(0, 1, f"reading {path.name}")
-    volume = read_volume(path)
+    volume = read_volume(path, stated)
     _ = volume.sha256  # computed here once, so that the home thread need not
     yield Progress(1, 1, f"reading {path.name}")
     return volume
@@ -282,10 +351,12 @@ def _learning(
     labels, reviewed = snapshot(opened.session), opened.session.reviewed
 
     def job() -> Job[Checkpoint]:
+        from napari_covseg.networks import load
         from napari_covseg.training.finetune import Lesson, finetuned, short_run
 
         lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
-        config = short_run(steps) if steps else short_run()
+        spec = load(parent.card.network)
+        config = short_run(spec, steps) if steps else short_run(spec)
         return (yield from finetuned(parent, [lesson], out, config=config, device=device))
 
     return job

@@ -10,13 +10,16 @@ from weakref import WeakKeyDictionary
 
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
-from qtpy.QtCore import QEvent, QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_covseg.review import Correction, ReviewSession
 from napari_covseg.widgets import keys
 from napari_covseg.widgets.adoption import Adoption
+from napari_covseg.widgets.closing import Closing
+from napari_covseg.widgets.drops import Drops
+from napari_covseg.widgets.furniture import Furniture
 from napari_covseg.widgets.link import Link
-from napari_covseg.widgets.slice_note import SliceNote
+from napari_covseg.widgets.pointer import tell_status
 from napari_covseg.workbench import OpenScan, Workbench
 
 PUMP_MS = 15
@@ -55,17 +58,18 @@ class Desk(QObject):  # type: ignore[misc]
     opened = Signal(object)
     labels_changed = Signal(object)
     states_changed = Signal()
+    lungs_shown = Signal()
     runs_changed = Signal()
     ticked = Signal()
     learned = Signal(object)
     exported = Signal(object)
+    asked = Signal(object, object, object)
     chose = Signal(object)
     said = Signal(str)
     complained = Signal(str)
 
     def __init__(self, viewer: Viewer, bench: Workbench) -> None:
-        window = viewer.window._qt_window
-        super().__init__(window)
+        super().__init__(viewer.window._qt_window)
         self.viewer, self.bench = viewer, bench
         self.adoption = Adoption(viewer, bench)  # before the link: an adopted scan makes room for the bench's own
         self.link = Link(viewer, bench)
@@ -74,10 +78,10 @@ class Desk(QObject):  # type: ignore[misc]
         self._timer.setInterval(PUMP_MS)
         self._timer.timeout.connect(self._on_timer)
         self._listen()
-        self._told_at_s, self._is_closed = 0.0, False
-        self.note = SliceNote(self)
+        self._told_at_s, self.is_closed = 0.0, False
+        self.furniture = Furniture(self)
         keys.bind(viewer, self)
-        window.installEventFilter(self)
+        self.closing, self.drops = Closing(self), Drops(self)
 
     @property
     def session(self) -> ReviewSession | None:
@@ -93,41 +97,38 @@ class Desk(QObject):  # type: ignore[misc]
             self.bench.complained.emit(str(error))
             return None
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """Let the window close, and close the bench if it did: the reader may still have said no."""
-        if event.type() != QEvent.Type.Close or self._is_closed:
-            return False
-        watched.event(event)
-        if event.isAccepted():
-            self.close()
-        return True
-
     def close(self) -> None:
         """Stop what runs and let go of sessions; what was finished is on disk."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True
+        self.is_closed = True
         _desks.pop(self.viewer, None)
         self._timer.stop()
         self.blockSignals(True)
+        self.viewer.layers.events.inserted.disconnect(self._on_inserted)
         self.adoption.close()
-        self.note.close()
+        self.closing.close()
+        self.drops.close()
+        self.furniture.close()
         self.link.close()
         self.bench.close()
 
     def _listen(self) -> None:
         bench = self.bench
+        self.viewer.layers.events.inserted.connect(self._on_inserted)
         bench.opened.connect(self._on_opened)
         bench.runner.changed.connect(self._on_runs)
         for signal, qt_signal in (
             (bench.learned, self.learned),
             (bench.exported, self.exported),
+            (bench.asked, self.asked),
             (bench.chose, self.chose),
             (bench.said, self.said),
             (bench.complained, self.complained),
         ):
             signal.connect(qt_signal.emit)
         bench.complained.connect(_notify)
+        self.link.lungs.shown.connect(self._on_lungs)
 
     def _on_opened(self, opened: OpenScan) -> None:
         if self._session is not None:
@@ -136,9 +137,16 @@ class Desk(QObject):  # type: ignore[misc]
         self._session = opened.session
         self._session.changed.connect(self._on_labels)
         self._session.states_changed.connect(self._on_states)
-        for layer in self.link.layers or ():
-            keys.bind(layer, self)
         self.opened.emit(opened)
+
+    def _on_inserted(self, event: Any) -> None:
+        layers, opened = self.link.layers, self.link.opened
+        if layers and opened and any(event.value is each for each in (*layers, self.link.lungs.layer)):
+            keys.bind(event.value, self)
+            tell_status(event.value, opened, layers.lesions)
+
+    def _on_lungs(self) -> None:
+        self.lungs_shown.emit()
 
     def _on_labels(self, correction: Correction) -> None:
         self.labels_changed.emit(correction)

@@ -12,6 +12,8 @@ from napari_covseg.widgets.windows import WindowPreset, after, preset_of
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
+NO_LUNGS = "No network has drawn the lungs of this scan; segment it with one that does."
+
 
 def slice_shown(desk: Desk) -> int:
     """Return the index of the slice on screen."""
@@ -84,6 +86,17 @@ def choose_mode(desk: Desk, mode: str) -> None:
     if mode == "paint" and lesions.selected_label == 0:
         lesions.selected_label = 1
     lesions.mode = mode
+
+
+def toggle_lungs(desk: Desk) -> None:
+    """Show or hide the lungs that a network drew."""
+    if not desk.link.lungs.toggle():
+        desk.bench.said.emit(NO_LUNGS)
+
+
+def toggle_views(desk: Desk) -> None:
+    """Show coronal and sagittal below the axial view, or put them away."""
+    desk.furniture.ortho.toggle()
 
 
 def show_window(desk: Desk, preset: WindowPreset) -> None:

@@ -1,6 +1,7 @@
 """The keys. They are bound on the viewer, and on our layers too, whose own keys would come first.
 
-Free in napari 0.9 for image and labels layers: ``, . A D H Q R S W``. Ctrl-Z and Ctrl-Shift-Z are taken from the labels
+Free in napari 0.9 for image and labels layers: ``, . A D G H I K N Q R S T U W Y``; ``C`` and ``O`` are bound on image
+layers only, to what ours are better without. Ctrl-Z and Ctrl-Shift-Z are taken from the labels
 layer, whose own undo knows only the brush, and Ctrl-Y from the 3-D view.
 """
 
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
 
 if TYPE_CHECKING:
@@ -19,11 +21,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, what it is for, and what it does."""
+    """A key, what it is for, and what it does; one that is held does so until it is let go."""
 
     key: str
     title: str
     act: Callable[[Desk], Any]
+    held: bool = False
 
 
 CLASS_KEYS = {"ggo": "A", "consolidation": "S", "effusion": "D", "infection": "Q"}
@@ -39,6 +42,16 @@ def hide(desk: Desk) -> Iterator[None]:
     lesions.visible = True
 
 
+def fill_only(desk: Desk) -> Iterator[None]:
+    """Take the outlines away while the key is held."""
+    layers = desk.link.layers
+    if layers is None:
+        return
+    shown, layers.outlines.visible = layers.outlines.visible, False
+    yield
+    layers.outlines.visible = shown
+
+
 def _step(desk: Desk, slices: int) -> None:
     gestures.go_to(desk, gestures.slice_shown(desk) + slices)
 
@@ -48,8 +61,14 @@ KEYS = (
     Key(".", "Slice below", partial(_step, slices=1)),
     Key("R", "Reviewed, and on to the next", gestures.review_and_go_on),
     Key("W", "Next window", gestures.next_window),
-    Key("H", "Hide lesions while held", hide),
-    *(Key(key, f"Paint {name}", partial(gestures.choose_class, name=name)) for name, key in CLASS_KEYS.items()),
+    Key("Y", "Coronal and sagittal views", gestures.toggle_views),
+    Key("U", "Lungs on or off", gestures.toggle_lungs),
+    Key("H", "Hide lesions while held", hide, held=True),
+    Key("O", "No outlines while held", fill_only, held=True),
+    *(
+        Key(key, f"Paint {LESIONS[name].title.lower()}", partial(gestures.choose_class, name=name))
+        for name, key in CLASS_KEYS.items()
+    ),
     Key("Ctrl-Z", "Undo", gestures.undo),
     Key("Ctrl-Shift-Z", "Redo", gestures.redo),
     Key("Ctrl-Y", "Redo", gestures.redo),
@@ -71,4 +90,4 @@ def _bound(key: Key, desk: Desk) -> Callable[[Any], Any]:
     def while_held(_: Any) -> Iterator[None]:
         yield from key.act(desk)
 
-    return while_held if key.act is hide else on_press
+    return while_held if key.held else on_press

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_covseg.volume import LESIONS
-from napari_covseg.widgets.windows import LUNG
+from napari_covseg.volume import LESIONS, ClassScheme
+from napari_covseg.widgets.windows import LIMITS_HU, LUNG
 from napari_covseg.workbench import OpenScan
 
 AXIS_LABELS = ("slice", "row", "column")
@@ -33,28 +35,47 @@ class ReadingLayers:
 def layers_of(opened: OpenScan) -> ReadingLayers:
     """Return layers for a scan; the labels are a copy that napari may write on."""
     values = np.array(opened.session.labels.values, order="C")
-    placed = {
-        "scale": opened.scan.geometry.spacing_mm,
-        "units": ("mm", "mm", "mm"),
-        "axis_labels": AXIS_LABELS,
-        "metadata": {"covseg": {"geometry": opened.session.geometry, "home": opened.session.home_geometry}},
-    }
-    scan = Image(opened.scan.hu, name=opened.scan.name, colormap="gray", contrast_limits=LUNG.limits_hu, **placed)
-    scan.contrast_limits_range = (-1400, 3000)
+    where = placed(opened)
+    scan = Image(opened.scan.hu, name=opened.scan.name, colormap="gray", contrast_limits=LUNG.limits_hu, **where)
+    scan.contrast_limits_range = LIMITS_HU
     scan.contrast_limits = LUNG.limits_hu
-    lesions = Labels(values, name="lesions", opacity=FILL_OPACITY, colormap=lesion_colours(), **placed)
+    lesions = Labels(values, name="lesions", opacity=FILL_OPACITY, colormap=colours(LESIONS), **where)
     lesions.selected_label = 1
     lesions.brush_size = brush_size(lesions, BRUSH_MM)
-    outlines = Labels(values, name="outlines", opacity=1.0, colormap=lesion_colours(), **placed)
+    outlines = Labels(values, name="outlines", opacity=1.0, colormap=colours(LESIONS), **where)
     outlines.contour = 1
     outlines.editable = False
     return ReadingLayers(scan, lesions, outlines)
 
 
-def lesion_colours() -> DirectLabelColormap:
-    """Return the colours of the lesion classes; anything else is shown in white, so that it is noticed."""
-    colours: dict[int | None, str] = {None: "white", 0: "transparent"}
-    return DirectLabelColormap(color_dict=colours | {each.value: each.colour for each in LESIONS})
+def placed(opened: OpenScan) -> dict[str, Any]:
+    """Return what puts a layer in the scan's place: scale, units, axes, and the grids in its metadata."""
+    return {
+        "scale": opened.scan.geometry.spacing_mm,
+        "units": ("mm", "mm", "mm"),
+        "axis_labels": AXIS_LABELS,
+        "metadata": {"covseg": {"geometry": opened.session.geometry, "home": opened.session.home_geometry}},
+    }
+
+
+def colours(scheme: ClassScheme) -> DirectLabelColormap:
+    """Return the colours of a scheme's classes; anything else is shown in white, so that it is noticed."""
+    none: dict[int | None, str] = {None: "white", 0: "transparent"}
+    return DirectLabelColormap(color_dict=none | {each.value: each.colour for each in scheme})
+
+
+def same_look(first: Layer, second: Layer, names: Sequence[str]) -> None:
+    """Let two layers have the same mode, colours and the like from now on, whichever of them is changed."""
+    for name in names:
+        setattr(second, name, getattr(first, name))
+        for source, target in ((first, second), (second, first)):
+            getattr(source.events, name).connect(partial(_copy, source, target, name))
+
+
+def _copy(source: Layer, target: Layer, name: str, _event: Any = None) -> None:
+    value = getattr(source, name)
+    if getattr(target, name) != value:
+        setattr(target, name, value)
 
 
 def brush_size(lesions: Labels, diameter_mm: float) -> int:
@@ -78,9 +99,14 @@ def forget_history(lesions: Labels) -> None:
     lesions._reset_history()
 
 
+def is_ours(layer: Layer) -> bool:
+    """Whether a layer knows its grid in the patient, as ours do."""
+    return "covseg" in layer.metadata
+
+
 def is_scan_of_ours(layer: Layer) -> bool:
     """Whether a layer is a scan that our reader opened."""
-    return isinstance(layer, Image) and "covseg" in layer.metadata
+    return isinstance(layer, Image) and is_ours(layer)
 
 
 def _finest_mm(lesions: Labels) -> float:

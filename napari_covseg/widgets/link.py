@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels
 from napari.viewer import Viewer
+from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_covseg.review import Correction, difference
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.layers import ReadingLayers, forget_history, is_mid_stroke, layers_of
-from napari_covseg.widgets.picture import fit, scale_bar
+from napari_covseg.widgets.lungs import LungLayer
+from napari_covseg.widgets.picture import as_on_a_light_box, fit, scale_bar
 from napari_covseg.widgets.tally import Tally
 from napari_covseg.widgets.words import slice_numbers
 from napari_covseg.workbench import OpenScan, Workbench
@@ -42,11 +44,15 @@ class Link:
         Whose session.
     """
 
+    redrawn = Signal()
+
     def __init__(self, viewer: Viewer, bench: Workbench) -> None:
         self.viewer, self.bench = viewer, bench
         self.opened: OpenScan | None = None
         self.layers: ReadingLayers | None = None
         self.tally: Tally | None = None
+        self.lungs = LungLayer(viewer)
+        self._others: list[Labels] = []
         self._array: Array = np.zeros((0, 0, 0), dtype=np.uint8)
         self._drawing = False
         self._tool = "edit"
@@ -54,6 +60,7 @@ class Link:
         self._soon, self._when_quiet = _timer(0, self.settle), _timer(QUIET_MS, self._settle_quietly)
         self._redraw = _timer(0, self._refresh)
         bench.opened.connect(self._show)
+        bench.lungs_found.connect(self._show_lungs)
         viewer.layers.events.removed.connect(self._on_removed)
         viewer.dims.events.ndisplay.connect(self._show_outlines)
 
@@ -76,13 +83,24 @@ class Link:
             self._refresh()
             self.bench.complained.emit(str(error))
         self._tool = "edit"
-        if self.layers:
-            forget_history(self.layers.lesions)
+        for lesions in self._painted():
+            forget_history(lesions)
 
     @property
     def is_drawing(self) -> bool:
         """Whether the reader's pen is down."""
-        return self._drawing or (self.layers is not None and is_mid_stroke(self.layers.lesions))
+        return self._drawing or any(is_mid_stroke(lesions) for lesions in self._painted())
+
+    def join(self, lesions: Labels) -> None:
+        """Let another layer over the same array be painted on too."""
+        self._others.append(lesions)
+        self._listen_to_strokes(lesions)
+
+    def leave(self, lesions: Labels) -> None:
+        """Forget a layer that joined; what was painted on it is taken in first."""
+        self.settle()
+        if lesions in self._others:
+            self._others.remove(lesions)
 
     def close(self) -> None:
         """Let go of session and layers; the layers stay."""
@@ -90,6 +108,7 @@ class Link:
         for timer in (self._soon, self._when_quiet, self._redraw):
             timer.stop()
         self.bench.opened.disconnect(self._show, missing_ok=True)
+        self.bench.lungs_found.disconnect(self._show_lungs, missing_ok=True)
         self._let_go()
 
     def _show(self, opened: OpenScan) -> None:
@@ -103,12 +122,18 @@ class Link:
             self.viewer.add_layer(layer)
         self._listen_to(self.layers.lesions)
         self._first_look()
+        self._show_lungs(opened)
+
+    def _show_lungs(self, opened: OpenScan) -> None:
+        if opened is self.opened and self.layers is not None:
+            self.lungs.show(opened, below=self.layers.lesions)
 
     def _first_look(self) -> None:
         if self.layers is None or self.tally is None:
             return
         self.viewer.layers.selection = {self.layers.lesions}
         self.viewer.layers.selection.active = self.layers.lesions
+        as_on_a_light_box(self.viewer)
         self.viewer.dims.ndisplay = 2
         self.viewer.dims.order = (0, 1, 2)
         fullest = self.tally.fullest_slice
@@ -121,17 +146,24 @@ class Link:
             self.opened.session.changed.disconnect(self._on_changed, missing_ok=True)
         layers, self.layers, self.opened = self.layers, None, None
         self._drawing = False
+        self.lungs.let_go(remove=remove)
         for layer in layers or ():
             if remove and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
 
-    def _listen_to(self, lesions: Labels) -> None:
+    def _painted(self) -> list[Labels]:
+        return [self.layers.lesions, *self._others] if self.layers else []
+
+    def _listen_to_strokes(self, lesions: Labels) -> None:
         lesions.events.paint.connect(self._on_paint)
         lesions.events.set_data.connect(lambda: self._when_quiet.start())
+        lesions.mouse_drag_callbacks.append(self._on_drag)
+
+    def _listen_to(self, lesions: Labels) -> None:
+        self._listen_to_strokes(lesions)
         lesions.events.data.connect(self._on_replaced)
         lesions.events.selected_label.connect(self._on_label)
         lesions.events.visible.connect(self._show_outlines)
-        lesions.mouse_drag_callbacks.append(self._on_drag)
 
     def _on_drag(self, lesions: Labels, event: Any) -> Iterator[None]:
         if str(lesions.mode) not in TOOLS:
@@ -165,6 +197,7 @@ class Link:
         if self.layers:
             for layer in (self.layers.lesions, self.layers.outlines):
                 layer.refresh(extent=False)
+            self.redrawn.emit()
 
     def _on_replaced(self) -> None:
         """Keep napari painting on our own array, also after somebody assigned another one."""

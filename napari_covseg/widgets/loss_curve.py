@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pyqtgraph as pg
-from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_covseg.widgets.theme import theme_of
 
 LINE = "#35b779"
 
@@ -40,22 +41,14 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._steps.clear()
         self._losses.clear()
         self._curve.setData([], [])
-        back, front = _colours()
-        self._plot.setBackground(back)
+        theme = theme_of()
+        self._plot.setBackground(theme.background)
         for side in ("bottom", "left"):
-            self._plot.getAxis(side).setPen(front)
-            self._plot.getAxis(side).setTextPen(front)
+            self._plot.getAxis(side).setPen(theme.text)
+            self._plot.getAxis(side).setTextPen(theme.text)
 
     def append(self, step: int, loss: float) -> None:
         """Draw one more step."""
         self._steps.append(step)
         self._losses.append(loss)
         self._curve.setData(self._steps, self._losses)
-
-
-def _colours() -> tuple[QColor, QColor]:
-    from napari.settings import get_settings
-    from napari.utils.theme import get_theme
-
-    theme = get_theme(get_settings().appearance.theme)
-    return QColor(theme.background.as_hex()), QColor(theme.text.as_hex())

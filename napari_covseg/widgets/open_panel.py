@@ -7,13 +7,15 @@ from pathlib import Path
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QFileDialog
 
-from napari_covseg.io import sample_scan
+from napari_covseg.io import Stated, sample_scan
 from napari_covseg.widgets.panel import Panel, button, words
+from napari_covseg.widgets.recent_scans import RecentScans
+from napari_covseg.widgets.series import Question
 from napari_covseg.widgets.words import scan_line, slice_numbers
 from napari_covseg.workbench import OpenScan
 
-FILES = "Chest CT (*.nii *.nii.gz);;All files (*)"
-FIRST = "Open a chest CT: a NIfTI file, or a folder with one DICOM series. You can also drop it on the window."
+FILES = "Chest CT (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.zip *.png *.jpg *.jpeg);;All files (*)"
+FIRST = "Open a chest CT: a scan file, or a folder of DICOM slices. You can also drop it on the window."
 
 
 class OpenPanel(Panel):
@@ -21,23 +23,38 @@ class OpenPanel(Panel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self.file_button = button("Open a scan file…", "Choose a NIfTI file (.nii, .nii.gz)", big=True)
-        self.folder_button = button("Open a DICOM folder…", "Choose the folder that holds one DICOM series", big=True)
+        self.file_button = button(
+            "Open a scan file…", "Choose a scan: NIfTI, NRRD, MetaImage, zipped DICOM or a picture", big=True
+        )
+        self.folder_button = button("Open a DICOM folder…", "Choose the folder that holds the DICOM slices", big=True)
         self.sample_button = button("Try the sample", "Open the synthetic chest CT that comes with CovSeg")
+        self.question = Question()
         self.name, self.line, self.session_line = words(), words(FIRST), words()
         self.name.setStyleSheet("QLabel { font-weight: bold; }")
-        self.add(self.file_button, self.folder_button, self.sample_button, self.name, self.line, self.session_line)
+        self.add(
+            self.file_button,
+            self.folder_button,
+            self.sample_button,
+            self.question,
+            self.name,
+            self.line,
+            self.session_line,
+        )
+        self.recent = RecentScans(self.desk)
+        self.add(self.recent)
         self.rows.addStretch()
         self.file_button.clicked.connect(self._on_file)
         self.folder_button.clicked.connect(self._on_folder)
         self.sample_button.clicked.connect(self._on_sample)
+        self.question.answered.connect(self.open)
+        self.desk.asked.connect(self.question.ask)
         self.desk.opened.connect(self._on_opened)
         if self.bench.current:
             self._on_opened(self.bench.current)
 
-    def open(self, path: Path) -> None:
-        """Open a file or folder."""
-        self.desk.attempt(lambda: self.bench.open(path))
+    def open(self, path: Path, stated: Stated | None = None) -> None:
+        """Open a file or folder; where the reader must state something first, ask for it below the buttons."""
+        self.desk.attempt(lambda: self.bench.open(path, stated or Stated()))
 
     def _on_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a chest CT", "", FILES)
@@ -45,7 +62,7 @@ class OpenPanel(Panel):
             self.open(Path(path))
 
     def _on_folder(self) -> None:
-        path = QFileDialog.getExistingDirectory(self, "Open a folder with one DICOM series")
+        path = QFileDialog.getExistingDirectory(self, "Open a folder of DICOM slices")
         if path:
             self.open(Path(path))
 
@@ -53,6 +70,7 @@ class OpenPanel(Panel):
         self.desk.attempt(lambda: self.bench.open(sample_scan()))
 
     def _on_opened(self, opened: OpenScan) -> None:
+        self.question.hide()
         self.name.setText(opened.scan.name)
         self.line.setText(scan_line(opened.scan))
         self.session_line.setText(_session_line(opened))

@@ -1,15 +1,27 @@
-"""What napari calls by other names from release 0.9 on: the marks on the picture, and fitting it to the window."""
+"""The picture: what is drawn on, and what napari calls by other names from release 0.9 on."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from napari.viewer import Viewer
+from qtpy.QtWidgets import QWidget
+
+BLACK = "black"
 
 
-def text_overlay(viewer: Viewer) -> Any:
-    """Return the note in the corner of the picture."""
-    return viewer.canvas.overlays.text if hasattr(viewer, "canvas") else viewer.text_overlay
+@dataclass(frozen=True, slots=True, eq=False)
+class Pane:
+    """One picture on screen: napari's model of what is in it, and the widget it is drawn on."""
+
+    model: Any
+    native: QWidget
+
+
+def pane_of(viewer: Viewer) -> Pane:
+    """Return the window's own picture."""
+    return Pane(viewer, viewer.window._qt_viewer.canvas.native)
 
 
 def scale_bar(viewer: Viewer) -> Any:
@@ -17,6 +29,18 @@ def scale_bar(viewer: Viewer) -> Any:
     return viewer.canvas.overlays.scale_bar if hasattr(viewer, "canvas") else viewer.scale_bar
 
 
+def camera(model: Any) -> Any:
+    """Return the camera of a viewer or of its model."""
+    return model.scene.camera if hasattr(model, "scene") else model.camera
+
+
 def fit(viewer: Viewer) -> None:
     """Show the whole slice as large as it goes."""
     (viewer.fit_to_view if hasattr(viewer, "fit_to_view") else viewer.reset_view)()
+
+
+def as_on_a_light_box(model: Any) -> None:
+    """Rows go down and columns to the right, whatever napari was set to, on black in either theme."""
+    camera(model).orientation2d = ("down", "right")
+    if hasattr(model, "canvas"):
+        model.canvas.background_color_override = BLACK

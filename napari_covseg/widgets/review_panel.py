@@ -28,7 +28,7 @@ class ReviewPanel(Panel):
         super().__init__(napari_viewer)
         self.where = words(FIRST)
         self.classes, self.brush = ClassRows(self.desk), BrushRow(self.desk)
-        self.add(self.where, self.classes, self.brush, self._windows(), self._history())
+        self.add(self.where, self.classes, self.brush, self._windows(), self._views(), self._history())
         self._add_marks()
         self.rows.addStretch()
         self._listen()
@@ -47,6 +47,17 @@ class ReviewPanel(Panel):
             made.clicked.connect(partial(self._on_window, number))
             self._presets.addButton(made, number)
             row.addWidget(made)
+        return row
+
+    def _views(self) -> QLayout:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        self.views_button = button("Three views  (Y)", "Coronal and sagittal views below this one, and back (Y)")
+        self.lungs_button = button("Lungs  (U)", "Show or hide the lungs that a network drew (U)")
+        self.views_button.clicked.connect(lambda: gestures.toggle_views(self.desk))
+        self.lungs_button.clicked.connect(lambda: gestures.toggle_lungs(self.desk))
+        row.addWidget(self.views_button)
+        row.addWidget(self.lungs_button)
         return row
 
     def _history(self) -> QLayout:
@@ -83,6 +94,7 @@ class ReviewPanel(Panel):
         self.desk.opened.connect(self._on_opened)
         self.desk.labels_changed.connect(self._show_history)
         self.desk.states_changed.connect(self._show_all)
+        self.desk.lungs_shown.connect(self._show_views)
         self.viewer.dims.events.current_step.connect(self._show_where)
         if self.desk.link.layers:
             self._on_opened()
@@ -115,11 +127,18 @@ class ReviewPanel(Panel):
         session = self.desk.session
         reason = NOTHING_OPEN if session is None else SIGNED if session.signature else ""
         allow(self.reviewed_button, reason, self.why)
+        self._show_views()
         allow(self.sign_button, reason or ("" if session and session.marks else "Review at least one slice first."))
         if session is not None:
             numbers = slice_numbers(session.reviewed)
             total = count(session.geometry.shape[0], "slice")
             self.marks.setText(f"Reviewed {len(session.marks)} of {total}" + (f": {numbers}" if numbers else ""))
+
+    def _show_views(self) -> None:
+        link = self.desk.link
+        nothing = "" if link.layers else NOTHING_OPEN
+        allow(self.views_button, nothing)
+        allow(self.lungs_button, nothing or ("" if link.lungs.layer else gestures.NO_LUNGS))
 
     def _show_where(self) -> None:
         session = self.desk.session

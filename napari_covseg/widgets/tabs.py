@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
 from napari.viewer import Viewer
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QScrollArea, QTabWidget
 
 from napari_covseg.widgets.export_panel import ExportPanel
@@ -12,6 +15,7 @@ from napari_covseg.widgets.panel import Panel
 from napari_covseg.widgets.review_panel import ReviewPanel
 from napari_covseg.widgets.segment_panel import SegmentPanel
 from napari_covseg.widgets.state_line import StateLine
+from napari_covseg.widgets.tour import Tour
 
 PANELS: tuple[tuple[str, type[Panel], str], ...] = (
     ("Open", OpenPanel, "Open a scan"),
@@ -20,7 +24,12 @@ PANELS: tuple[tuple[str, type[Panel], str], ...] = (
     ("Learn", LearnPanel, "Teach the network what you corrected"),
     ("Export", ExportPanel, "Write the corrected mask"),
 )
-WIDTH = 330
+WIDTH = 344
+FIRST_LOOK_MS = 600
+"""The window is there first, and then its tour."""
+
+HEADLESS = "COVSEG_HEADLESS"
+"""Set where nobody is watching: by ``.ci/with_display``."""
 
 
 class CovSegTabs(Panel):
@@ -38,6 +47,12 @@ class CovSegTabs(Panel):
         self.state_line = StateLine(napari_viewer)
         self.add(self.tabs, self.state_line)
         self.setMinimumWidth(WIDTH)
+        self.tour = Tour(self.desk, self.show_panel)
+        self._first_look = QTimer(self)
+        self._first_look.setSingleShot(True)
+        self._first_look.timeout.connect(self.tour.begin)
+        if not os.environ.get(HEADLESS):
+            self._first_look.start(FIRST_LOOK_MS)
 
     def show_panel(self, title: str) -> None:
         """Bring a panel to the front."""
@@ -47,6 +62,7 @@ class CovSegTabs(Panel):
 def _scrolling(panel: Panel) -> QScrollArea:
     area = QScrollArea()
     area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFrameShape(QScrollArea.Shape.NoFrame)
     area.setWidget(panel)
     return area

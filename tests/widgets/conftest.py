@@ -81,6 +81,41 @@ class Driver:
         x, y = x + view.pos[0], y + view.pos[1]
         return QPoint(round(x), round(y))
 
+    def wheel(self, notches: float, modifiers: Any = None, canvas: Any = None) -> None:
+        """Turn the wheel; towards the reader is negative."""
+        from qtpy.QtCore import QPoint, QPointF, Qt
+        from qtpy.QtGui import QWheelEvent
+        from qtpy.QtWidgets import QApplication
+
+        native = canvas or self.canvas
+        place = QPointF(native.rect().center())
+        event = QWheelEvent(
+            place,
+            QPointF(native.mapToGlobal(native.rect().center())),
+            QPoint(),
+            QPoint(0, round(120 * notches)),
+            Qt.MouseButton.NoButton,
+            modifiers or Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(native, event)
+        self.live()
+
+    def right_drag(self, right_px: int, up_px: int) -> None:
+        """Press the right button in the middle, move, and let go."""
+        from qtpy.QtCore import QPoint, Qt
+        from qtpy.QtTest import QTest
+
+        right, none = Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier
+        start = self.canvas.rect().center()
+        QTest.mousePress(self.canvas, right, none, start)
+        for share in (0.25, 0.5, 1.0):
+            _drag_to(self.canvas, start + QPoint(round(right_px * share), -round(up_px * share)), right)
+            self.live(0.02)
+        QTest.mouseRelease(self.canvas, right, none, start + QPoint(right_px, -up_px))
+        self.live()
+
     def stroke(
         self, start: tuple[float, float], end: tuple[float, float], between: Callable[[], Any] | None = None
     ) -> None:
@@ -101,16 +136,16 @@ class Driver:
         self.live(0.1)
 
 
-def _drag_to(canvas: Any, point: Any) -> None:
+def _drag_to(canvas: Any, point: Any, button: Any = None) -> None:
     """QTest.mouseMove holds no button down."""
     from qtpy.QtCore import QEvent, QPointF, Qt
     from qtpy.QtGui import QMouseEvent
     from qtpy.QtWidgets import QApplication
 
-    left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+    held, none = button or Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
     place = QPointF(point)
     event = QMouseEvent(
-        QEvent.Type.MouseMove, place, QPointF(canvas.mapToGlobal(point)), Qt.MouseButton.NoButton, left, none
+        QEvent.Type.MouseMove, place, QPointF(canvas.mapToGlobal(point)), Qt.MouseButton.NoButton, held, none
     )
     QApplication.sendEvent(canvas, event)
 
@@ -146,6 +181,7 @@ def window(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator
     from napari_covseg.widgets.benches import desk_of
     from napari_covseg.widgets.tabs import CovSegTabs
 
+    monkeypatch.setenv("COVSEG_HEADLESS", "1")
     drivers: list[Driver] = []
 
     def make() -> Driver:

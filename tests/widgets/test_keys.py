@@ -6,9 +6,11 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_covseg.widgets.picture import text_overlay
-
 SELECTED = ["lesions", "outlines", "case_ct"]
+
+
+def note(driver: Any) -> str:
+    return driver.desk.furniture.note.label.text()
 
 
 @pytest.fixture(params=SELECTED)
@@ -31,6 +33,11 @@ def test_every_key_works_whatever_layer_is_selected(any_layer: Any) -> None:
     QTest.keyRelease(any_layer.canvas, Qt.Key.Key_H)
     assert any_layer.lesions.visible
     assert any_layer.desk.link.layers.outlines.visible
+    QTest.keyPress(any_layer.canvas, Qt.Key.Key_O)
+    assert any_layer.lesions.visible
+    assert not any_layer.desk.link.layers.outlines.visible
+    QTest.keyRelease(any_layer.canvas, Qt.Key.Key_O)
+    assert any_layer.desk.link.layers.outlines.visible
     for key, value in ((Qt.Key.Key_A, 1), (Qt.Key.Key_S, 2), (Qt.Key.Key_D, 3), (Qt.Key.Key_Q, 4)):
         any_layer.viewer.layers.selection.active = selected
         any_layer.key(key)
@@ -43,7 +50,7 @@ def test_r_marks_the_slice_and_shows_the_next_that_is_open(at_work: Any) -> None
     at_work.key(Qt.Key.Key_R)
     assert at_work.session.reviewed == (6, 7)
     assert at_work.viewer.dims.current_step[0] == 8
-    assert text_overlay(at_work.viewer).text == "slice 9 of 12"
+    assert note(at_work).startswith("slice 9 of 12\n")
     for _ in range(10):
         at_work.key(Qt.Key.Key_R)
     assert len(at_work.session.reviewed) == 12
@@ -51,7 +58,7 @@ def test_r_marks_the_slice_and_shows_the_next_that_is_open(at_work: Any) -> None
 
 def test_painting_on_a_reviewed_slice_takes_its_mark_back(at_work: Any) -> None:
     at_work.session.mark_reviewed(6)
-    assert text_overlay(at_work.viewer).text == "slice 7 of 12  ✓ reviewed"
+    assert note(at_work) == "slice 7 of 12   ✓ reviewed\ntable 15.0 mm"
     at_work.key(Qt.Key.Key_A)
     at_work.stroke((20, 10), (30, 25))
     assert at_work.session.reviewed == ()

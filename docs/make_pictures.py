@@ -1,0 +1,253 @@
+"""Make the pictures of the window: every panel in every state, light and dark, in the real window at 1280×800.
+
+    .ci/with_display .venv/bin/python docs/make_pictures.py [DIR] [NAME …]
+
+Whole windows are kept small: 8-bit colours, and only some of them at full size.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SIZE = (1280, 800)
+HERE = Path(__file__).parent / "pictures"
+COLOURS = 256
+
+
+class Studio:
+    """A window with CovSeg in it, and hands to bring it into every state."""
+
+    def __init__(self, folder: Path, theme: str) -> None:
+        import napari
+
+        from napari_covseg.widgets.benches import desk_of
+        from napari_covseg.widgets.tabs import CovSegTabs
+
+        napari.settings.get_settings().appearance.theme = theme
+        self.viewer = napari.Viewer(title="CovSeg", show=True)
+        self.viewer.window.resize(*SIZE)
+        self.desk = desk_of(self.viewer, folder)
+        self.tabs = CovSegTabs(self.viewer)
+        self.viewer.window.add_dock_widget(self.tabs, name="CovSeg", area="right")
+        self.live(0.6)
+
+    def live(self, seconds: float = 0.2) -> None:
+        """Let the window live for a moment."""
+        from qtpy.QtWidgets import QApplication
+
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            QApplication.processEvents()
+            time.sleep(0.005)
+
+    def wait(self, run: Any) -> None:
+        """Wait until a run is over."""
+        while not run.over:
+            self.live(0.05)
+        self.live(0.4)
+
+    def open_sample(self) -> None:
+        """Open the synthetic scan."""
+        from napari_covseg.io import sample_scan
+
+        self.wait(self.desk.bench.open(sample_scan()))
+
+    def label(self) -> None:
+        """Put the sample's own lesions and lungs where a network would."""
+        from napari_covseg.io import read_labels, sample_lesion, sample_lung
+        from napari_covseg.volume import LUNGS, labels_on
+
+        session, opened = self.desk.session, self.desk.bench.current
+        lesions = labels_on(read_labels(sample_lesion()), session.geometry).values
+        lungs = labels_on(read_labels(sample_lung(), LUNGS), session.geometry).values
+        for index in range(len(lesions)):
+            session.propose(index, lesions[index], "Residual Attention U-Net on 64 slices", "sample")
+            opened.lungs.write(index, lungs[index] > 0)
+        self.desk.bench.lungs_found.emit(opened, 0)
+        self.desk.viewer.dims.set_current_step(0, 40)
+        self.live(0.4)
+
+    def review(self, *indices: int) -> None:
+        """Mark slices reviewed."""
+        for index in indices:
+            self.desk.session.mark_reviewed(index)
+        self.live(0.1)
+
+    def shoot(self, path: Path) -> None:
+        """Take a picture of the whole window."""
+        self.live(0.4)
+        self.viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+
+    def clear_notifications(self) -> None:
+        """Take away what was said of one state before the next is shown."""
+        from napari._qt.dialogs.qt_notification import NapariQtNotification
+
+        for each in self.viewer.window._qt_window.findChildren(NapariQtNotification):
+            each.close()
+
+    def close(self) -> None:
+        """End the window."""
+        self.viewer.close()
+        self.live(0.2)
+
+
+def states(theme: str) -> Iterator[tuple[str, Callable[[Studio], None]]]:
+    """Yield what each picture shows and how the window gets there, each from where the one before left it."""
+    panels = ("Open", "Segment", "Review", "Learn", "Export")
+    for panel in panels:
+        yield f"{panel.lower()}_empty", lambda studio, panel=panel: studio.tabs.show_panel(panel)
+    if theme == "dark":
+        yield "tour", lambda studio: (studio.tabs.show_panel("Open"), studio.tabs.tour._show())
+    yield "open_error", _cannot_open
+    yield "open_full", lambda studio: (studio.open_sample(), studio.tabs.show_panel("Open"))
+    yield "segment_busy", _segmenting
+    yield "segment_full", _segmented
+    yield "segment_error", _all_reviewed
+    yield "review_full", _reviewed
+    yield "review_keys", lambda studio: studio.desk.furniture.cheat_sheet.toggle()
+    yield "review_views", _three_views
+    yield "review_mediastinum", _mediastinum
+    yield "learn_full", lambda studio: (_lung_window(studio), studio.tabs.show_panel("Learn"))
+    yield "learn_busy", _learning
+    yield "export_full", _exported
+    yield "export_error", _replace
+    yield "review_signed", lambda studio: (studio.desk.session.sign(), studio.tabs.show_panel("Review"))
+
+
+def _cannot_open(studio: Studio) -> None:
+    studio.tabs.tour.hide()
+    studio.tabs.show_panel("Open")
+    run = studio.desk.bench.open(Path("/mnt/archive/patient_0042"))
+    studio.wait(run)
+
+
+def _segmenting(studio: Studio) -> None:
+    studio.tabs.show_panel("Segment")
+    studio.tabs.panels["Segment"].go.click()
+    (run,) = studio.desk.bench.runner.runs
+    while run.progress.done < 3 and not run.over:
+        studio.live(0.1)
+    studio.live(0.3)
+
+
+def _segmented(studio: Studio) -> None:
+    for run in studio.desk.bench.runner.runs:
+        run.cancel()
+        studio.wait(run)
+    studio.label()
+
+
+def _all_reviewed(studio: Studio) -> None:
+    panel = studio.tabs.panels["Segment"]
+    studio.review(40)
+    panel.choose_scope("range")
+    panel.first.setValue(41)
+    panel.last.setValue(41)
+    panel.go.click()
+
+
+def _reviewed(studio: Studio) -> None:
+    from napari_covseg.widgets import gestures
+
+    studio.desk.said.emit("")
+    studio.tabs.show_panel("Review")
+    studio.review(38, 39, 41)
+    gestures.toggle_lungs(studio.desk)
+
+
+def _three_views(studio: Studio) -> None:
+    studio.desk.furniture.cheat_sheet.hide()
+    studio.desk.furniture.ortho.toggle()
+    studio.desk.viewer.dims.current_step = (40, 170, 60)
+    studio.live(0.6)
+
+
+def _mediastinum(studio: Studio) -> None:
+    from napari_covseg.widgets import gestures
+
+    studio.desk.furniture.ortho.toggle()
+    gestures.next_window(studio.desk)
+    gestures.choose_class(studio.desk, "consolidation")
+
+
+def _lung_window(studio: Studio) -> None:
+    from napari_covseg.widgets import gestures
+    from napari_covseg.widgets.windows import LUNG
+
+    gestures.show_window(studio.desk, LUNG)
+
+
+def _learning(studio: Studio) -> None:
+    """Show what the panel shows while it learns, without a training."""
+    from napari_covseg.jobs import Progress
+
+    def job() -> Iterator[Progress]:
+        for step in range(1000):
+            time.sleep(0.03)
+            yield Progress(step, 120, "learning from 4 slices")
+
+    panel = studio.tabs.panels["Learn"]
+    run = panel._run = studio.desk.bench.runner.start(job(), "Learning from your corrections")
+    panel.curve.clear()
+    panel.curve.show()
+    for step in range(40):
+        panel.curve.append(step, 1.2 * np.exp(-step / 18) + 0.06 * np.sin(step))
+    panel._show_state()
+    while run.progress.done < 40:
+        studio.live(0.05)
+
+
+def _exported(studio: Studio) -> None:
+    for run in studio.desk.bench.runner.runs:
+        run.cancel()
+        studio.wait(run)
+    panel = studio.tabs.panels["Export"]
+    studio.tabs.show_panel("Export")
+    panel.folder.value = studio.desk.bench.folder / "masks"
+    panel.go.click()
+    studio.wait(studio.desk.bench.runner.runs[0])
+
+
+def _replace(studio: Studio) -> None:
+    studio.tabs.panels["Export"].go.click()
+
+
+def small(path: Path) -> None:
+    """Write a picture again in few colours."""
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(COLOURS, kmeans=2, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Make them all, or those that are named."""
+    out = Path(arguments[0]) if arguments else HERE
+    wanted = set(arguments[1:])
+    out.mkdir(parents=True, exist_ok=True)
+    for theme in ("dark", "light"):
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ["COVSEG_HOME"] = folder
+            studio = Studio(Path(folder), theme)
+            for name, reach in states(theme):
+                reach(studio)
+                path = out / f"{name}_{theme}.png"
+                if not wanted or path.stem in wanted or name in wanted:
+                    studio.shoot(path)
+                    small(path)
+                    print(path)  # noqa: T201 - this module is a program
+                studio.clear_notifications()
+            studio.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,96 @@
+"""Closing the window while something runs: the reader is asked once, and what is finished is on disk either way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QMessageBox, QWidget
+
+from napari_covseg.widgets.words import time_left
+
+if TYPE_CHECKING:
+    from napari_covseg.jobs import Run
+    from napari_covseg.widgets.benches import Desk
+
+STOP, STAY = "Stop and close", "Keep working"
+
+
+class Closing(QObject):  # type: ignore[misc]
+    """Stands between the reader and the end of the window.
+
+    napari asks in its own words when its keys or the cross close a window; while something of ours runs our question
+    takes the place of that one. A script that closes the window is never asked.
+
+    Parameters
+    ----------
+    desk
+        Whose window.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        window = desk.viewer.window._qt_window
+        super().__init__(window)
+        self.desk = desk
+        self.window: Any = window
+        self._close: Any = window.close
+        window.close = self._on_key
+        window.installEventFilter(self)
+
+    def close(self) -> None:
+        """Give napari its own way of closing back."""
+        if self.window is not None:
+            self.window.__dict__.pop("close", None)
+            self.window.removeEventFilter(self)
+        self.window = self._close = None
+
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Take the cross in the window's corner; let every other end come to pass, and end the bench with it."""
+        window = self.window
+        if event.type() != QEvent.Type.Close or self.desk.is_closed or window is None:
+            return False
+        if event.spontaneous() and self.desk.bench.runner.busy:
+            event.ignore()
+            if self._agreed():
+                QTimer.singleShot(0, self._close)
+            return True
+        window.event(event)
+        if event.isAccepted():
+            window.hide()  # what still runs may need a moment to stop
+            self.desk.close()
+        return True
+
+    def _on_key(self, quit_app: bool = False, confirm_need: bool = False) -> Any:
+        """Stand in for the window's own `close`, which napari calls for its keys and menus."""
+        close = self._close
+        if not confirm_need or not self.desk.bench.runner.busy:
+            return close(quit_app=quit_app, confirm_need=confirm_need)
+        return close(quit_app=quit_app) if self._agreed() else None
+
+    def _agreed(self) -> bool:
+        return ask(self.window, still_running(self.desk.bench.runner.runs))
+
+
+def still_running(runs: tuple[Run[Any], ...]) -> str:
+    """Return what is going on, for the question."""
+    if not runs:
+        return "Nothing runs any more."
+    first = runs[0]
+    done = f"{first.progress.done} of {first.progress.total}" if first.progress.done else ""
+    more = f"and {len(runs) - 1} more waiting" if len(runs) > 1 else ""
+    details = ", ".join(filter(None, (done, time_left(first.seconds_left), more)))
+    return f"{first.title} is not done yet" + (f" ({details})." if details else ".")
+
+
+def ask(parent: QWidget, what: str) -> bool:
+    """Ask whether to stop it and close."""
+    box = QMessageBox(parent)
+    box.setWindowTitle("Close CovSeg?")
+    box.setText(what)
+    box.setInformativeText("What is finished is saved; the rest can be run again.")
+    stop = box.addButton(STOP, QMessageBox.ButtonRole.AcceptRole)
+    stay = box.addButton(STAY, QMessageBox.ButtonRole.RejectRole)
+    box.setDefaultButton(stay)
+    box.setEscapeButton(stay)
+    box.exec()
+    return bool(box.clickedButton() is stop)

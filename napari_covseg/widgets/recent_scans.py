@@ -1,0 +1,57 @@
+"""The scans that were open last, to go on with one by a click."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_covseg.io.remembered import Recent
+from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.panel import allow, button
+
+MOST = 5
+
+
+class RecentScans(QWidget):  # type: ignore[misc]
+    """A button for each; nothing at all where there is none.
+
+    Parameters
+    ----------
+    desk
+        What opens them.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.buttons: list[QPushButton] = []
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(0, 8, 0, 0)
+        self.rows.setSpacing(3)
+        self.heading = QLabel("Recent scans")
+        self.rows.addWidget(self.heading)
+        desk.opened.connect(self._show)
+        self._show()
+
+    def _show(self) -> None:
+        for old in self.buttons:
+            self.rows.removeWidget(old)
+            old.deleteLater()
+        current = self.desk.bench.current
+        here = current.path.resolve() if current else None
+        others = [each for each in self.desk.bench.remembered.recent if each.path != here]
+        self.buttons = [self._button(each) for each in others[:MOST]]
+        if self.parentWidget() or not self.buttons:  # shown without a parent it would be a window of its own
+            self.setVisible(bool(self.buttons))
+
+    def _button(self, scan: Recent) -> QPushButton:
+        made = button(scan.name, f"Open {scan.path} again; its session goes on where you left it")
+        made.setStyleSheet("QPushButton { text-align: left; padding: 4px 6px; }")
+        made.clicked.connect(partial(self._on_click, scan))
+        allow(made, "" if scan.path.exists() else f"{scan.path} is not there any more.")
+        self.rows.addWidget(made)
+        return made
+
+    def _on_click(self, scan: Recent) -> None:
+        self.desk.attempt(lambda: self.desk.bench.open(scan.path, scan.stated))

@@ -1,0 +1,101 @@
+"""What a scan does not say and the reader must, asked in the Open panel: which series, how far apart, which window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QListWidget, QVBoxLayout, QWidget
+
+from napari_covseg.io import SeriesSummary, Stated, UnstatedError
+from napari_covseg.widgets.panel import button, words
+from napari_covseg.widgets.windows import PRESETS
+
+ASKED = {
+    "series": "This folder holds several series. Choose the one to read:",
+    "spacing": "These slices do not say how far apart they are. Enter the distances in mm between columns, rows and "
+    "slices; the first slice is taken for the apex:",
+    "window": "These are grey values. Choose the window that they show:",
+    "straighten": "The gantry was tilted. The slices can be shifted upright; masks then lie on the new grid.",
+}
+USUAL_SPACING_MM = (0.7, 0.7, 5.0)
+
+
+class Question(QWidget):  # type: ignore[misc]
+    """Asks, and tells the answer with `answered(path, stated)`; hidden until something is to be asked."""
+
+    answered = Signal(object, object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._path, self._stated = Path(), Stated()
+        self._answer: Callable[[], Stated] = Stated
+        self.text = words()
+        self.go = button("Open", "Open the scan as stated here", big=True)
+        self.field = QWidget()
+        self._rows = QVBoxLayout(self)
+        self._rows.setContentsMargins(0, 0, 0, 0)
+        for piece in (self.text, self.field, self.go):
+            self._rows.addWidget(piece)
+        self.go.clicked.connect(self._on_go)
+        self.hide()
+
+    def ask(self, path: Path, stated: Stated, error: UnstatedError) -> None:
+        """Ask for what is missing beside what was stated already."""
+        self._path, self._stated = path, stated
+        self.text.setText(f"{path.name}: {ASKED[error.question]}")
+        made = {
+            "series": lambda: self._ask_series(error.series),
+            "spacing": self._ask_spacing,
+            "window": self._ask_window,
+            "straighten": self._ask_straighten,
+        }[error.question]
+        field = made()
+        self._rows.replaceWidget(self.field, field)
+        self.field.deleteLater()
+        self.field = field
+        self.show()
+
+    def _ask_series(self, series: tuple[SeriesSummary, ...]) -> QWidget:
+        choices = QListWidget()
+        for number, each in enumerate(series, start=1):
+            facts = (each.modality, each.description, f"{each.slices} slice{'s' if each.slices > 1 else ''}")
+            choices.addItem(f"{number}: {', '.join(fact for fact in facts if fact)}")
+        choices.setCurrentRow(
+            max(range(len(series)), key=lambda row: (series[row].modality == "CT", series[row].slices))
+        )
+        choices.itemDoubleClicked.connect(self._on_go)
+        self._answer = lambda: replace(self._stated, series=series[choices.currentRow()].uid)
+        return choices
+
+    def _ask_spacing(self) -> QWidget:
+        field = QWidget()
+        row = QHBoxLayout(field)
+        row.setContentsMargins(0, 0, 0, 0)
+        boxes = [QDoubleSpinBox() for _ in USUAL_SPACING_MM]
+        for box, usual_mm in zip(boxes, USUAL_SPACING_MM, strict=True):
+            box.setRange(0.05, 100)
+            box.setDecimals(4)
+            box.setSingleStep(0.1)
+            box.setSuffix(" mm")
+            box.setValue(usual_mm)
+            row.addWidget(box)
+        self._answer = lambda: replace(self._stated, spacing_mm=(boxes[0].value(), boxes[1].value(), boxes[2].value()))
+        return field
+
+    def _ask_window(self) -> QWidget:
+        choices = QComboBox()
+        for preset in PRESETS:
+            choices.addItem(f"{preset.title} ({preset.level_hu:g}/{preset.width_hu:g})")
+        self._answer = lambda: replace(self._stated, window_hu=PRESETS[choices.currentIndex()].limits_hu)
+        return choices
+
+    def _ask_straighten(self) -> QWidget:
+        self._answer = lambda: replace(self._stated, straighten=True)
+        return QWidget()
+
+    def _on_go(self) -> None:
+        self.hide()
+        self.answered.emit(self._path, self._answer())

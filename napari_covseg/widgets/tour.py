@@ -1,0 +1,187 @@
+"""The first run: five steps on the sample, each with one thing to do; it goes on when that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
+
+from napari_covseg.io import sample_scan
+from napari_covseg.widgets.panel import button
+
+if TYPE_CHECKING:
+    from napari_covseg.widgets.benches import Desk
+
+WIDTH, MARGIN = 380, 16
+WORDS_WIDTH = WIDTH - 2 * MARGIN - 2
+STYLE = """
+QFrame#tour { background: rgba(16, 18, 24, 240); border: 1px solid #5b6473; border-radius: 8px; }
+QLabel { color: white; background: transparent; }
+QLabel#step { color: #9ecbff; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What to do, on which panel, and how it is known to be done."""
+
+    title: str
+    words: str
+    panel: str
+    is_done: Callable[[Desk], bool]
+    does: str = ""
+    act: Callable[[Desk], object] | None = None
+
+
+def _something_labelled(desk: Desk) -> bool:
+    return bool(desk.link.tally and any(desk.link.tally.totals_ml.values()))
+
+
+def _by_hand(desk: Desk) -> bool:
+    return bool(desk.session and desk.session.touched)
+
+
+STEPS = (
+    Step(
+        "Open a scan",
+        "Drop a CT on the window, or take the synthetic one that comes with CovSeg.",
+        "Open",
+        lambda desk: desk.session is not None,
+        "Open the sample",
+        lambda desk: desk.attempt(lambda: desk.bench.open(sample_scan())),
+    ),
+    Step(
+        "Look through it",
+        "The wheel goes down the patient, a right-drag sets the window, Ctrl and wheel zooms. "
+        "The strip below shows what is on each slice; click it to go there.",
+        "Review",
+        lambda _desk: False,
+    ),
+    Step(
+        "Let a network find the lesions",
+        "Press Segment. Finished slices appear at once, from the one you look at outward; you can go on reading.",
+        "Segment",
+        _something_labelled,
+    ),
+    Step(
+        "Correct it",
+        "Press A for ground-glass and paint; E erases, Ctrl-Z takes anything back. Everything is saved as you go.",
+        "Review",
+        _by_hand,
+    ),
+    Step(
+        "Say that a slice is right",
+        "Press R: the slice is reviewed, and the next one comes. Reviewed slices are what the network learns "
+        "from (Learn) and never paints over. Then Sign and Export. ? shows all keys.",
+        "Review",
+        lambda desk: bool(desk.session and desk.session.marks),
+    ),
+)
+
+
+class Tour(QFrame):  # type: ignore[misc]
+    """A card over the picture.
+
+    Parameters
+    ----------
+    desk
+        Whose window.
+    show_panel
+        Brings a panel to the front, by its title.
+    """
+
+    def __init__(self, desk: Desk, show_panel: Callable[[str], object]) -> None:
+        window = desk.viewer.window._qt_window
+        super().__init__(window)
+        self.desk, self.show_panel, self.number = desk, show_panel, 0
+        self.setObjectName("tour")
+        self.setStyleSheet(STYLE)
+        self.setFixedWidth(WIDTH)
+        self.step, self.title, self.words = QLabel(), QLabel(), QLabel()
+        self.step.setObjectName("step")
+        self.words.setWordWrap(True)
+        self.words.setFixedWidth(WORDS_WIDTH)
+        self.words.setTextFormat(Qt.TextFormat.PlainText)
+        self.act = button("", "Do it for me")
+        self.next = button("Next", "Go on to the next step")
+        self.leave = button("Don't show again", "End the tour for good")
+        self._lay_out()
+        self.act.clicked.connect(self._on_act)
+        self.next.clicked.connect(self.go_on)
+        self.leave.clicked.connect(self.end)
+        for signal in (desk.opened, desk.labels_changed, desk.states_changed):
+            signal.connect(self._look)
+        window.installEventFilter(self)
+        desk.viewer.window._qt_viewer.canvas.native.installEventFilter(self)
+        self.hide()
+
+    def begin(self) -> None:
+        """Start, unless it was taken before; a step that is done already is passed over."""
+        if self.desk.bench.remembered.tour_taken:
+            return
+        self.number = 0
+        self._show()
+        self._look()
+
+    def go_on(self) -> None:
+        """Show the next step; after the last, end."""
+        self.number += 1
+        if self.number >= len(STEPS):
+            self.end()
+        else:
+            self._show()
+
+    def end(self) -> None:
+        """Go away for good."""
+        self.hide()
+        self.desk.bench.remember(replace(self.desk.bench.remembered, tour_taken=True))
+
+    def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """Stay in the corner."""
+        if event.type() == QEvent.Type.Resize and self.isVisible():
+            self._settle()
+        return False
+
+    def _lay_out(self) -> None:
+        self.title.setStyleSheet("font-weight: bold; font-size: 15px;")
+        rows, buttons = QVBoxLayout(self), QHBoxLayout()
+        rows.setContentsMargins(MARGIN, 12, MARGIN, 12)
+        for piece in (self.step, self.title, self.words):
+            rows.addWidget(piece)
+        for made in (self.leave, self.act, self.next):
+            buttons.addWidget(made)
+        rows.addLayout(buttons)
+
+    def _show(self) -> None:
+        now = STEPS[self.number]
+        self.step.setText(f"Step {self.number + 1} of {len(STEPS)}")
+        self.title.setText(now.title)
+        self.words.setText(now.words)
+        self.act.setText(now.does)
+        self.act.setVisible(bool(now.does))
+        self.next.setText("Done" if self.number == len(STEPS) - 1 else "Next")
+        self.show_panel(now.panel)
+        self.show()
+        self._settle()
+        self.raise_()
+
+    def _look(self) -> None:
+        """Go on by itself when what was asked for is done."""
+        if self.isVisible() and STEPS[self.number].is_done(self.desk):
+            self.go_on()
+
+    def _on_act(self) -> None:
+        if act := STEPS[self.number].act:
+            act(self.desk)
+
+    def _settle(self) -> None:
+        for piece in (self, self.words):
+            piece.ensurePolished()
+        self.words.setFixedHeight(self.words.heightForWidth(WORDS_WIDTH))
+        self.adjustSize()
+        native = self.desk.viewer.window._qt_viewer.canvas.native
+        place = native.mapTo(self.parentWidget(), native.rect().bottomLeft())
+        self.move(place.x() + MARGIN, place.y() - self.height() - MARGIN - 24)

@@ -32,7 +32,7 @@ from napari_covseg.cli.verb import Answer, sentence_of, verb
 if TYPE_CHECKING:
     from napari_covseg.inference import Ensemble, Segmenter
     from napari_covseg.io import Stated
-    from napari_covseg.volume import LabelMap, Volume
+    from napari_covseg.volume import LabelMap
 
 OWN_ENDINGS = ("_lesion", "_lung", "_label", "_disagreement")
 """Label maps that lie among the scans of a folder are not taken for scans."""
@@ -59,9 +59,15 @@ class _Task:
         """Where the lung mask goes, for the networks that know the lung."""
         return self.beside("lung")
 
+    @property
+    def is_picture(self) -> bool:
+        """Whether the label map is a picture, as the scan is."""
+        return self.lesion.suffix == ".png"
+
     def beside(self, what: str) -> Path:
         """Return where something else about the same scan goes."""
-        return self.lesion.with_name(self.lesion.name.removesuffix("lesion.nii.gz") + f"{what}.nii.gz")
+        stem, ending = self.lesion.name.rsplit("lesion", 1)
+        return self.lesion.with_name(f"{stem}{what}{ending}")
 
 
 @verb("covseg segment scan.nii.gz dicom_folder --network res_att_unet --slices 12:30 --out masks")
@@ -78,7 +84,7 @@ def segment(
     window: WindowStated = None,
     straighten: Straighten = False,
 ) -> Answer:
-    """Write one label map per scan, on the scan's own grid: <scan>_<network>_lesion.nii.gz.
+    """Write one label map per scan, on the scan's own grid: <scan>_<network>_lesion.nii.gz (.png for a picture).
 
     The label maps (_lesion, _lung) in a folder of scan files are left out; finished outputs are skipped.
     """
@@ -104,10 +110,11 @@ def segment(
 
 def _task(out: Path, network: str, stated: Stated, scan: Path) -> _Task:
     """Return what a scan is to become; series of one folder get label maps of different names."""
-    from napari_covseg.io import stem_of
+    from napari_covseg.io import is_picture, stem_of
 
+    ending = ".png" if is_picture(scan) else ".nii.gz"
     series = f"_series{stated.series[-8:]}" if stated.series else ""
-    return _Task(scan, out / f"{stem_of(scan)}{series}_{network}_lesion.nii.gz", stated)
+    return _Task(scan, out / f"{stem_of(scan)}{series}_{network}_lesion{ending}", stated)
 
 
 def _tasks(inputs: Sequence[Path], task_of: Callable[[Path], _Task], failed: list[dict[str, str]]) -> list[_Task]:
@@ -134,7 +141,7 @@ def _finished(tasks: list[_Task], wanted: range | None, failed: list[dict[str, s
         if not task.lesion.exists():
             continue
         try:
-            note = note_in(task.lesion)
+            note = "" if task.is_picture else note_in(task.lesion)
             if note not in ("", _note(wanted)):
                 raise ValueError(f"{task.lesion} is of {note} only; --overwrite makes it again.")
             finished.append(task)
@@ -170,7 +177,7 @@ def _scans_at(path: Path) -> list[Path]:
 
 
 def _segmented(task: _Task, segmenter: Segmenter | Ensemble, wanted: range | None) -> dict[str, Any]:
-    from napari_covseg.io import read_volume, write_labels, write_volume
+    from napari_covseg.io import read_volume
     from napari_covseg.measure.plausibility import doubts
     from napari_covseg.volume import LESIONS, LabelMap, labels_on, reoriented
 
@@ -183,26 +190,40 @@ def _segmented(task: _Task, segmenter: Segmenter | Ensemble, wanted: range | Non
         raise ValueError(f"{task.scan} has {depth} slices; --slices {wanted.start + 1}:{wanted.stop} goes past them.")
     proposal = followed(segmenter.segment(reoriented(scan), wanted or range(depth)), f"Segmenting {task.scan.name}")
     labels = labels_on(proposal.labels, scan.geometry)
-    write_labels(labels, task.lesion, _note(wanted))
+    _write(labels, task.lesion, _note(wanted))
     if proposal.lung is not None:
-        write_labels(labels_on(proposal.lung, scan.geometry), task.lung)
+        _write(labels_on(proposal.lung, scan.geometry), task.lung)
     if proposal.disagreement_percent is not None:
         percent = LabelMap(proposal.disagreement_percent, proposal.labels.geometry, LESIONS)
-        write_volume(_as_volume(labels_on(percent, scan.geometry)), task.beside("disagreement"))
+        _write_percent(labels_on(percent, scan.geometry), task.beside("disagreement"))
     return _output(task, labels, round(time.monotonic() - started_s, 2), proposal.device)
 
 
-def _as_volume(percent: LabelMap) -> Volume:
+def _write(labels: LabelMap, path: Path, note: str = "") -> None:
+    from napari_covseg.io import write_label_picture, write_labels
+
+    if path.suffix == ".png":
+        write_label_picture(labels, path)
+    else:
+        write_labels(labels, path, note)
+
+
+def _write_percent(percent: LabelMap, path: Path) -> None:
+    from napari_covseg.io import write_label_picture, write_volume
     from napari_covseg.volume import Volume
 
-    return Volume(percent.values.astype(np.int16), percent.geometry)
+    if path.suffix == ".png":
+        write_label_picture(percent, path)
+    else:
+        write_volume(Volume(percent.values.astype(np.int16), percent.geometry), path)
 
 
 def _skipped(task: _Task) -> dict[str, Any]:
-    from napari_covseg.io import read_labels
+    from napari_covseg.io import read_label_picture, read_labels
 
+    labels = read_label_picture(task.lesion) if task.is_picture else read_labels(task.lesion)
     say(f"{task.lesion} is there already and is kept; --overwrite makes it again.")
-    return {**_output(task, read_labels(task.lesion), 0.0, None), "skipped": True}
+    return {**_output(task, labels, 0.0, None), "skipped": True}
 
 
 def _output(task: _Task, labels: LabelMap, seconds: float, device: str | None) -> dict[str, Any]:

@@ -19,11 +19,10 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from napari_covseg.io import nifti, packs
+from napari_covseg.io.label_pictures import read_label_picture
+from napari_covseg.io.pictures import NOMINAL_MM, reading_grid
 from napari_covseg.volume import (
-    LESIONS,
     LUNGS,
-    ClassScheme,
-    Geometry,
     LabelMap,
     Volume,
     labels_on,
@@ -99,7 +98,7 @@ def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
         return packs.read_entry(pack, packs.entry_of(pack, member))
     if case.is_picture:
         scan = _png_slice(case.image)
-        return scan, _png_labels(case.labels, LESIONS), _png_labels(case.lung, LUNGS) if case.lung else None
+        return scan, read_label_picture(case.labels), read_label_picture(case.lung, LUNGS) if case.lung else None
     scan = reoriented(nifti.read_volume(case.image))
     labels = labels_on(nifti.read_labels(case.labels), scan.geometry)
     lung = labels_on(nifti.read_labels(case.lung, LUNGS), scan.geometry) if case.lung else None
@@ -154,23 +153,8 @@ def _entries(folder: Path) -> dict[str, _Entry]:
         raise ValueError(f"{path} is not to be understood: {str(error).splitlines()[0]}.") from error
 
 
-def _slice_geometry(shape: tuple[int, ...]) -> Geometry:
-    """Return the geometry of a lone slice in reading order, nominally 1 mm pixels."""
-    affine = np.zeros((4, 4))
-    affine[2, 0] = affine[1, 1] = affine[0, 2] = -1
-    affine[3, 3] = 1
-    return Geometry((1, shape[0], shape[1]), affine)
-
-
 def _png_slice(path: Path) -> Volume:
     grey = imageio.imread(path, mode="L")
     low_hu, high_hu = PNG_WINDOW_HU
     hu = (grey.astype(np.float32) / 255.0 * (high_hu - low_hu) + low_hu)[None]
-    return Volume(hu, _slice_geometry(grey.shape), path.name.removesuffix("_image.png"))
-
-
-def _png_labels(path: Path, scheme: ClassScheme) -> LabelMap:
-    values = imageio.imread(path)
-    if values.ndim != 2:
-        raise ValueError(f"{path.name} is a colour picture; a label slice has one grey value per class.")
-    return LabelMap(values.astype(np.uint8)[None], _slice_geometry(values.shape), scheme)
+    return Volume(hu, reading_grid(hu.shape, NOMINAL_MM), path.name.removesuffix("_image.png"))

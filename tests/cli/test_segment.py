@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+import imageio.v3 as imageio
 import nibabel as nib
 import numpy as np
 import pytest
@@ -146,3 +147,23 @@ def test_a_folder_that_cannot_be_is_found_before_the_work(covseg, scan, tmp_path
     said = covseg("segment", scan, *NETWORK, "--out", tmp_path / "file" / "sub")
     assert said.status == 1
     assert "Segmenting" not in said.err
+
+
+def test_a_picture_becomes_a_picture_of_labels(covseg, own_checkpoint, tmp_path):
+    """CLI.md: `.png` for a PNG slice, of the same size and on the same pixels."""
+    grey = np.zeros((40, 56), dtype=np.uint8)
+    grey[8:30, 10:40] = np.arange(30, dtype=np.uint8) * 8
+    imageio.imwrite(tmp_path / "slice.png", grey)
+    words = ("segment", tmp_path / "slice.png", *NETWORK, "--checkpoint", own_checkpoint, "--out", tmp_path / "out")
+    said = covseg(*words, "--window=-600/1500", "--json")
+    assert said.status == 0, said.err
+    (output,) = said.json["outputs"]
+    file = tmp_path / "out" / "slice_res_att_unet_lesion.png"
+    assert output["lesion"] == str(file)
+    labels = imageio.imread(file)
+    assert labels.shape == grey.shape
+    assert labels.dtype == np.uint8
+    ml = sum(output["ml"].values())
+    assert np.count_nonzero(labels) / 1000 == pytest.approx(ml, abs=1e-3)
+    again = covseg(*words, "--window=-600/1500", "--json")
+    assert again.json["outputs"][0]["skipped"]

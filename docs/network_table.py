@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 README = Path(__file__).parents[1] / "README.md"
+CARDS = Path(__file__).parent / "models"
 BEGIN, END = "<!-- networks: begin -->", "<!-- networks: end -->"
 CLASS_WORDS = {"ggo": "ground-glass", "infection": "infection"}
 GRAIN_WORDS = {"slice": "one slice", "patch": "3-D blocks"}
@@ -23,7 +24,7 @@ def table() -> str:
     ]
     for network in found["networks"]:
         counts = (f"{network['parameters'][width]:,}".replace(",", " ") for width in ("paper", "compact"))
-        shipped = [c["name"] for c in network["checkpoints"] if c["name"].startswith(network["key"])]
+        shipped = [c["name"] for c in network["checkpoints"] if (CARDS / f"{c['name']}.md").exists()]
         weights = ", ".join(f"[yes](docs/models/{name}.md)" for name in shipped) or "not yet"
         classes = ", ".join(CLASS_WORDS.get(name, name) for name in network["classes"])
         cells = (network["title"], network["paper"], GRAIN_WORDS[network["grain"]], classes, *counts, weights)

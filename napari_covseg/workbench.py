@@ -24,7 +24,7 @@ from napari_covseg.io import Stated, UnstatedError, home, read_volume
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.stated import NOTHING, keep
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
-from napari_covseg.networks import Checkpoint, available, checkpoint
+from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.review import SIGNED, ReviewSession
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 
@@ -128,7 +128,7 @@ class Workbench:
         self.current: OpenScan | None = None
         self._on_bench: dict[str, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
-        self.network = min(available(), key=lambda key: not self.checkpoints(key))  # the first with weights
+        self.network = checkpoint.best_first(self.folder)[0]
         self.runner.changed.connect(self._tidy)
 
     def open(self, path: Path, stated: Stated = NOTHING) -> Run[Volume]:

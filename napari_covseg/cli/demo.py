@@ -44,17 +44,16 @@ def demo(
 
 
 def _any_checkpoint() -> Checkpoint:
-    """Return the first network's checkpoint that there is, shipped ones first.
+    """Return the best measured network's checkpoint, shipped ones first.
 
     Raises
     ------
     ValueError
         If no network has any.
     """
-    from napari_covseg.networks import available
-    from napari_covseg.networks.checkpoint import known
+    from napari_covseg.networks.checkpoint import best_first, known
 
-    found = [trained for key in available() for trained in known(key)]
+    found = [trained for key in best_first() for trained in known(key)]
     if not found:
         raise ValueError("No trained weights are at hand, and the demo needs some; make them with 'covseg train'.")
     return min(found, key=lambda trained: not trained.is_shipped)

@@ -18,11 +18,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from safetensors import SafetensorError, safe_open
 
 from napari_covseg.io import home, written
 from napari_covseg.networks import registry
+from napari_covseg.volume import LESIONS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -63,6 +64,14 @@ class Card(BaseModel):
     command: str = ""
     commit: str = ""
     known_failures: tuple[str, ...] = ()
+
+    @field_validator("scheme")
+    @classmethod
+    def _known_classes(cls, scheme: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse names that no label map has: what they name would vanish from every mask."""
+        if not scheme or len(set(scheme)) != len(scheme) or not set(scheme) <= set(LESIONS.names):
+            raise ValueError(f"Its classes ({', '.join(scheme)}) are not some of {', '.join(LESIONS.names)}.")
+        return scheme
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +188,17 @@ def adopt(module: nn.ModuleDict, scheme: tuple[str, ...], parent: Checkpoint) ->
 def known(network: str, folder: Path | None = None) -> tuple[Checkpoint, ...]:
     """Return a network's checkpoints: those shipped, then the reader's own in a folder, newest first."""
     return tuple(c for c in _all(folder or home()) if c.card.network == network)
+
+
+def best_first(folder: Path | None = None) -> tuple[str, ...]:
+    """Return the keys of all networks, by the lesion Dice of their first checkpoint; the untrained ones last."""
+
+    def worth(network: str) -> tuple[bool, float]:
+        trained = known(network, folder)
+        measured = [one.card.metrics.get("held_out_pooled", {}).get("dice_lesion", 0.0) for one in trained[:1]]
+        return not trained, -max(measured, default=0.0)
+
+    return tuple(sorted(registry.available(), key=worth))
 
 
 def find(network: str, name: str | Path | None = None, folder: Path | None = None) -> Checkpoint:

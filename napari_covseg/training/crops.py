@@ -13,10 +13,10 @@ from torch import Tensor
 
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Stage, Stream
-from napari_covseg.preprocess import Step, Window, prepared
+from napari_covseg.preprocess import Resize, Square, Step, Window, prepared
 from napari_covseg.training.augment import REACH, augmentation, augmented
 from napari_covseg.training.loop import TrainingConfig
-from napari_covseg.training.stacks import IGNORED, Stack, grid_steps, hounsfield
+from napari_covseg.training.stacks import IGNORED, Stack, hounsfield
 from napari_covseg.volume import Geometry, Volume
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -87,12 +87,14 @@ def regions_of(stage: Stage) -> tuple[str, ...]:
 
 def _intensity_steps(spec: NetworkSpec, stage: Stage) -> tuple[Window, list[tuple[Step, ...]]]:
     """Return the one window of a stage, and per stream what follows it."""
-    skipped = len(grid_steps(spec))
-    windows = {stream.steps[skipped] for stream in stage.streams}
-    window = windows.pop()
-    if windows or not isinstance(window, Window):
+    windows = {step for stream in stage.streams for step in stream.steps if isinstance(step, Window)}
+    if len(windows) != 1:
         raise ValueError(f"The streams of {spec.title} do not share one window.")
-    return window, [stream.steps[skipped + 1 :] for stream in stage.streams]
+    derived = [
+        tuple(step for step in stream.steps if not isinstance(step, Window | Square | Resize))
+        for stream in stage.streams
+    ]
+    return windows.pop(), derived
 
 
 def _box(labels: npt.NDArray[np.uint8], crop: Crop, rng: np.random.Generator) -> tuple[int, int, int]:

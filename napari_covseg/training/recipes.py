@@ -25,8 +25,9 @@ def training_config(
     """Return the settings of a recipe.
 
     ``shipped``: AdamW, a cosine after a warm-up, cross-entropy plus Dice and `augment.SHIPPED`, the same for all five.
-    ``paper``: Adam at a constant rate, the loss and the augmentation of the spec, on what the paper shows the network:
-    whole slices, or patches of its size.
+    ``paper``: Adam at the paper's rate, kept constant, its mixture of losses and its kinds of augmentation, on what it
+    shows the network: whole slices, or patches of its size. Not the paper's: how far an augmentation goes (ours), the
+    smoothing and the batch of the soft Dice (MONAI's, one for all), averaged weights, neither early stopping nor decay.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import groupby, takewhile
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -120,15 +120,16 @@ def hounsfield(grey: Plane) -> npt.NDArray[np.float32]:
 
 
 def grid_steps(spec: NetworkSpec) -> tuple[Step, ...]:
-    """Return the steps, first in every stream, that change the grid."""
-    return tuple(takewhile(lambda step: isinstance(step, Square | Resize), spec.stages[0].streams[0].steps))
+    """Return the steps that change the grid, alike in every stream, for slices whose air is grey 0."""
+    changing = [step for step in spec.stages[0].streams[0].steps if isinstance(step, Square | Resize)]
+    return tuple(Square(outside=0.0) if isinstance(step, Square) else step for step in changing)
 
 
 def _plane(scan: Volume, labels: LabelMap, lung: LabelMap | None, spec: NetworkSpec, index: int) -> tuple[Plane, Plane]:
     _, height, width = scan.geometry.shape
     start, stop = (index, 0, 0), (index + 1, height, width)
-    slab = prepared(cropped(scan, start, stop), grid_steps(spec))
-    grey = np.rint(Window(*STORE_HU)(slab).hu[0] * 255).astype(np.uint8)
+    slab = prepared(cropped(scan, start, stop), (Window(*STORE_HU), *grid_steps(spec)))
+    grey = np.rint(slab.hu[0] * 255).astype(np.uint8)
     target = labels_on(cropped(labels, start, stop), slab.geometry).values[0].copy()
     if lung is not None:
         in_lung = labels_on(cropped(lung, start, stop), slab.geometry).values[0] > 0

@@ -9,7 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QRadioButton, QSpinBox, QToolButton
 
 from napari_covseg.jobs import Run
-from napari_covseg.networks import Checkpoint, available
+from napari_covseg.networks import Checkpoint
+from napari_covseg.networks.checkpoint import best_first
 from napari_covseg.networks.registry import listing
 from napari_covseg.review import SIGNED
 from napari_covseg.widgets.gestures import slice_shown
@@ -30,8 +31,7 @@ class SegmentPanel(Panel):
         self._run: Run[Any] | None = None
         self.network = QComboBox()
         self.network.setToolTip("The network that proposes")
-        trained_first = sorted(available(), key=lambda key: not self.bench.checkpoints(key))
-        for key in trained_first:
+        for key in best_first(self.bench.folder):
             note = "" if self.bench.checkpoints(key) else " (untrained)"
             self.network.addItem(listing(key).title + note, key)
         self.summary, self.measured = words(), words(faint=True)

@@ -80,8 +80,8 @@ def test_a_reader_does_the_whole_job_and_finds_it_again_tomorrow(sample: Any, wi
     panel.steps = 3
     panel.go.click()
     driver.until(lambda: not driver.bench.runner.busy, 300)
-    child = next(c for c in checkpoint.known("res_att_unet") if not c.is_shipped)
-    assert child.card.parent_sha256 == checkpoint.find("res_att_unet").sha256
+    child = next(c for c in checkpoint.known(driver.bench.network) if not c.is_shipped)
+    assert child.card.parent_sha256 == checkpoint.find(driver.bench.network).sha256
     panel.use.click()
     assert driver.bench.chosen == child
 

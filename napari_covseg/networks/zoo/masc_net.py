@@ -266,7 +266,8 @@ def _xavier_uniform(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-_CT = (Square(), Resize(512), Window(-1000, 1000))
+_CT = (Window(-1000, 1000), Square(outside=0.0), Resize(512))
+"""Truncated and normalised first, then resized, as §2 has it: metal and padding do not bleed into their neighbours."""
 
 SPEC = NetworkSpec(
     key="masc_net",

@@ -145,16 +145,20 @@ def test_learning_gives_a_child_that_can_be_chosen_and_leaves_the_parent(bench, 
 
 def test_only_reviewed_slices_are_learned(bench, small_scan, untrained):
     from napari_covseg.networks import load
-    from napari_covseg.training.finetune import Lesson, _samples
+    from napari_covseg.training.finetune import Lesson, stack_of_lesson
+    from napari_covseg.training.stacks import IGNORED
 
     opened = _open(bench, small_scan)
     _paint(opened.session, 0, 1)
     _paint(opened.session, 2, 2)
     opened.session.mark_reviewed(2)
     lesson = Lesson(opened.scan, opened.session.labels, opened.session.reviewed, "sha")
-    samples = list(_samples(lesson, load("res_att_unet")))
-    assert [sample.slice_index for sample in samples] == [2]
-    assert set(np.unique(samples[0].labels)) == {0, 2}
+    alone = stack_of_lesson(lesson, load("res_att_unet"))
+    assert alone.labels.shape[0] == 1
+    assert set(np.unique(alone.labels)) == {0, 2}
+    in_context = stack_of_lesson(lesson, load("covid_segnet"))
+    assert set(np.unique(in_context.labels[2])) == {0, 2}
+    assert (np.delete(in_context.labels, 2, axis=0) == IGNORED).all()
 
 
 def test_the_export_is_on_the_scans_own_grid_to_the_bit(bench, small_scan, tmp_path):

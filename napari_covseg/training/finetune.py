@@ -94,7 +94,7 @@ def finetuned(
     torch.manual_seed(config.seed)
     network = Segmenter(parent, device)
     spec, scheme = network.spec, parent.card.scheme
-    stacks = [_stack(lesson, spec) for lesson in lessons if lesson.reviewed]
+    stacks = [stack_of_lesson(lesson, spec) for lesson in lessons if lesson.reviewed]
     before = yield from _dice(network, lessons, "measuring before")
     for stage in spec.stages:
         if stage.target != "lung":
@@ -120,7 +120,8 @@ def _present(learned: nn.Module | None) -> nn.Module:
     return learned
 
 
-def _stack(lesson: Lesson, spec: NetworkSpec) -> Stack:
+def stack_of_lesson(lesson: Lesson, spec: NetworkSpec) -> Stack:
+    """Return a lesson as a network sees it; on slices that were not reviewed nobody looked at anything."""
     return stack_of(
         lesson.scan,
         lesson.labels,

@@ -69,9 +69,11 @@ def test_there_is_a_module_for_every_stage_and_none_besides(spec):
     assert list(spec.build(spec.scheme, "compact")) == [stage.name for stage in spec.stages]
 
 
-def test_compact_stays_within_its_budget_and_paper_is_larger(spec):
+@pytest.mark.parametrize("scheme", ["paper", "extension"])
+def test_compact_stays_within_its_budget_and_paper_is_larger(spec, scheme):
+    scheme = spec.scheme if scheme == "paper" else EXTENSION
     with torch.device("meta"):
-        compact, paper = (parameter_count(spec.build(spec.scheme, width)) for width in ("compact", "paper"))
+        compact, paper = (parameter_count(spec.build(scheme, width)) for width in ("compact", "paper"))
     assert compact <= 2_400_000 < paper
 
 
@@ -117,24 +119,34 @@ def test_any_size_comes_back_at_that_size(modules, key, name, size):
 
 @pytest.mark.parametrize(("key", "name"), STAGES)
 @pytest.mark.parametrize("device", DEVICES)
-def test_evaluation_is_deterministic_and_alone_equals_in_a_batch(modules, key, name, device):
+def test_evaluation_is_deterministic_and_alone_equals_in_a_batch(modules, key, name, device, monkeypatch):
+    """At 160 pixels, where maps of 40 × 40 tokens are hashed and not attended to exactly."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)  # or a batch of one is rounded in its own way
     network = modules[key][name].to(device)
-    inputs = [x.to(device) for x in _inputs(key, name, 64, 64, n=3)]
+    inputs = [x.to(device) for x in _inputs(key, name, 160, 160, n=3 if load(key).grain == "slice" else 2)]
     with torch.inference_mode():
         batch = network(*inputs)
+        torch.rand(17)  # the global generator must not matter
         again = network(*inputs)
         alone = network(*(x[1:2] for x in inputs))
     network.to("cpu")
     assert torch.equal(batch, again)
-    assert torch.allclose(batch[1:2], alone, atol=1e-3)
+    assert torch.allclose(batch[1:2], alone, atol=1e-4, rtol=0)
+
+
+FELT = 1e-7
+"""Share of a network's largest gradient that is no rounding noise (1e-10 on biases that a batch norm takes away)."""
 
 
 @pytest.mark.parametrize(("key", "name"), STAGES)
-def test_gradient_reaches_every_weight(key, name):
-    torch.manual_seed(1)
-    network = load(key).build(EXTENSION, "compact")[name].train()
-    network(*_inputs(key, name, 64, 64, n=2)).square().mean().backward()
-    assert [weight for weight, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+def test_gradient_reaches_every_weight(modules, key, name):
+    """In evaluation, where no mean of the batch cancels what stands before a batch norm."""
+    network = modules[key][name]
+    loss = (network(*_inputs(key, name, 64, 64, n=2)) - 1).square().mean()
+    names, weights = zip(*network.named_parameters(), strict=True)
+    gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+    steepest = [0.0 if g is None else g.abs().max().item() for g in gradients]
+    assert [n for n, g in zip(names, steepest, strict=True) if g <= FELT * max(steepest)] == []
 
 
 @pytest.fixture(scope="module")
@@ -148,28 +160,26 @@ def revived(modules, tmp_path_factory):
     }
 
 
-FAR = {"two_stream_segnet": 2e-2}
-AGREE = {"res_att_unet": 0.999, "two_stream_segnet": 0.95}
-"""Exceptions to a hundredth of a logit and to 998 of 1000 decisions.
+FAR = {"covid_segnet": 1.2e-2}
+AGREE = {"chs_net": 0.998}
+"""Exceptions to a hundredth of a logit and to 999 of 1000 decisions.
 
-Of an untrained two-stream network pooling positions flip, and with each of them a square of 2 to 32 pixels of what is
-unpooled: 2 to 4 of 100 decisions change. In single precision none of its encoders' positions would, but that does not
-fit into 5 MB.
+Random weights are the hard case: the batch norms blow up what hardly varies. COVID-SegNet moves one logit in two
+million by 0.0102; of an untrained CHS-Net's pixels 1.5 of 1000 are so undecided that they change.
 """
 
 
 @pytest.mark.parametrize(("key", "name"), STAGES)
-def test_a_file_costs_no_logit_more_than_a_hundredth(modules, revived, key, name):
-    """With equal positions to unpool to; random weights are the hard case: batch norms blow up what hardly varies."""
-    full, half = both(modules[key][name], revived[key][name], _inputs(key, name, 160, 160), held=True)
+def test_a_file_moves_no_logit_by_more_than_a_hundredth(modules, revived, key, name):
+    full, half = both(modules[key][name], revived[key][name], _inputs(key, name, 160, 160))
     assert not torch.equal(full, half)
-    torch.testing.assert_close(half, full, atol=FAR.get(key, 1e-2), rtol=1e-2)
+    torch.testing.assert_close(half, full, atol=FAR.get(key, 1e-2), rtol=0)
 
 
 @pytest.mark.parametrize(("key", "name"), STAGES)
 def test_a_file_changes_hardly_a_decision(modules, revived, key, name):
     logits = both(modules[key][name], revived[key][name], _inputs(key, name, 160, 160))
-    assert agreement(_stage(key, name), EXTENSION, *logits) >= AGREE.get(key, 0.998)
+    assert agreement(_stage(key, name), EXTENSION, *logits) >= AGREE.get(key, 0.999)
 
 
 @pytest.mark.parametrize("key", available())

@@ -40,11 +40,23 @@ def test_the_paper_width_has_the_papers_parameter_count():
         ({"fv_levels": ()}, 23_401_539),
         ({"fv_levels": (1, 2, 3, 4)}, 70_933_063),
         ({"contrast": "channel"}, 70_545_923),
+        ({"contrast_reduction": 4}, 70_286_982),
+        ({"contrast_kernel": 3}, 74_857_926),
         ({"fv_first": False}, PAPER_PARAMETERS),
         ({"downsample": "max"}, PAPER_PARAMETERS),
         ({"upsample": "trilinear"}, PAPER_PARAMETERS),
     ],
-    ids=["FV at E1-E3", "no FV", "FV everywhere", "channel attention", "residual first", "pooling", "interpolation"],
+    ids=[
+        "FV at E1-E3",
+        "no FV",
+        "FV everywhere",
+        "channel attention",
+        "narrower contrast branch",
+        "Cov3 to the letter",
+        "residual first",
+        "pooling",
+        "interpolation",
+    ],
 )
 def test_each_variant_has_its_parameter_count(settings, count):
     assert _counted(**settings) == count
@@ -99,6 +111,7 @@ def test_the_paper_width_sees_a_small_patch():
         {"fv_levels": (1, 2, 3, 4)},
         {"fv_first": False},
         {"contrast": "channel"},
+        {"contrast_reduction": 4, "contrast_kernel": 3},
         {"paspp_residual": "outputs"},
         {"paspp_dilations": (1, 2, 3, 4)},
         {"downsample": "max"},
@@ -132,6 +145,24 @@ def test_gradient_reaches_every_parameter():
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+R, FV, PASPP = ResidualBlock, FeatureVariation, ProgressivePyramid
+
+
+@pytest.mark.parametrize(
+    ("settings", "encoders"),
+    [
+        ({}, [[R], [FV, R], [FV, R], [FV, PASPP]]),
+        ({"fv_first": False}, [[R], [R, FV], [R, FV], [FV, PASPP]]),
+        ({"fv_levels": (1, 2, 3)}, [[R, FV], [FV, R], [FV, R], [PASPP]]),
+    ],
+    ids=str,
+)
+def test_features_vary_before_the_residual_block_and_always_before_the_pyramid(settings, encoders):
+    with torch.device("meta"):
+        network = COVIDSegNet(**settings)
+    assert [[type(layer) for layer in encoder] for encoder in network.encoders] == encoders
+
+
 def test_logits_are_not_clipped_at_zero(compact):
     with torch.inference_mode():
         logits = compact(torch.rand(1, 1, 16, 32, 32))
@@ -152,6 +183,16 @@ def test_the_global_contrast_weight_is_one_number_per_sample():
     assert weight.shape == (3, 1, 1, 1, 1)
     assert weight.unique().numel() == 3
     assert 0 <= weight.min() <= weight.max() <= 1
+
+
+@pytest.mark.parametrize("contrast", ["global", "channel"])
+def test_a_contrast_kernel_of_3_only_ever_acts_with_its_centre(contrast):
+    torch.manual_seed(0)
+    wide, narrow, f = ContrastBranch(8, contrast, kernel=3), ContrastBranch(8, contrast), torch.randn(2, 8, 4, 6, 6)
+    for index in (1, 3):
+        narrow.gate[index].weight.data = wide.gate[index].weight.data[..., 1:2, 1:2, 1:2]
+        narrow.gate[index].bias.data = wide.gate[index].bias.data
+    assert torch.allclose(wide(f), narrow(f), atol=1e-6)
 
 
 def test_channel_contrast_is_one_number_per_channel():

@@ -66,12 +66,23 @@ def test_the_compact_width_stays_within_its_budget(scheme):
         ({"decoder_widths": (512, 512, 256, 128, 64)}, 18.57),
         ({"dac_shared": False}, 20.90),
         ({"skips": "ct"}, 10.20),
+        ({"rmp_channels": 4}, 10.957),
     ],
-    ids=["mirrored decoder", "unshared DAC", "skips of the CT alone"],
+    ids=["mirrored decoder", "unshared DAC", "skips of the CT alone", "wider pooled maps"],
 )
 def test_the_other_readings_of_the_paper_have_their_parameter_counts(settings, millions):
     with torch.device("meta"):
         assert parameter_count(MASCNet(**settings)) / 1e6 == pytest.approx(millions, abs=0.005)
+
+
+def test_settings_of_the_receptive_fields_and_of_the_pooling_reach_them():
+    with torch.device("meta"):
+        default, other = MASCNet(), MASCNet(rfb_branch0_kernel=3, rmp_pools=(2, 3), rmp_channels=4, rmp_ceil_mode=True)
+    plain = [[rfb.branches[0][0].kernel_size for rfb in (n.rfb_ct, n.rfb_eq)] for n in (default, other)]
+    pooling = [(n.rmp.pools, n.rmp.mix.out_channels, n.rmp.ceil_mode) for n in (default, other)]
+    assert plain == [[(1, 1)] * 2, [(3, 3)] * 2]
+    assert pooling == [((2, 3, 5), 1, False), ((2, 3), 4, True)]
+    assert other.decoders[0][0].in_channels == 512 + 2 * 4
 
 
 def test_every_part_has_its_share_of_the_specified_parameters():
@@ -95,6 +106,22 @@ def test_a_decoder_block_convolves_before_it_upsamples():
         block.register_forward_hook(lambda _, x, y: sizes.append((x[0].shape[-1], y.shape[-1])))
     network(torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64))
     assert sizes == [(side, side) for side in (2, 4, 8, 16, 32)]
+
+
+@pytest.mark.parametrize("skips", ["all", "ct"])
+def test_a_decoder_block_takes_the_one_below_bilinearly_and_beside_it_the_skips(skips):
+    torch.manual_seed(0)
+    network, encoded, taken, made = _tiny(skips=skips).eval(), [], [], []
+    for encoder in network.encoders:
+        encoder.register_forward_hook(lambda _, x, y: encoded.append(y))
+    for block in network.decoders:
+        block.register_forward_pre_hook(lambda _, x: taken.append(x[0]))
+        block.register_forward_hook(lambda _, x, y: made.append(y))
+    network(torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64))
+    for level, (below, x) in enumerate(zip(made, taken[1:], strict=False)):
+        up = functional.interpolate(below, scale_factor=2, mode="bilinear", align_corners=False)
+        beside = [maps[4 - level] for maps in encoded[: 4 if skips == "all" else 1]]
+        assert torch.allclose(x, torch.cat([up, *beside], dim=1), atol=1e-6)
 
 
 def test_a_three_class_head_takes_over_all_but_the_last_convolution():
@@ -226,7 +253,16 @@ def test_an_encoder_hands_out_what_it_has_before_pooling():
     assert torch.equal(functional.max_pool2d(maps[-2], 2), maps[-1])
 
 
-@pytest.mark.parametrize("settings", [{}, {"skips": "ct"}, {"dac_shared": False}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"skips": "ct"},
+        {"dac_shared": False},
+        {"rfb_branch0_kernel": 3, "rmp_channels": 2, "rmp_ceil_mode": True},
+    ],
+    ids=str,
+)
 def test_gradient_reaches_every_parameter(settings):
     torch.manual_seed(0)
     network = _tiny(**settings)

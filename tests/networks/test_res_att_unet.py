@@ -1,13 +1,13 @@
 """Residual Attention U-Net: what the paper promises, not merely that it runs."""
 
-from math import sqrt
+from math import inf, sqrt
 
 import pytest
 import torch
 from torch.nn import functional
 
 from napari_covseg.networks import load
-from napari_covseg.networks.blocks import parameter_count
+from napari_covseg.networks.blocks import fold_seed, parameter_count
 from napari_covseg.networks.zoo.res_att_unet import LSHAttention, ResAttUNet, ResNeXtBlock, _bucket_factors
 
 SCHEME = ("ggo", "consolidation", "effusion")
@@ -100,6 +100,17 @@ def test_gradient_reaches_every_parameter():
     assert [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+def test_a_level_of_the_encoder_begins_with_the_largest_of_four_pixels():
+    torch.manual_seed(0)
+    network, outs, ins = ResAttUNet(4, widths=(8, 16, 16, 16, 16), cardinality=4).eval(), [], []
+    for encoder in network.encoders:
+        encoder.register_forward_pre_hook(lambda _, x: ins.append(x[0]))
+        encoder.register_forward_hook(lambda _, x, y: outs.append(y))
+    network(torch.rand(1, 1, 32, 32))
+    for finer, coarser in zip(outs, ins[1:], strict=False):
+        assert torch.equal(coarser, finer.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).amax(dim=(3, 5)))
+
+
 def test_a_resnext_block_is_its_shortcut_where_the_transform_is_silent():
     block = ResNeXtBlock(16, 16, cardinality=4).eval()
     torch.nn.init.zeros_(block.transform[-1].weight)
@@ -120,6 +131,84 @@ def test_hashed_attention_is_exact_when_two_chunks_cover_all_tokens(tokens):
     layer = LSHAttention(32, bucket=64, full_attention_below=0).eval()
     x = torch.randn(2, 32, *tokens)
     assert torch.allclose(layer(x), _exact_attention(layer, x), atol=1e-6)
+
+
+def _buckets(qk_LD, length, factors, seed, index):
+    """Eq. 4: which of the directions ±r a token points to the most; what pads has a bucket behind all others."""
+    generator, hashes, stride = fold_seed(seed, index), [0] * len(qk_LD), 1
+    for size in factors:
+        rotation = torch.randn(16, size // 2, generator=generator)
+        for i, token_D in enumerate(qk_LD):
+            along = (token_D @ rotation).tolist()
+            along += [-a for a in along]
+            hashes[i] += stride * along.index(max(along))
+        stride *= size
+    return [h if i < length else inf for i, h in enumerate(hashes)]
+
+
+def _one_round_token_by_token(qk_LD, v_LD, buckets, length, chunk):
+    """Sort by bucket, then by place; each sees its chunk and the one before, itself hardly, padding never (eq. 5)."""
+    order = sorted(range(len(qk_LD)), key=lambda i: (buckets[i], i))
+    chunks = [order[start : start + chunk] for start in range(0, len(order), chunk)]
+    out_LD, lse_L = torch.zeros_like(v_LD), torch.zeros(len(qk_LD))
+    for c, own in enumerate(chunks):
+        seen = [j for j in own + chunks[c - 1] if j < length]
+        for i in (i for i in own if i < length):
+            logits = [-1e5 if i == j else float(qk_LD[i] @ qk_LD[j] / qk_LD[j].norm() / sqrt(16)) for j in seen]
+            lse_L[i] = torch.tensor(logits).logsumexp(0)
+            out_LD[i] = torch.tensor(logits).softmax(0) @ v_LD[seen]
+    return out_LD, lse_L
+
+
+@pytest.mark.parametrize(
+    ("tokens", "length", "bucket", "factors"),
+    [(128, 128, 16, (8,)), (128, 105, 16, (8,)), (288, 288, 4, (10, 8))],
+    ids=["8 chunks", "padded", "a product of two hashes"],
+)
+@pytest.mark.parametrize(("seed", "index"), [(1, 0), (3, 2)])
+def test_a_round_of_many_chunks_is_the_one_written_out_token_by_token(tokens, length, bucket, factors, seed, index):
+    torch.manual_seed(0)
+    layer = LSHAttention(32, bucket=bucket, seed=seed).eval()
+    qk, v = 4 * torch.randn(1, tokens, 16), torch.randn(1, tokens, 16)
+    outs, lses = layer._round(qk, v, length, index)
+    buckets = _buckets(qk[0], length, factors, seed, index)
+    expected, lse = _one_round_token_by_token(qk[0], v[0], buckets, length, bucket)
+    assert torch.allclose(outs[0, :length], expected[:length], atol=1e-5)
+    assert torch.allclose(lses[0, :length], lse[:length], atol=1e-4)
+
+
+def test_more_rounds_of_hashing_come_nearer_to_exact_attention():
+    """64 scattered clusters of 8 tokens that all but ignore the others: what an attention by buckets is made for."""
+    torch.manual_seed(0)
+    layer = LSHAttention(32, bucket=16).eval()
+    centres, cluster = functional.normalize(torch.randn(64, 16), dim=-1), torch.arange(512) % 64
+    qk = 40 * (centres[cluster] + 0.3 * functional.normalize(torch.randn(1, 512, 16), dim=-1))
+    v = torch.randn(1, 64, 16)[:, cluster]
+    exact, error = layer._exact(qk, v), {}
+    for rounds in (1, 2, 4):
+        layer.n_hashes_eval = rounds
+        error[rounds] = ((layer._hashed(qk, v) - exact).norm() / exact.norm()).item()
+    assert error[1] < 0.6
+    assert error[1] > 1.7 * error[2] > 1.7 * 1.7 * error[4]
+    assert error[4] < 0.15
+
+
+def test_rotations_differ_between_rounds_and_between_layers():
+    torch.manual_seed(0)
+    qk = torch.randn(1, 512, 16)
+    hashes = [LSHAttention(32, bucket=16, seed=seed).eval()._hash(qk, 512, i) for seed in (1, 2) for i in (0, 1)]
+    alike = [(a == b).float().mean() for i, a in enumerate(hashes) for b in hashes[:i]]
+    assert max(alike) < 0.15  # of 32 buckets one is alike by chance
+
+
+def test_equal_tokens_share_a_bucket_and_opposite_ones_never_do():
+    torch.manual_seed(0)
+    half = torch.randn(1, 144, 16)
+    layer = LSHAttention(32, bucket=4).eval()
+    first, second = layer._hash(torch.cat([half, 2 * half], dim=1), 288, 0).view(2, 144)
+    assert torch.equal(first, second)
+    first, second = layer._hash(torch.cat([half, -half], dim=1), 288, 0).view(2, 144)
+    assert (first != second).all()
 
 
 def test_hashed_attention_differs_from_exact_attention_beyond_that():

@@ -67,11 +67,12 @@ def test_three_stages_reuse_one_class_with_weights_of_their_own():
     assert parameter_count(stages) == 3 * 22_117_737 + 9 * 64 + 1  # parameters() would count shared ones once
 
 
-def test_three_compact_stages_together_stay_within_the_budget():
+@pytest.mark.parametrize(("scheme", "count"), [(SCHEME, 1_789_660), ((*SCHEME, "effusion"), 1_789_805)])
+def test_three_compact_stages_together_stay_within_the_budget(scheme, count):
     with torch.device("meta"):
-        stages = SPEC.build((*SCHEME, "effusion"), "compact")
-    assert 2_000_000 < parameter_count(stages) <= 2_400_000
-    assert stages["lesion"].head.out_channels == 4
+        stages = SPEC.build(scheme, "compact")
+    assert parameter_count(stages) == count <= 2_400_000
+    assert stages["lesion"].head.out_channels == 1 + len(scheme)
 
 
 def test_there_is_one_slope_per_layer_unless_asked_for_more():
@@ -112,6 +113,27 @@ def test_the_indices_are_those_of_the_stream_asked_for(indices, heard):
     for index in found:
         _, index[:] = functional.max_pool2d(torch.rand(1, 4, 4, 4), 2, return_indices=True)
     assert torch.equal(network._upsampled(x, *found), unpooled(x, found[heard]))
+
+
+def test_by_default_each_half_of_the_channels_is_unpooled_by_its_own_stream():
+    torch.manual_seed(0)
+    network = TwoStreamSegNet(2, (4, 4, 4, 4, 4), ONE_CONVOLUTION)
+    pooled = [functional.max_pool2d(torch.rand(1, 4, 4, 4), 2, return_indices=True) for _ in range(2)]
+    (a, a_indices), (b, b_indices) = pooled
+    assert not torch.equal(a_indices, b_indices)
+    back = network._upsampled(torch.cat([a, b], dim=1), a_indices, b_indices)
+    assert torch.equal(back, torch.cat([unpooled(a, a_indices), unpooled(b, b_indices)], dim=1))
+
+
+def test_the_first_stream_and_its_indices_come_first_into_the_decoder(compact):
+    network, heard = compact["lung"], []
+    a, b = streams(64, 64)
+    with torch.inference_mode():
+        (a_map, a_indices), (b_map, b_indices) = network.structure(a), network.texture(b)
+        hook = network.decoders[0].register_forward_pre_hook(lambda _, x: heard.append(x[0]))
+        network(a, b)
+        hook.remove()
+    assert torch.equal(heard[0], torch.cat([unpooled(a_map, a_indices[-1]), unpooled(b_map, b_indices[-1])], dim=1))
 
 
 @pytest.mark.parametrize("indices", INDICES)

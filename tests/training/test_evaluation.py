@@ -54,7 +54,8 @@ def write(folder, name, labels, lung=None, **entry):
     """Write a case given in reading order, and its line in cases.json."""
     affine = np.diag([-1.0, -2.0, 5.0, 1.0])  # L P S: reading order is its slices upside down
     folder.mkdir(exist_ok=True)
-    parts = {"ct": np.full(labels.shape, -800, np.int16), "lesion": labels, "lung": lung}
+    hu = np.random.default_rng(0).choice(np.array([-1000, -820, -60, 40], np.int16), labels.shape)
+    parts = {"ct": hu, "lesion": labels, "lung": lung}
     for part, values in parts.items():
         if values is not None:
             nib.save(nib.Nifti1Image(values[::-1].T, affine), folder / f"{name}_{part}.nii.gz")

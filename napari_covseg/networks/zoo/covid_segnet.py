@@ -6,12 +6,12 @@ specs/covid_segnet.md: softmax over background, lung and lesions (§IV-C, not th
 channel is the lung without its lesions; feature variation at E2–E4, before the residual block; strided 3×3×3
 convolutions downwards; one contrast weight per sample; the pyramid adds the *inputs* of neighbouring branches, as the
 prose says, not their outputs, as eq. 7 does; neither batch norm nor ReLU before a sigmoid and after the head. The
-contrast branch's ``Cov3`` has kernel 1: on the 1×1×1 map of a global average only the centre tap of 3×3×3 ever acts.
+contrast branch's ``Cov3`` has kernel 1: on the 1×1×1 map of a global average only the centre tap of 3×3×3 ever acts; a
+kernel of 3 and another width of the branch than c/2 are an argument away.
 The paper's "learning rate decay of 1e-6" per step is practically constant and not in the recipe; epochs, window and
 normalisation are ours, the paper names none.
 
-Left out: independent sigmoids for lung and infection (ask for two channels), that contrast kernel of 3, another width
-of the contrast branch than c/2, a weight decay, a target spacing.
+Left out: independent sigmoids for lung and infection (ask for two channels), a weight decay, a target spacing.
 
 Shape suffixes: N batch, C channels, D H W slices, rows and columns, Q a quarter of the channels.
 """
@@ -75,15 +75,20 @@ class ContrastBranch(nn.Module):
         Width of the map that is weighted.
     contrast
         ``global`` gives one weight per sample; ``channel`` one per channel, the ablation's channel attention.
+    reduction
+        By which the hidden layer is narrower than the map.
+    kernel
+        1, or 3 to the letter, which has taps that only ever see padding.
     """
 
-    def __init__(self, channels: int, contrast: Contrast = "global") -> None:
+    def __init__(self, channels: int, contrast: Contrast = "global", reduction: int = 2, kernel: int = 1) -> None:
         super().__init__()
+        hidden, weights = channels // reduction, 1 if contrast == "global" else channels
         self.gate = nn.Sequential(
             nn.AdaptiveAvgPool3d(1),
-            nn.Conv3d(channels, channels // 2, 1),  # no batch norm: one voxel has no variance
+            nn.Conv3d(channels, hidden, kernel, padding=kernel // 2),  # no batch norm: one voxel has no variance
             nn.ReLU(inplace=True),
-            nn.Conv3d(channels // 2, 1 if contrast == "global" else channels, 1),
+            nn.Conv3d(hidden, weights, kernel, padding=kernel // 2),
             nn.Sigmoid(),
         )
 
@@ -121,14 +126,16 @@ class FeatureVariation(nn.Module):
     ----------
     channels
         Width of input and output.
-    contrast
+    contrast, contrast_reduction, contrast_kernel
         As in `ContrastBranch`.
     """
 
-    def __init__(self, channels: int, contrast: Contrast = "global") -> None:
+    def __init__(
+        self, channels: int, contrast: Contrast = "global", contrast_reduction: int = 2, contrast_kernel: int = 1
+    ) -> None:
         super().__init__()
         self.project = _conv_bn_relu(channels, channels, kernel=1)
-        self.contrast = ContrastBranch(channels, contrast)
+        self.contrast = ContrastBranch(channels, contrast, contrast_reduction, contrast_kernel)
         self.position = PositionBranch(channels)
         self.fuse = _conv_bn_relu(3 * channels, channels)
 
@@ -197,7 +204,7 @@ class COVIDSegNet(nn.Module):
     fv_first
         Whether feature variation comes before the residual block of E2 and E3. At E1 it always comes after, where the
         grey values have become features; at E4 always before the pyramid, which "takes the features extracted with FV".
-    contrast
+    contrast, contrast_reduction, contrast_kernel
         As in `ContrastBranch`.
     paspp_dilations, paspp_residual
         As in `ProgressivePyramid`.
@@ -214,6 +221,8 @@ class COVIDSegNet(nn.Module):
         fv_levels: tuple[Level, ...] = (2, 3, 4),
         fv_first: bool = True,
         contrast: Contrast = "global",
+        contrast_reduction: int = 2,
+        contrast_kernel: int = 1,
         paspp_dilations: tuple[int, int, int, int] = DILATIONS,
         paspp_residual: PyramidResidual = "inputs",
         downsample: Downsample = "conv",
@@ -223,7 +232,9 @@ class COVIDSegNet(nn.Module):
         widths = [base_channels * 2**level for level in range(LEVELS)]
 
         def varied(level: Level) -> list[nn.Module]:
-            return [FeatureVariation(widths[level - 1], contrast)] if level in fv_levels else []
+            width = widths[level - 1]
+            settings = (contrast, contrast_reduction, contrast_kernel)
+            return [FeatureVariation(width, *settings)] if level in fv_levels else []
 
         def encoder(level: Level) -> nn.Sequential:
             residual = ResidualBlock(widths[level - 1], widths[level - 1])

@@ -4,9 +4,9 @@
 paper's; its figures were not at hand and it numbers no equation of the network. What it leaves open is resolved as in
 specs/masc_net.md: one encoder per stream (ct, eq, RFB(ct), RFB(eq)), five levels, DAC branches summed as in CE-Net,
 one shared 1×1 convolution to a single channel in the RMP. An argument away: four levels, other widths, unshared DAC
-weights, other pools, skips of the CT stream alone; in their own modules a 3×3 RFB branch 0, wider pooled maps and
-pools that round up. Left out: concatenated DAC branches, upsampling before the decoder's convolution, batch norm
-before ReLU (the paper says after), dropout (it names none), another threshold than one half (it names none).
+weights, other pools, wider pooled maps, pools that round up, a 3×3 RFB branch 0, skips of the CT stream alone. Left
+out: concatenated DAC branches, upsampling before the decoder's convolution, batch norm before ReLU (the paper says
+after), dropout (it names none), another threshold than one half (it names none).
 
 Shape suffixes: N batch, C channels, H W rows and columns.
 """
@@ -176,10 +176,12 @@ class MASCNet(nn.Module):
         Channels per level of one stream, finest first; four of them are the conclusion's "four-level" reading.
     decoder_widths
         Channels of the decoder's blocks, coarsest first; those beyond the encoder's levels do not up-sample.
-    rfb_channels
-        Of each RFB.
-    dac_shared, rmp_pools
-        As in `DAC` and `RMP`.
+    rfb_channels, rfb_branch0_kernel
+        Of each `RFB`: its ``channels`` and ``plain_kernel``.
+    dac_shared
+        As in `DAC`.
+    rmp_pools, rmp_channels, rmp_ceil_mode
+        Of the `RMP`: its ``pools``, ``channels_pooled`` and ``ceil_mode``.
     skips
         Whose maps the decoder sees: all four streams' or the CT's alone.
     """
@@ -190,17 +192,20 @@ class MASCNet(nn.Module):
         encoder_widths: tuple[int, ...] = (16, 32, 64, 128, 128),
         decoder_widths: tuple[int, ...] = (256, 128, 64, 32, 16),
         rfb_channels: int = 16,
+        rfb_branch0_kernel: int = 1,
         dac_shared: bool = True,
         rmp_pools: tuple[int, ...] = (2, 3, 5),
+        rmp_channels: int = 1,
+        rmp_ceil_mode: bool = False,
         skips: Literal["all", "ct"] = "all",
     ) -> None:
         super().__init__()
         streams = (1, 1, rfb_channels, rfb_channels)
         self.skip_streams = len(streams) if skips == "all" else 1
-        self.rfb_ct, self.rfb_eq = RFB(1, rfb_channels), RFB(1, rfb_channels)
+        self.rfb_ct, self.rfb_eq = (RFB(1, rfb_channels, rfb_branch0_kernel) for _ in range(2))
         self.encoders = nn.ModuleList(Encoder(channels, encoder_widths) for channels in streams)
         self.dac = DAC(len(streams) * encoder_widths[-1], dac_shared)
-        self.rmp = RMP(len(streams) * encoder_widths[-1], rmp_pools)
+        self.rmp = RMP(len(streams) * encoder_widths[-1], rmp_pools, rmp_channels, rmp_ceil_mode)
         self.decoders = nn.ModuleList()
         channels = self.rmp.channels_out
         for width, skip in zip(decoder_widths, reversed(encoder_widths), strict=False):

@@ -11,9 +11,10 @@ cannot be traced to one scan is refused in a sentence: no mask is ever written w
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,7 @@ from napari_covseg.volume import LESIONS, LUNGS, Geometry, LabelMap, Volume, lab
 
 Layer = tuple[npt.NDArray[Any], dict[str, Any], str]
 Reader = Callable[[str], list[Layer]]
+Image = TypeVar("Image", Volume | LabelMap, LabelMap)
 
 LUNG_WINDOW_HU = (-1350.0, 150.0)
 SCHEMES = {"_lesion": LESIONS, "_lung": LUNGS}
@@ -57,8 +59,8 @@ def read(path: str) -> list[Layer]:
     place = Path(path)
     for ending, scheme in SCHEMES.items():
         if not place.is_dir() and stem_of(place).endswith(ending):
-            return [_labels_layer(read_labels(place, scheme), stem_of(place))]
-    image = read_either(place)
+            return [_labels_layer(_told(read_labels(place, scheme)), stem_of(place))]
+    image = _told(read_either(place))
     if isinstance(image, LabelMap):
         return [_labels_layer(image, stem_of(place))]
     return [_scan_layer(image)]
@@ -84,6 +86,13 @@ def write(path: str, values: Any, attributes: dict[str, Any]) -> list[str]:
 def sample() -> list[Layer]:
     """Return the bundled synthetic chest CT and its lesions."""
     return [*read(str(sample_scan())), *read(str(sample_lesion()))]
+
+
+def _told(image: Image) -> Image:
+    """Return the image; what is doubtful about it is a warning, which napari shows in a corner of its window."""
+    for note in image.notes:
+        warnings.warn(note, stacklevel=2)
+    return image
 
 
 def _scan_layer(scan: Volume) -> Layer:

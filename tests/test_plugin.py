@@ -218,3 +218,11 @@ def test_napari_takes_the_layers_as_they_are(tmp_path):
     assert np.allclose(labels.get_color(1)[:3], [0x35 / 255, 0xB7 / 255, 0x79 / 255], atol=1e-2)
     (out,) = plugin.write(str(tmp_path / "again.nii.gz"), *labels.as_layer_data_tuple()[:2])
     assert np.array_equal(np.asarray(nib.load(out).dataobj), np.asarray(nib.load(sample_lesion()).dataobj))
+
+
+def test_what_is_doubtful_about_a_file_is_a_warning(tmp_path):
+    image = nib.load(write_scan(tmp_path / "case_ct.nii.gz"))
+    image.set_qform(np.diag([-1, 1, 1, 1]) @ image.affine, 1)
+    nib.save(image, tmp_path / "case_ct.nii.gz")
+    with pytest.warns(UserWarning, match=r"case_ct\.nii\.gz says twice where it is"):
+        plugin.read(str(tmp_path / "case_ct.nii.gz"))

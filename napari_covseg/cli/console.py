@@ -24,13 +24,13 @@ def say(sentence: str) -> None:
 
 
 def show(answer: Any) -> None:
-    """Print a verb's answer for people, a text or a rich table, on stdout."""
+    """Print a verb's answer for people, a text or a rich table, on stdout; its words are never markup."""
     from rich.console import Console
 
     if isinstance(answer, str):
         typer.echo(answer)
         return
-    console = Console()
+    console = Console(markup=False, emoji=False)  # ``[B40]`` and ``:lung:`` in a file's name are its name
     if not console.is_terminal:
         console.width = 200  # a file has no edge to fold at
     console.print(answer)

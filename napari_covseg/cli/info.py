@@ -34,6 +34,8 @@ def info(
     from napari_covseg.io import format_of
 
     stated = parsed_stated(series, spacing, window, straighten)
+    if not path.exists():
+        raise ValueError(f"There is no file or folder {path}; check the name.")
     kind = format_of(path)
     values: dict[str, Any] = {"path": str(path), "format": kind, **_NOTHING, "series": []}
     if kind == "DICOM":

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from napari_covseg.cli.console import say, table
@@ -15,10 +16,13 @@ from napari_covseg.cli.verb import Answer, verb
 
 if TYPE_CHECKING:
     from napari_covseg.measure import ClassQuantity
-    from napari_covseg.volume import Geometry, LabelMap
+    from napari_covseg.volume import LabelMap, Volume
 
 OPACITIES = ("ggo", "consolidation", "infection")
 """What makes lung diseased; fluid beside it does not."""
+
+MOST_OUTSIDE_LUNG = 0.5
+"""Of opacities in the lung; masks that leave dense consolidation out are common."""
 
 
 @verb("covseg measure scan_lesion.nii.gz --scan scan.nii.gz --lungs scan_lung.nii.gz")
@@ -36,37 +40,52 @@ def measure(
     """Measure millilitres, share of the lung, mean Hounsfield units and components of every class."""
     from napari_covseg.io import read_labels, read_volume
     from napari_covseg.measure import quantities
-    from napari_covseg.volume import LUNGS
+    from napari_covseg.volume import fitted
 
     volume = read_volume(scan, parsed_stated(series, spacing, window, straighten))
-    for note in volume.notes:
+    lesion = fitted(read_labels(labels), volume)
+    lung = _lung_mask(lungs, lesion, volume) if lungs else None
+    doubts = (*lung.notes, *_outside_lung(lesion, lung)) if lung is not None else ()
+    for note in (*volume.notes, *lesion.notes, *doubts):
         say(note)
-    lesion = _brought_onto(read_labels(labels), labels, volume.geometry, scan)
-    lung = _brought_onto(read_labels(lungs, LUNGS), lungs, volume.geometry, scan) if lungs else None
-    if lung is not None and not lung.values.any():
-        raise ValueError(f"{lungs} marks no lung; give a mask whose voxels are 1 within the lungs.")
     found = quantities(lesion, volume, lung)
     severity = {"percent_of_lung_involved": _involved(found)}
     values = {"classes": {name: _rounded(quantity) for name, quantity in found.items()}, "severity": severity}
     return Answer(values, _shown(values))
 
 
-def _brought_onto(labels: LabelMap, path: Path, grid: Geometry, scan: Path) -> LabelMap:
-    """Return the labels on the scan's grid; a map that lies elsewhere in the patient is refused."""
-    from napari_covseg.volume import labels_on
+def _lung_mask(path: Path, lesion: LabelMap, volume: Volume) -> LabelMap:
+    """Return the lung mask on the scan's grid.
 
-    if labels.geometry.same_grid(grid):
-        return labels
-    (low, high), (scan_low, scan_high) = _box_mm(labels.geometry), _box_mm(grid)
-    if (high < scan_low).any() or (scan_high < low).any():
-        raise ValueError(f"{path.name} lies beside {scan.name}, in another place of the patient; choose its own scan.")
-    say(f"{path.name} is on another grid than {scan.name} and was brought onto the scan's.")
-    return labels_on(labels, grid)
+    Raises
+    ------
+    ValueError
+        If it marks no lung, or more than lung: a map of lesions or of lobes would make shares of something else.
+    """
+    from napari_covseg.io import read_labels
+    from napari_covseg.io.label_values import values_in
+    from napari_covseg.volume import LUNGS, fitted
+
+    mask = read_labels(path, LUNGS)
+    remedy = "give a mask whose voxels are 1 within the lungs"
+    if len(values_in(mask)) > 1:
+        raise ValueError(f"{path} marks {', '.join(map(str, values_in(mask)))}, not lung alone; {remedy}.")
+    lung = fitted(mask, volume)
+    if not lung.values.any():
+        raise ValueError(f"{path} marks no lung; {remedy}.")
+    if np.array_equal(lung.values > 0, lesion.values > 0):
+        raise ValueError(f"{path} marks the very voxels of the lesions; {remedy}.")
+    return lung
 
 
-def _box_mm(grid: Geometry) -> tuple[Any, Any]:
-    corners = grid.corners_mm()
-    return corners.min(axis=0), corners.max(axis=0)
+def _outside_lung(lesion: LabelMap, lung: LabelMap) -> tuple[str, ...]:
+    opacity = np.isin(lesion.values, [lesion.scheme[name].value for name in OPACITIES])
+    if not opacity.any():
+        return ()
+    outside = float(np.count_nonzero(opacity & (lung.values == 0)) / np.count_nonzero(opacity))
+    if outside <= MOST_OUTSIDE_LUNG:
+        return ()
+    return (f"{100 * outside:.0f} % of the opacities lie outside the lung mask; check that both are of this scan.",)
 
 
 def _involved(found: Mapping[str, ClassQuantity]) -> float | None:

@@ -88,20 +88,24 @@ def _carry_out(work: Callable[[], Answer], as_json: bool, debug: bool) -> None:
     try:
         with redirect_stdout(sys.stderr):
             answer = work()
+        _print(answer, as_json)
     except KeyboardInterrupt:
         raise _failure(STOPPED, as_json, 130) from None
-    except typer.BadParameter:
+    except (typer.BadParameter, BrokenPipeError):  # who closed the pipe does not listen
         raise
     except Exception as error:  # noqa: BLE001 - the only wall a verb can hit
         if debug:
             traceback.print_exc(file=sys.stderr)
         raise _failure(sentence_of(error), as_json, 1) from None
+    if not answer.done:
+        raise typer.Exit(1)
+
+
+def _print(answer: Answer, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(answer.values, indent=2))
     elif answer.shown:
         show(answer.shown)
-    if not answer.done:
-        raise typer.Exit(1)
 
 
 def _failure(sentence: str, as_json: bool, status: int) -> typer.Exit:

@@ -20,14 +20,11 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from napari_covseg.io import nifti, packs
 from napari_covseg.io.label_pictures import read_label_picture
+from napari_covseg.io.label_values import known
 from napari_covseg.io.pictures import NOMINAL_MM, reading_grid
-from napari_covseg.volume import (
-    LUNGS,
-    LabelMap,
-    Volume,
-    labels_on,
-    reoriented,
-)
+from napari_covseg.io.scans import plausible, read_labels
+from napari_covseg.io.stated import UnstatedError
+from napari_covseg.volume import LUNGS, LabelMap, Volume, fitted, reoriented
 
 PNG_WINDOW_HU = (-1000.0, 400.0)
 """The window an 8-bit slice is taken to show; grey 0 … 255."""
@@ -91,18 +88,18 @@ def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
     Raises
     ------
     ValueError
-        If a file cannot be read.
+        If a file cannot be read, the scan is no chest CT in Hounsfield units, or the labels are not of it.
     """
     pack, member = case.image.parent.parent, case.image.parent.name
     if packs.is_pack(pack):
         return packs.read_entry(pack, packs.entry_of(pack, member))
     if case.is_picture:
-        scan = _png_slice(case.image)
-        return scan, read_label_picture(case.labels), read_label_picture(case.lung, LUNGS) if case.lung else None
-    scan = reoriented(nifti.read_volume(case.image))
-    labels = labels_on(nifti.read_labels(case.labels), scan.geometry)
-    lung = labels_on(nifti.read_labels(case.lung, LUNGS), scan.geometry) if case.lung else None
-    return scan, labels, lung
+        scan, labels = _png_slice(case.image), known(read_label_picture(case.labels), case.labels.name)
+        return scan, labels, known(read_label_picture(case.lung, LUNGS), case.lung.name) if case.lung else None
+    scan = _scan(case.image)
+    labels = reoriented(fitted(read_labels(case.labels), scan))
+    lung = reoriented(fitted(read_labels(case.lung, LUNGS), scan)) if case.lung else None
+    return reoriented(scan), labels, lung
 
 
 def _cases_in(folder: Path) -> list[Case]:
@@ -151,6 +148,17 @@ def _entries(folder: Path) -> dict[str, _Entry]:
         return TypeAdapter(dict[str, _Entry]).validate_python(json.loads(path.read_text("utf-8")))
     except (json.JSONDecodeError, ValidationError) as error:
         raise ValueError(f"{path} is not to be understood: {str(error).splitlines()[0]}.") from error
+
+
+def _scan(path: Path) -> Volume:
+    """Return a scan in Hounsfield units; slices of a tilted gantry are slices as any other."""
+    try:
+        return plausible(nifti.read_volume(path), path)
+    except UnstatedError:
+        raise ValueError(
+            f"{path.name} holds the grey values of an 8-bit picture, not Hounsfield units; convert the scanner's own "
+            "series, or give its slices as *_image.png."
+        ) from None
 
 
 def _png_slice(path: Path) -> Volume:

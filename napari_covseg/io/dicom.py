@@ -16,6 +16,12 @@ from napari_covseg.io.hounsfield import STACKED, window_note, windowed
 from napari_covseg.io.stated import NOTHING, SeriesSummary, Stated, UnstatedError
 from napari_covseg.volume import Volume
 
+SPACING_TOLERANCE = 0.02
+"""Nobody states a pixel's size more exactly."""
+
+MOST_PADDED = 0.7
+"""Of a round field of view in a square picture, a fifth is padding."""
+
 __all__ = ["SeriesSummary", "describe_series", "read_series"]
 
 
@@ -58,7 +64,8 @@ def read_series(path: Path, stated: Stated = NOTHING) -> Volume:
         if stated.spacing_mm is not None:
             notes += (f"{name} says itself where its voxels are; the spacing that was stated was not used.",)
     geometry = geometry_of(name, slices)
-    hu = hounsfield(name, slices)
+    hu, padded = hounsfield(name, slices)
+    notes += _padding(name, padded, hu.size)
     if STACKED in notes and stated.window_hu is not None:
         hu = windowed(hu, stated.window_hu, float(2 ** int(frames[0].stored[3] or 16) - 1))
     return Volume(hu, geometry, name, notes)
@@ -137,6 +144,10 @@ def _refuse_foreign(name: str, series: Series, frames: Sequence[Frame], stated: 
 
 def _assumed(name: str, series: Series, stated: Stated) -> tuple[str, ...]:
     notes = [STACKED]
+    own_mm, stated_mm = series.frames[0].spacing_mm[::-1], stated.spacing_mm or ()
+    if own_mm.size == 2 and not np.allclose(own_mm, stated_mm[:2], rtol=SPACING_TOLERANCE):
+        own, used = (" × ".join(f"{mm:.3g}" for mm in each) for each in (own_mm, stated_mm[:2]))
+        notes.append(f"{name} says that its pixels are {own} mm; the {used} mm that were stated were used.")
     if series.modality != "CT":
         notes.append(f"{name} claims to be {series.modality}, not CT.")
     if stated.window_hu is not None:
@@ -155,7 +166,8 @@ def _each_once(name: str, slices: list[Slice]) -> tuple[list[Slice], tuple[str, 
     twice: list[Slice] = []
     opened: Opened = {}
     for one, two in same_place(slices):
-        if not np.array_equal(plane_hu(name, one.frame, opened), plane_hu(name, two.frame, opened)):
+        first, second = (plane_hu(name, each.frame, opened)[0] for each in (one, two))
+        if not np.array_equal(first, second):
             names = f"{one.frame.name} and {two.frame.name}"
             raise ValueError(f"{name}: {names} are in the same place and differ; keep one slice for each position.")
         twice.append(two)
@@ -164,6 +176,15 @@ def _each_once(name: str, slices: list[Slice]) -> tuple[list[Slice], tuple[str, 
     left_out = ", ".join(each.frame.name for each in twice[:3]) + (" …" if len(twice) > 3 else "")
     notes = (f"{len(twice)} of the slices of {name} are there twice and were left out once ({left_out}).",)
     return [each for each in slices if not any(each is other for other in twice)], notes
+
+
+def _padding(name: str, padded: int, voxels: int) -> tuple[str, ...]:
+    if padded > MOST_PADDED * voxels:
+        raise ValueError(
+            f"{name} marks {100 * padded / voxels:.0f} % of its voxels as padding, which leaves too little of a scan; "
+            "export the scanner's own CT series."
+        )
+    return (f"{padded} voxels of {name} are marked as padding; they are air now.",) if padded else ()
 
 
 def _oddities(name: str, slices: Sequence[Slice]) -> tuple[str, ...]:

@@ -26,8 +26,10 @@ INT16 = np.iinfo(np.int16)
 NO_DECODER = ("plugin", "decoder", "missing dependenc")
 
 
-def hounsfield(name: str, slices: Sequence[Slice]) -> Plane:
-    """Return (column, row, slice) Hounsfield units: int16, or float32 if they are not whole or too large.
+def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int]:
+    """Return (column, row, slice) Hounsfield units, and how many voxels were padding and became air.
+
+    They are int16, or float32 if they are not whole or too large.
 
     Raises
     ------
@@ -38,18 +40,21 @@ def hounsfield(name: str, slices: Sequence[Slice]) -> Plane:
     require_memory(name, len(slices) * rows * columns, np.dtype(np.int16).itemsize)
     hu: Plane = np.empty((len(slices), rows, columns), dtype=np.int16)
     opened: Opened = {}
+    padded = 0
     for index, each in enumerate(slices):
-        plane = plane_hu(name, each.frame, opened)
+        plane, count = plane_hu(name, each.frame, opened)
+        padded += count
         if hu.dtype == np.int16 and not _is_int16(plane):
             hu = hu.astype(np.float32)
         hu[index] = plane
-    return hu.transpose(2, 1, 0)
+    return hu.transpose(2, 1, 0), padded
 
 
-def plane_hu(name: str, frame: Frame, opened: Opened) -> Plane:
-    """Return one slice's Hounsfield units, (row, column): int16 wherever that is easily had, or float64.
+def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
+    """Return one slice's Hounsfield units, (row, column), and how many of them were padding and not yet air.
 
-    Padding outside the scanner's field of view is air. A file of many frames is kept in `opened` for the next one.
+    They are int16 wherever that is easily had, or float64. Padding outside the scanner's field of view is air. A
+    file of many frames is kept in `opened` for the next one.
 
     Raises
     ------
@@ -61,8 +66,11 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> Plane:
     plane = _rescaled(stored, slope, intercept)
     if frame.padding:
         low, high = sorted(np.asarray([frame.padding[0], frame.padding[-1]]).astype(np.int64).astype(stored.dtype))
-        plane[(stored >= low) & (stored <= high)] = AIR_HU
-    return plane
+        is_padding = (stored >= low) & (stored <= high)
+        count = int(np.count_nonzero(is_padding & (plane != AIR_HU)))
+        plane[is_padding] = AIR_HU
+        return plane, count
+    return plane, 0
 
 
 def _pixels(name: str, frame: Frame, opened: Opened) -> Plane:

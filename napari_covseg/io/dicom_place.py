@@ -57,11 +57,9 @@ def stacked(name: str, frames: Sequence[Frame], spacing_mm: tuple[float, float, 
     Raises
     ------
     ValueError
-        If they are not of one kind.
+        If they are not of one kind, or their numbers leave a hole or are there twice.
     """
-    numbers = [frame.number for frame in frames]
-    if None not in numbers and len(set(numbers)) == len(numbers):
-        frames = sorted(frames, key=lambda frame: frame.number or 0)
+    frames = _by_number(name, frames)
     axes = frames[0].axes if _is_plane(frames[0].axes) else AXIAL
     column, row, between = spacing_mm
     slices = [Slice(frame, np.zeros(3), axes[:3] * column, axes[3:] * row) for frame in frames]
@@ -69,6 +67,24 @@ def stacked(name: str, frames: Sequence[Frame], spacing_mm: tuple[float, float, 
     step = slices[0].normal * between
     _refuse_unlike(name, slices)
     return [replace(each, origin=step * k) for k, each in enumerate(reversed(slices) if is_upward else slices)]
+
+
+def _by_number(name: str, frames: Sequence[Frame]) -> Sequence[Frame]:
+    """Return frames in the order of their numbers; where none has one, in that of their files."""
+    numbers = [frame.number for frame in frames if frame.number is not None]
+    if not numbers:
+        return frames
+    ordered = sorted(numbers)
+    steps = {two - one for one, two in pairwise(ordered)}
+    if len(numbers) < len(frames) or 0 in steps:
+        raise ValueError(
+            f"{name} holds slices without a number or with the same one, so nothing tells their order; export the CT "
+            "series with positions."
+        )
+    if len(steps) > 1:
+        at = next(one for one, two in pairwise(ordered) if two - one > min(steps))
+        raise ValueError(f"{name} lacks slices after number {at}; export the series again with all its slices.")
+    return sorted(frames, key=lambda frame: frame.number or 0)
 
 
 def in_order(name: str, slices: Sequence[Slice]) -> list[Slice]:

@@ -36,6 +36,7 @@ _GROUPS = {
 
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
+UNDEFINED_LENGTH = 0xFFFFFFFF
 CT_STORAGE = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 
 
@@ -101,11 +102,34 @@ def image_of(file: Traversable, head: Head) -> Image | None:
                 f"{file.name} is damaged: it does not say how large its image is; copy or export it again."
             )
         return None
+    _refuse_undescribed(file, head)
     modality, description = (str(header.get(tag) or "") for tag in ("Modality", "SeriesDescription"))
     frames = tuple(_frames(file, header))
     if len(frames) == 1:
         frames = (replace(frames[0], native_at=_native_pixels(head)),)
     return Image(str(header.get("SeriesInstanceUID") or ""), modality, description, frames)
+
+
+def _refuse_undescribed(file: Traversable, head: Head) -> None:
+    """Refuse a file whose uncompressed pixels are of more frames than it counts: the others would be lost."""
+    header = head.header
+    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
+    if syntax not in NATIVE or head.element[:4] != PIXEL_DATA_TAG:
+        return
+    count = int(header.get("NumberOfFrames") or 1)
+    samples, bits = (int(header.get(tag) or 0) for tag in ("SamplesPerPixel", "BitsAllocated"))
+    frame_bytes = int(header.Rows) * int(header.Columns) * samples * bits // 8
+    if frame_bytes > 1 and (held := _pixel_bytes(head) // frame_bytes) > count:
+        raise ValueError(
+            f"{file.name} is damaged: it counts {count} frame{'s' if count > 1 else ''} and holds {held}; export it "
+            "again."
+        )
+
+
+def _pixel_bytes(head: Head) -> int:
+    is_explicit = head.element[4:6] in (b"OW", b"OB")
+    length = int.from_bytes(head.element[8:12] if is_explicit else head.element[4:8], "little")
+    return 0 if length == UNDEFINED_LENGTH else length
 
 
 def _native_pixels(head: Head) -> int:
@@ -118,7 +142,7 @@ def _native_pixels(head: Head) -> int:
     if syntax not in NATIVE or element[:4] != PIXEL_DATA_TAG or int(header.get("NumberOfFrames") or 1) != 1:
         return 0
     is_explicit = element[4:6] in (b"OW", b"OB")
-    length = int.from_bytes(element[8:12] if is_explicit else element[4:8], "little")
+    length = _pixel_bytes(head)
     bytes_each = {8: 1, 16: 2}.get(header.get("BitsAllocated"), 0)
     pixels = int(header.get("Rows") or 0) * int(header.get("Columns") or 0)
     expected = pixels * bytes_each

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_covseg.io.hounsfield_body import doubt_about, why_no_hounsfield
 from napari_covseg.io.stated import Stated, UnstatedError
 from napari_covseg.volume import AIR_HU, Volume
 
@@ -62,14 +63,19 @@ def checked(scan: Volume, name: str, stated: Stated) -> Volume:
         raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
     if low >= 0 and high <= GREY_WHITE:
         return _from_window(scan, name, stated.window_hu)
-    if low > LEAST_DENSE_HU or high > GREATEST_HU or high - low < -LEAST_DENSE_HU:
+    is_out = low > LEAST_DENSE_HU or high > GREATEST_HU or high - low < -LEAST_DENSE_HU
+    is_window = stated.window_hu is not None and stated.window_hu[0] - 1 <= low and high <= stated.window_hu[1] + 1
+    why = "" if is_out or is_window else why_no_hounsfield(scan.hu)
+    if is_out or why:
         sentence = f"{name} holds values {low:g}…{high:g}, which are not Hounsfield units of a chest (air is −1000)"
+        sentence += f": {why}" if why else ""
         if STACKED not in scan.notes:
             raise ValueError(f"{sentence}; convert it again with the rescale of its DICOM series.")
         return scan.noted(
             f"{sentence}: look, but do not measure, or state the window they show (--window LEVEL/WIDTH)."
         )
-    return scan
+    doubt = "" if is_window else doubt_about(scan.hu)
+    return scan.noted(f"{name} {doubt}; check that it is a chest in Hounsfield units.") if doubt else scan
 
 
 def _from_window(scan: Volume, name: str, window_hu: tuple[float, float] | None) -> Volume:

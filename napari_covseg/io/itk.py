@@ -71,7 +71,7 @@ def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
     values = whole(_voxels(image))
     if values is None:
         raise ValueError(f"{path.name} is not a label map: it holds values that are not whole numbers 0…255.")
-    return LabelMap(values, geometry, scheme, Provenance(source=path.name))
+    return LabelMap(values, geometry, scheme, Provenance(source=path.name), _doubts(path))
 
 
 def _opened(path: Path) -> tuple[Any, Geometry]:

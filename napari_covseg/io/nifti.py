@@ -49,10 +49,7 @@ def read_volume(path: Path) -> Volume:
     """
     image, repairs = _opened(path)
     geometry, notes = place_of(image, path.name)
-    if repairs:
-        notes += (
-            f"The header of {path.name} is damaged ({'; '.join(repairs)}); check that the scan is what it should be.",
-        )
+    notes += _repaired(path, repairs)
     hu, missing = hounsfield(image, path)
     if missing:
         notes += (f"{path.name} has {missing} voxels without a number outside the field of view; they are air now.",)
@@ -63,19 +60,19 @@ def read_volume(path: Path) -> Volume:
 
 
 def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
-    """Return the label map in a NIfTI file.
+    """Return the label map in a NIfTI file; its notes tell what is doubtful about its place.
 
     Raises
     ------
     ValueError
         If it is not a 3-D NIfTI image of whole numbers 0…255.
     """
-    image, _ = _opened(path)
-    geometry, _ = place_of(image, path.name)
+    image, repairs = _opened(path)
+    geometry, notes = place_of(image, path.name)
     values = whole(stored_values(image, path))
     if values is None:
         raise ValueError(f"{path.name} is not a label map: it holds values that are not whole numbers 0…255.")
-    return LabelMap(values, geometry, scheme, Provenance(source=path.name))
+    return LabelMap(values, geometry, scheme, Provenance(source=path.name), notes + _repaired(path, repairs))
 
 
 def note_in(path: Path) -> str:
@@ -99,6 +96,12 @@ def whole(stored: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8] | None:
         return None
     values = np.rint(stored).astype(np.uint8)
     return values if np.abs(values - stored).max() <= WHOLE_TOLERANCE else None
+
+
+def _repaired(path: Path, repairs: list[str]) -> tuple[str, ...]:
+    if not repairs:
+        return ()
+    return (f"The header of {path.name} is damaged ({'; '.join(repairs)}); check that the scan is what it should be.",)
 
 
 @contextmanager

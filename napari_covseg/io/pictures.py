@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,28 +9,16 @@ import imageio.v3 as imageio
 import numpy as np
 import numpy.typing as npt
 
-from napari_covseg.io.files import PICTURE_SUFFIXES, stem_of
-from napari_covseg.io.hounsfield import window_note, windowed
+from napari_covseg.io.files import stem_of
+from napari_covseg.io.hounsfield import MOST_LABELS, window_note, windowed
 from napari_covseg.io.memory import require_memory
+from napari_covseg.io.picture_names import slices_in
 from napari_covseg.io.stated import Stated, UnstatedError
 from napari_covseg.volume import Geometry, Volume
 
 NOMINAL_MM = (1.0, 1.0, 1.0)
 COLOUR_TOLERANCE = 8
 """JPEG's grey is not quite grey: its three colours may be this far apart."""
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file's name is that of a picture."""
-    return path.suffix.lower() in PICTURE_SUFFIXES
-
-
-def pictures_in(folder: Path) -> list[Path]:
-    """Return the pictures of a folder in the order of the numbers in their names."""
-    found = [path for path in folder.iterdir() if path.is_file() and is_picture(path) and path.name[0] != "."]
-    return sorted(
-        found, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
-    )
 
 
 def read_pictures(path: Path, stated: Stated) -> Volume:
@@ -42,7 +29,7 @@ def read_pictures(path: Path, stated: Stated) -> Volume:
     UnstatedError
         If the window is not stated, or, for a folder, the spacing.
     ValueError
-        If a file is no grey picture, or the pictures of a folder differ in size.
+        If a file is no grey picture, the pictures of a folder differ in size, or they are label maps.
     """
     name = path.name if path.is_file() else stem_of(path)
     if stated.window_hu is None:
@@ -57,9 +44,9 @@ def read_pictures(path: Path, stated: Stated) -> Volume:
             "apart in mm (--spacing X,Y,Z).",
             "spacing",
         )
-    files = pictures_in(path) if path.is_dir() else [path]
+    files, oddities = slices_in(path) if path.is_dir() else ([path], ())
     hu = _stack(name, files, stated.window_hu)
-    notes = [window_note(name, stated.window_hu)]
+    notes = [window_note(name, stated.window_hu), *oddities]
     if stated.spacing_mm is None:
         notes.append(f"{name} does not say how large its pixels are; 1 mm was assumed, so millilitres are no measure.")
     return Volume(hu, reading_grid(hu.shape, stated.spacing_mm or NOMINAL_MM), stem_of(path), tuple(notes))
@@ -77,11 +64,17 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> npt.
     first = _grey(files[0])
     require_memory(name, len(files) * first.size, np.dtype(np.float32).itemsize)
     hu = np.empty((len(files), *first.shape), dtype=np.float32)
+    kinds: set[int] = set()
     for index, file in enumerate(files):
         grey = first if index == 0 else _grey(file)
         if grey.shape != first.shape:
             raise ValueError(f"{name}: {file.name} and {files[0].name} differ in size; keep slices of one kind only.")
+        if len(kinds) <= MOST_LABELS:
+            kinds |= set(np.unique(grey).tolist())
         hu[index] = windowed(grey, window_hu, 65535.0 if grey.dtype == np.uint16 else 255.0)
+    if 0 in kinds and 1 < len(kinds) <= MOST_LABELS:
+        listed = ", ".join(str(kind) for kind in sorted(kinds))
+        raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
     return hu
 
 

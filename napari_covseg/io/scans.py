@@ -10,6 +10,7 @@ from napari_covseg.io import nifti
 from napari_covseg.io.files import ITK_SUFFIXES
 from napari_covseg.io.formats import KNOWN, format_of
 from napari_covseg.io.hounsfield import checked, labels_in
+from napari_covseg.io.label_values import known
 from napari_covseg.io.stated import NOTHING, Stated, UnstatedError, is_spacing
 from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, LabelMap, Provenance, Volume, straightened
 
@@ -54,24 +55,24 @@ def read_either(path: Path) -> Volume | LabelMap:
     if values is None:
         return _accepted(volume, path, NOTHING)
     scheme = LUNGS if max(values) <= 1 else LESIONS
-    return LabelMap(volume.hu.astype("uint8"), volume.geometry, scheme, Provenance(source=path.name))
+    return LabelMap(volume.hu.astype("uint8"), volume.geometry, scheme, Provenance(source=path.name), volume.notes)
 
 
 def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
-    """Return the label map in a NIfTI, NRRD or MetaImage file.
+    """Return the label map in a NIfTI, NRRD or MetaImage file; its notes tell what was doubtful about it.
 
     Raises
     ------
     ValueError
-        If it is not a 3-D image of whole numbers 0…255.
+        If it is not a 3-D image of whole numbers 0…255, or none of the values that it marks is a class.
     """
     if path.suffix.lower() not in ITK_SUFFIXES:
-        return nifti.read_labels(path, scheme)
+        return known(nifti.read_labels(path, scheme), path.name)
     if not path.exists():
         raise ValueError(f"There is no file {path}; check the name.")
     from napari_covseg.io import itk
 
-    return itk.read_labels(path, scheme)
+    return known(itk.read_labels(path, scheme), path.name)
 
 
 def _read(path: Path, stated: Stated) -> Volume:
@@ -111,8 +112,16 @@ def _by_format(path: Path, stated: Stated) -> Volume:
     raise ValueError(f"{path.name} is none of {KNOWN}; export the scan as one of these.")
 
 
-def _accepted(scan: Volume, path: Path, stated: Stated) -> Volume:
-    """Return the scan, or refuse it if its lengths, its numbers or its axes cannot be those of a chest CT."""
+def plausible(scan: Volume, path: Path, stated: Stated = NOTHING) -> Volume:
+    """Return the scan in Hounsfield units.
+
+    Raises
+    ------
+    UnstatedError
+        If it takes a window.
+    ValueError
+        If its lengths, its place or its numbers cannot be those of a chest CT.
+    """
     if not is_spacing(scan.geometry.spacing_mm):
         shown = " × ".join(f"{mm:.3g}" for mm in scan.geometry.spacing_mm)
         raise ValueError(f"{path.name} has voxels of {shown} mm, which no CT has; convert it again with lengths in mm.")
@@ -121,7 +130,12 @@ def _accepted(scan: Volume, path: Path, stated: Stated) -> Volume:
         raise ValueError(
             f"{path.name} lies {away_mm:.3g} mm away from its scanner: its header is damaged; copy it again."
         )
-    scan = checked(scan, path.name or scan.name, stated)
+    return checked(scan, path.name or scan.name, stated)
+
+
+def _accepted(scan: Volume, path: Path, stated: Stated) -> Volume:
+    """Return the scan, or refuse it if its lengths, its numbers or its axes cannot be those of a chest CT."""
+    scan = plausible(scan, path, stated)
     tilt = scan.geometry.tilt_degrees
     if tilt <= GREATEST_TILT_DEGREES:
         return scan

@@ -1,5 +1,6 @@
 """Voxels that know where in the patient they are."""
 
+from napari_covseg.volume.fitting import fitted
 from napari_covseg.volume.geometry import GRID_TOLERANCE_MM, READING_ORIENTATION, Geometry
 from napari_covseg.volume.labels import LESIONS, LUNGS, ClassScheme, LabelClass, LabelMap, Provenance
 from napari_covseg.volume.resample import AIR_HU, cropped, labels_on, reoriented, volume_on
@@ -19,6 +20,7 @@ __all__ = [
     "Provenance",
     "Volume",
     "cropped",
+    "fitted",
     "labels_on",
     "reoriented",
     "straightened",

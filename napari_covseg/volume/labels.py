@@ -104,6 +104,8 @@ class LabelMap:
         What the values mean.
     provenance
         How it came about.
+    notes
+        A sentence for everything that was doubtful, assumed or repaired when it was read.
 
     Raises
     ------
@@ -115,6 +117,7 @@ class LabelMap:
     geometry: Geometry
     scheme: ClassScheme = LESIONS
     provenance: Provenance = field(default_factory=Provenance)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.shape != self.geometry.shape:
@@ -135,3 +138,7 @@ class LabelMap:
     def with_voxels(self, voxels: npt.NDArray[Any], geometry: Geometry) -> LabelMap:
         """Return the same kind of map with other values on another grid."""
         return replace(self, values=voxels, geometry=geometry)
+
+    def noted(self, *sentences: str) -> LabelMap:
+        """Return the same map with more notes."""
+        return replace(self, notes=(*self.notes, *sentences)) if sentences else self

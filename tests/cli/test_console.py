@@ -4,9 +4,10 @@ import time
 
 import pytest
 import rich.console
+import typer
 
 from napari_covseg.cli import console
-from napari_covseg.cli.verb import sentence_of
+from napari_covseg.cli.verb import Answer, _carry_out, sentence_of
 from napari_covseg.jobs import Progress
 
 
@@ -50,3 +51,16 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
 )
 def test_every_error_is_a_sentence(error, words):
     assert words in sentence_of(error)
+
+
+def test_an_answer_that_cannot_be_shown_is_one_sentence_too(capsys):
+    class Unshowable:
+        def __rich__(self):
+            raise RuntimeError("no room")
+
+    with pytest.raises(typer.Exit) as ended:
+        _carry_out(lambda: Answer({}, Unshowable()), as_json=False, debug=False)
+    assert ended.value.exit_code == 1
+    said = capsys.readouterr()
+    assert "RuntimeError: no room" in said.err
+    assert "Traceback" not in said.err

@@ -5,7 +5,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.io.series import series_in
+from tests.io.series import all_slices, series_in
 
 
 def test_a_plain_scan(covseg, scan):
@@ -97,3 +97,12 @@ def test_a_picture_takes_a_window(covseg, tmp_path):
     said = covseg("info", tmp_path / "slice.png", "--window", "-600/1500", "--json")
     assert said.json["hu_range"][0] == -1350
     assert said.json["format"] == "PNG"
+
+
+@pytest.mark.parametrize("words", ["Lung [/B40]", "THORAX [red]1.0[bold] [B70f]", ":lungs: [1]"])
+def test_what_a_scanner_or_a_person_named_is_never_markup(covseg, tmp_path, words):
+    folder = series_in(tmp_path / "case [B40] [bold]", all_slices(SeriesDescription=words))
+    said = covseg("info", folder)
+    assert said.status == 0
+    assert words in said.out
+    assert "case [B40] [bold]" in said.out

@@ -87,3 +87,41 @@ def test_the_real_cases_are_all_there(covseg_data):
     by_name = {case.name: case for case in cases}
     assert by_name["lesion_2"].patient == by_name["lesion_3"].patient
     assert by_name["effusion_002"].annotated == {"effusion"}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda hu: hu > -300, r"a_ct\.nii\.gz is a label map"),
+        (lambda hu: hu + 1024, r"a_ct\.nii\.gz holds values .* not Hounsfield units"),
+        (
+            lambda hu: np.arange(hu.size).reshape(hu.shape) % 256,
+            r"a_ct\.nii\.gz holds the grey values .* \*_image\.png",
+        ),
+    ],
+)
+def test_a_case_comes_through_the_door_as_any_scan(tmp_path, change, words):
+    import nibabel as nib
+
+    _volume_case(tmp_path, "a")
+    path = tmp_path / "a_ct.nii.gz"
+    image = nib.load(path)
+    nib.save(nib.Nifti1Image(change(np.asarray(image.dataobj)).astype(np.int16), image.affine), path)
+    with pytest.raises(ValueError, match=words):
+        read_case(*find_cases([tmp_path]))
+
+
+def test_labels_of_another_place_or_of_no_class_are_refused(tmp_path):
+    import nibabel as nib
+
+    _volume_case(tmp_path, "a")
+    path = tmp_path / "a_lesion.nii.gz"
+    image = nib.load(path)
+    values, moved = np.asarray(image.dataobj), image.affine.copy()
+    moved[2, 3] += 20
+    nib.save(nib.Nifti1Image(values, moved), path)
+    with pytest.raises(ValueError, match="lies beside a_ct"):
+        read_case(*find_cases([tmp_path]))
+    nib.save(nib.Nifti1Image(values * 5, image.affine), path)
+    with pytest.raises(ValueError, match="15, which is no class"):
+        read_case(*find_cases([tmp_path]))

@@ -160,9 +160,31 @@ def test_padding_is_air_and_its_neighbour_in_value_is_not(tmp_path, unsigned, ta
     stored[0, 1], stored[0, 2] = padding, padding + 1
     changes = {"PixelRepresentation": int(not unsigned), "PixelData": stored.tobytes(), "RescaleIntercept": 0}
     folder = series_in(tmp_path / "case", all_slices(**changes, PixelPaddingValue=tag))
-    hu = read_series(folder).hu
-    assert (hu[1, 0] == -1024).all()
-    assert (hu[2, 0] == padding + 1).all()
+    scan = read_series(folder)
+    assert (scan.hu[1, 0] == -1024).all()
+    assert (scan.hu[2, 0] == padding + 1).all()
+    assert scan.notes == (f"{SLICES} voxels of case are marked as padding; they are air now.",)
+
+
+@pytest.mark.parametrize(("of_30", "opens"), [(20, True), (22, False)])
+def test_a_scan_that_is_mostly_padding_is_refused(tmp_path, of_30, opens):
+    stored = np.arange(ROWS * COLUMNS, dtype=np.int16).reshape(ROWS, COLUMNS) + 100
+    stored.flat[:of_30] = 0
+    folder = series_in(
+        tmp_path / "case", all_slices(PixelData=stored.tobytes(), PixelPaddingValue=0, RescaleIntercept=0)
+    )
+    if opens:
+        assert read_series(folder).notes == (
+            f"{of_30 * SLICES} voxels of case are marked as padding; they are air now.",
+        )
+    else:
+        assert "73 % of its voxels as padding" in refusal(folder)
+
+
+def test_padding_that_is_air_already_is_not_worth_a_word(tmp_path):
+    stored = np.arange(ROWS * COLUMNS, dtype=np.int16).reshape(ROWS, COLUMNS)
+    folder = series_in(tmp_path / "case", all_slices(PixelData=stored.tobytes(), PixelPaddingValue=0))
+    assert read_series(folder).notes == ()
 
 
 def test_files_that_are_not_dicom_are_passed_over(tmp_path):

@@ -22,8 +22,10 @@ from napari_covseg.io import Stated, UnstatedError, read_volume
 from napari_covseg.io.dicom import describe_series, read_series
 
 from .series import (
+    COLUMN_MM,
     COLUMNS,
     GAP_MM,
+    ROW_MM,
     ROWS,
     SLICES,
     TURN,
@@ -377,3 +379,38 @@ def test_a_series_is_not_mixed_with_another_of_the_same_place(tmp_path):
 def test_turned_slices_keep_their_voxel_order(tmp_path):
     scan = read_series(series_in(tmp_path / "case", turn=TURN[:, [1, 2, 0]]))
     np.testing.assert_array_equal(scan.hu, values())
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ((1, 2, 3, 4), ""),
+        ((7, 5, 3, 1), ""),
+        ((1, 2, 4, 5), "lacks slices after number 2"),
+        ((1, 3, 3, 5), "the same one"),
+        ((1, 2, 3, None), "without a number"),
+        ((None, None, None, None), ""),
+    ],
+)
+def test_slices_without_positions_are_numbered_without_holes(tmp_path, numbers, words):
+    lost = {"ImagePositionPatient": None}
+    folder = series_in(tmp_path / "case", lambda index: {**lost, "InstanceNumber": numbers[index]})
+    if words:
+        assert words in str(refusal(folder, spacing_mm=(COLUMN_MM, ROW_MM, 4.0)))
+    else:
+        assert len(read_series(folder, Stated(spacing_mm=(COLUMN_MM, ROW_MM, 4.0))).notes) == 1
+
+
+@pytest.mark.parametrize(("column_mm", "is_said"), [(0.701, False), (0.75, True), (0.8, True)])
+def test_a_stated_spacing_that_is_not_the_files_own_is_said(tmp_path, column_mm, is_said):
+    folder = series_in(tmp_path / "case", all_slices(ImagePositionPatient=None))
+    notes = read_series(folder, Stated(spacing_mm=(column_mm, ROW_MM, 4.0))).notes
+    assert any("says that its pixels are 0.7 × 0.8 mm" in note for note in notes) is is_said
+
+
+def test_a_file_that_counts_fewer_frames_than_it_holds_is_refused(tmp_path):
+    def forget(image):
+        image.NumberOfFrames = 3
+        image.PerFrameFunctionalGroupsSequence = list(image.PerFrameFunctionalGroupsSequence)[:3]
+
+    assert "counts 3 frames and holds 4" in str(refusal(enhanced_in(tmp_path / "ct.dcm", change=forget)))

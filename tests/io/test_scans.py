@@ -97,6 +97,48 @@ def test_what_can_be_hounsfield_units_of_a_chest_opens(tmp_path, low, high, open
         assert "not Hounsfield units" in str(refusal(path))
 
 
+CHEST = np.random.default_rng(1).permutation(np.repeat([-1024, -1000, -850, -700, -90, 40, 60, 300], 1000))
+"""As much air, lung, fat, soft tissue and bone as there may be."""
+
+
+def padded(values, with_hu, share=0.2):
+    values = values.copy()
+    values[: int(share * values.size)] = with_hu
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (CHEST, ""),
+        (np.clip(CHEST, None, 150), ""),
+        (padded(CHEST, -2000), ""),
+        (padded(padded(CHEST, -2000), -3024, 0.1), ""),
+        (padded(CHEST, 3071, 0.05), ""),
+        (padded(CHEST + 1024, -2000), "denser than bone"),
+        (padded(CHEST + 1024, -1024, 2e-4), "denser than bone"),
+        (padded(np.clip((CHEST + 1000) / 6, 0, 255).round(), -1024), "less dense than water"),
+        (CHEST * 10, "less than air"),
+        (CHEST - 1024, "less than air"),
+    ],
+)
+def test_the_body_of_the_values_tells_whether_they_are_hounsfield_units(tmp_path, values, words):
+    path = in_file(tmp_path / "case.nii", values.reshape(20, 20, 20).astype(np.int16))
+    if words:
+        assert words in str(refusal(path))
+    else:
+        assert read_volume(path).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [(CHEST // 2, "below −700"), (np.where(CHEST > -100, CHEST, -1000), "between −1000 and −200")],
+)
+def test_a_body_of_values_without_lung_is_said(tmp_path, values, words):
+    (note,) = read_volume(in_file(tmp_path / "case.nii", values.reshape(20, 20, 20).astype(np.int16))).notes
+    assert words in note
+
+
 @pytest.mark.parametrize("value", [np.inf, -np.inf, 1e39])
 def test_infinite_values_are_refused(tmp_path, value):
     hu = HU.astype(np.float64)
@@ -219,6 +261,28 @@ def test_a_folder_of_pictures_is_a_scan_once_its_spacing_is_stated(tmp_path):
     assert "differ in size" in str(refusal(tmp_path, window_hu=(-1000, 1550), spacing_mm=(0.7, 0.8, 5)))
 
 
+def test_label_maps_beside_the_pictures_of_a_folder_are_left_out_and_holes_are_said(tmp_path):
+    stated = {"window_hu": (-1000, 400), "spacing_mm": (0.7, 0.8, 5)}
+    grey = np.arange(20, dtype=np.uint8).reshape(5, 4) * 10
+    for number in (1, 2, 3):
+        imageio.imwrite(tmp_path / f"x{number}_label.png", (grey > 100).astype(np.uint8))
+    assert "and no slices" in str(refusal(tmp_path, **stated))
+    for number in (1, 2, 3):
+        imageio.imwrite(tmp_path / f"x{number}_image.png", grey)
+    scan = read_volume(tmp_path, Stated(**stated))
+    assert scan.geometry.shape == (3, 5, 4)
+    assert scan.notes[1:] == ("Label maps beside the slices were left out: x1_label.png and 2 more.",)
+    imageio.imwrite(tmp_path / "x5_image.png", grey)
+    assert "hole after 3" in read_volume(tmp_path, Stated(**stated)).notes[1]
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_a_picture_of_few_values_is_a_label_map(tmp_path, white):
+    mask = np.eye(20, dtype=np.uint8) * white
+    imageio.imwrite(tmp_path / "slice.png", mask)
+    assert f"it holds only 0, {white}" in str(refusal(tmp_path / "slice.png", window_hu=(-1000, 400)))
+
+
 def test_pictures_that_are_colourful_or_damaged_are_refused(tmp_path):
     colours = np.zeros((20, 20, 3), np.uint8)
     colours[..., 0] = 200
@@ -304,7 +368,7 @@ def _sparse(path, slices):
     with path.open("wb") as file:
         header.write_to(file)
         file.write(b"\0" * 4)
-        file.write(np.full(512, -1000, np.int16).tobytes())
+        file.write(np.full(512 * 512 * max(1, slices // 200), -800, np.int16).tobytes())
         file.truncate(352 + 512 * 512 * slices * 2)
     return path
 

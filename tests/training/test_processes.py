@@ -1,39 +1,28 @@
 """Two processes under torchrun do together what one does with two parts."""
 
+import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from napari_covseg.jobs import drain
 from napari_covseg.training.processes import Processes
 
 PROGRAM = Path(__file__).with_name("small_training.py")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-@pytest.fixture
-def one_thread():
-    """As torchrun gives each of its processes: sums of two threads round in another order, and bfloat16 shows it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("one_thread")
-def test_two_processes_equal_one_with_two_parts(tmp_path, small_training):
-    out = tmp_path / "together.pt"
-    words = [*TORCHRUN, PROGRAM, out, "--batch", "2", "--parts", "2"]
-    ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)
-    assert ended.returncode == 0, ended.stderr
-    module = small_training.network()
-    module[3].p = 0.0
-    alone = drain(small_training.training(replace(small_training.CONFIG, parts=2), module)).state_dict()
-    together = torch.load(out, weights_only=True)
+def test_two_processes_equal_one_with_two_parts(tmp_path):
+    """On one thread each: sums of two threads round in another order, and bfloat16 shows it."""
+    files = [tmp_path / "together.pt", tmp_path / "alone.pt"]
+    for launcher, out in zip((TORCHRUN, (sys.executable,)), files, strict=True):
+        words = [*launcher, PROGRAM, out, "--batch", "2", "--parts", "2"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        ended = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, env=environment)
+        assert ended.returncode == 0, ended.stderr
+    together, alone = (torch.load(out, weights_only=True) for out in files)
     assert together.keys() == alone.keys()
     for name, tensor in alone.items():
         if tensor.is_floating_point():  # the others count the batches that each has seen

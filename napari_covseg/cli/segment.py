@@ -34,9 +34,6 @@ if TYPE_CHECKING:
     from napari_covseg.io import Stated
     from napari_covseg.volume import LabelMap
 
-OWN_ENDINGS = ("_lesion", "_lung", "_label", "_disagreement")
-"""Label maps that lie among the scans of a folder are not taken for scans."""
-
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT", help="Scan files, DICOM folders, or folders of scan files.")
 ]
@@ -164,13 +161,14 @@ def _scans_at(path: Path) -> list[Path]:
         If there is none.
     """
     from napari_covseg.io import format_of, stem_of
+    from napari_covseg.io.picture_names import LABEL_ENDINGS
 
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}; check the name.")
     if not path.is_dir() or format_of(path) == "DICOM":
         return [path]
     files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
-    scans = [file for file in files if not file.name.startswith(".") and not stem_of(file).endswith(OWN_ENDINGS)]
+    scans = [file for file in files if not file.name.startswith(".") and not stem_of(file).endswith(LABEL_ENDINGS)]
     if not scans:
         raise ValueError(f"{path} holds neither DICOM slices nor scan files; name a folder that does.")
     return scans

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +113,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.furniture.close()
         self.link.close()
         self.bench.close()
+        gc.unfreeze()
 
     def _listen(self) -> None:
         bench = self.bench
@@ -132,6 +134,7 @@ class Desk(QObject):  # type: ignore[misc]
 
     def _on_opened(self, opened: OpenScan) -> None:
         if self._session is not None:
+            QTimer.singleShot(0, _sweep)  # the bench lets go of the scan before when its run is over
             self._session.changed.disconnect(self._on_labels, missing_ok=True)
             self._session.states_changed.disconnect(self._on_states, missing_ok=True)
         self._session = opened.session
@@ -167,6 +170,13 @@ class Desk(QObject):  # type: ignore[misc]
         if now_s - self._told_at_s >= TELL_S:
             self._told_at_s = now_s
             self.ticked.emit()
+
+
+def _sweep() -> None:
+    """Free the memory of the scan before: it may be among what is passed over since a network was brought in."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _notify(message: str) -> None:

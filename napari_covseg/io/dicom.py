@@ -66,8 +66,9 @@ def read_series(path: Path, stated: Stated = NOTHING) -> Volume:
     geometry = geometry_of(name, slices)
     hu, padded = hounsfield(name, slices)
     notes += _padding(name, padded, hu.size)
-    if STACKED in notes and stated.window_hu is not None:
-        hu = windowed(hu, stated.window_hu, float(2 ** int(frames[0].stored[3] or 16) - 1))
+    if STACKED in notes and stated.window_hu is not None and all(frame.rescale == (1, 0) for frame in frames):
+        white = float(2 ** int(frames[0].stored[3] or 16) - 1)
+        hu, notes = windowed(hu, stated.window_hu, white), (*notes, window_note(name, stated.window_hu, white))
     return Volume(hu, geometry, name, notes)
 
 
@@ -150,8 +151,6 @@ def _assumed(name: str, series: Series, stated: Stated) -> tuple[str, ...]:
         notes.append(f"{name} says that its pixels are {own} mm; the {used} mm that were stated were used.")
     if series.modality != "CT":
         notes.append(f"{name} claims to be {series.modality}, not CT.")
-    if stated.window_hu is not None:
-        notes.append(window_note(name, stated.window_hu))
     return tuple(notes)
 
 

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_covseg.review import Correction, ReviewSession
 from napari_covseg.widgets import keys
@@ -23,6 +24,7 @@ from napari_covseg.widgets.link import Link
 from napari_covseg.widgets.pointer import tell_status
 from napari_covseg.workbench import OpenScan, Workbench
 
+STATE_LINE = "covseg_state_line"
 PUMP_MS = 15
 TELL_S = 0.2
 """How often panels are told how far a run is."""
@@ -129,7 +131,7 @@ class Desk(QObject):  # type: ignore[misc]
             (bench.complained, self.complained),
         ):
             signal.connect(qt_signal.emit)
-        bench.complained.connect(_notify)
+        bench.complained.connect(self._notify)
         self.link.lungs.shown.connect(self._on_lungs)
 
     def _on_opened(self, opened: OpenScan) -> None:
@@ -157,6 +159,12 @@ class Desk(QObject):  # type: ignore[misc]
     def _on_states(self) -> None:
         self.states_changed.emit()
 
+    def _notify(self, message: str) -> None:
+        """Let napari tell where no state line is seen, since a single panel may be all that is open."""
+        lines = self.viewer.window._qt_window.findChildren(QWidget, STATE_LINE)
+        if not any(line.isVisible() for line in lines):
+            show_warning(message)
+
     def _on_runs(self) -> None:
         if self.bench.runner.busy:
             self._timer.start()
@@ -177,7 +185,3 @@ def _sweep() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
-
-
-def _notify(message: str) -> None:
-    show_warning(message)

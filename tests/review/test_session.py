@@ -171,10 +171,17 @@ def test_a_session_of_another_scan_is_refused(session, scan, folder):
         ReviewSession.begin(folder, other, "Dr A")
 
 
-def test_a_second_window_on_one_session_is_refused(session, scan, folder):
+def test_a_second_window_may_look_and_is_told_who_has_the_session(session, scan, folder):
     _paint(session, 1)
-    with pytest.raises(ValueError, match="another window"):
-        ReviewSession.begin(folder, scan, "Dr B")
+    second = ReviewSession.begin(folder, scan, "Dr B")
+    assert second.labels.values[1].any()
+    assert second.notes == (second.refusal,)
+    assert second.refusal.startswith("Dr A since ")
+    for change in (lambda: _paint(second, 2), second.undo, lambda: second.mark_reviewed(0), second.sign):
+        with pytest.raises(ValueError, match=r"Dr A since .* not changed"):
+            change()
+    assert not second.labels.values[2].any()
+    second.close()
     _paint(session, 2)  # the first goes on
 
 

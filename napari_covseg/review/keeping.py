@@ -41,9 +41,9 @@ class Keeper:
         """How many rows are not in the last snapshot."""
         return self._journal.last - max(self._seq, 0)
 
-    def when_due(self, rows: int = SNAPSHOT_AFTER) -> None:
-        """Take a snapshot if there is none, or so many rows were written since."""
-        if self._seq < 0 or self.rows_since >= rows:
+    def when_due(self, *, mid_stroke: bool = False) -> None:
+        """Take a snapshot if there is none, or enough rows were written since."""
+        if self._seq < 0 or self.rows_since >= (SNAPSHOT_AT_LAST_AFTER if mid_stroke else SNAPSHOT_AFTER):
             self.take()
 
     def take(self) -> None:

@@ -16,7 +16,7 @@ from napari_covseg.review.condition import sentences
 from napari_covseg.review.correction import Correction, Labels, difference
 from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
 from napari_covseg.review.journal import Journal
-from napari_covseg.review.keeping import SNAPSHOT_AT_LAST_AFTER, Keeper
+from napari_covseg.review.keeping import Keeper
 from napari_covseg.review.recovery import FILE_NAME
 from napari_covseg.review.session_facts import SessionFacts
 from napari_covseg.review.signing import fingerprint
@@ -166,7 +166,7 @@ class ReviewSession(SessionFacts):
         step = step_of(self._record("correction", told(correction), correction.packed()))
         self._standing.history.made(step)
         self._write(correction, step)
-        self._keeper.when_due(SNAPSHOT_AT_LAST_AFTER)
+        self._keeper.when_due(mid_stroke=True)
         return correction
 
     def undo(self) -> bool:

@@ -9,28 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_covseg.review import ReviewSession
-from napari_covseg.volume import Geometry, Volume
-
-SHAPE = (6, 8, 10)  # in the file's own order: L P S, so ten slices
-
-
-@pytest.fixture
-def scan():
-    rng = np.random.default_rng(0)
-    affine = np.diag([-0.7, -0.7, 2.0, 1.0])
-    return Volume(rng.integers(-1000, 400, SHAPE, dtype=np.int16), Geometry(SHAPE, affine), "case_ct")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "session"
-
-
-@pytest.fixture
-def session(scan, folder):
-    session = ReviewSession.begin(folder, scan, "Dr A")
-    yield session
-    session.close()
+from napari_covseg.volume import Volume
 
 
 def _paint(session, index, value=1, column=0):

@@ -12,6 +12,7 @@ from napari_covseg.review import SIGNED
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
+from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
 from napari_covseg.widgets.windows import PRESETS
 from napari_covseg.widgets.words import clock, count, slice_numbers
@@ -30,6 +31,8 @@ class ReviewPanel(Panel):
         self.classes, self.brush = ClassRows(self.desk), BrushRow(self.desk)
         self.add(self.where, self.classes, self.brush, self._windows(), self._views(), self._history())
         self._add_marks()
+        self.lesions = LesionRows(self.desk)
+        self.add(self.lesions)
         self.rows.addStretch()
         self._listen()
         self._show_all()

@@ -132,7 +132,9 @@ def _opened(path: Path) -> tuple[nib.Nifti1Image, list[str]]:
     except PermissionError:
         raise locked(path) from None
     except UNREADABLE as why:
-        raise ValueError(f"{path.name} cannot be read as NIfTI: it is damaged or of another format; copy or export it again.") from why
+        raise ValueError(
+            f"{path.name} cannot be read as NIfTI: it is damaged or of another format; copy or export it again."
+        ) from why
     shape = image.shape
     if len(shape) < 3 or any(n != 1 for n in shape[3:]):
         remedy = "export one of its images alone" if len(shape) > 3 else "give the whole scan"

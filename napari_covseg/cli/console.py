@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
@@ -21,6 +22,13 @@ LINE_EVERY_S = 5.0
 def say(sentence: str) -> None:
     """Tell the person at the keyboard something, on stderr."""
     typer.echo(sentence, err=True)
+
+
+def about(path: Path, sentence: str) -> str:
+    """Return a sentence with the name of the scan it is about before it, unless it says so itself."""
+    from napari_covseg.io import stem_of
+
+    return sentence if stem_of(path) in sentence else f"{path.name}: {sentence}"
 
 
 def show(answer: Any) -> None:

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_covseg.cli.console import say, table
+from napari_covseg.cli.console import table
 from napari_covseg.cli.options import OutFolder
-from napari_covseg.cli.verb import Answer, sentence_of, verb
+from napari_covseg.cli.verb import Answer, gave_up, verb
 
 
 class Format(StrEnum):
@@ -35,8 +35,7 @@ def export(
         try:
             exports.append(_exported(folder, out, {each["file"] for each in exports}, overwrite))
         except (ValueError, OSError) as error:
-            say(sentence_of(error))
-            failed.append({"session": str(folder), "error": sentence_of(error)})
+            failed.append({"session": str(folder), "error": gave_up(error)})
     values = {"exports": exports, **({"failed": failed} if failed else {})}
     return Answer(values, _shown(exports), done=not failed)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from napari_covseg.review import (
     Growth,
+    accept,
     copy_slice,
     fill,
     fill_holes,
@@ -20,6 +21,7 @@ from napari_covseg.review import (
     remove_islands,
     smooth,
 )
+from napari_covseg.review.correction import Labels
 from napari_covseg.widgets.tool_settings import ToolSettings
 from napari_covseg.workbench import Tool
 
@@ -28,12 +30,13 @@ Place = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the reader asks of a tool: the chosen class, the slice on screen, the place if any, and the settings."""
+    """What the reader asks of a tool: the class, the slice on screen, the place if any, the sizes, another's proposal."""
 
     value: int
     index: int
     place: Place | None
     settings: ToolSettings
+    other: Callable[[], tuple[str, Labels]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,11 @@ def _grow(asked: Asked) -> Tool:
     )
 
 
+def _accept(asked: Asked) -> Tool:
+    network, proposal = asked.other()
+    return partial(accept, place=_here(asked), proposal=proposal, network=network)
+
+
 def _interpolate(asked: Asked) -> Tool:
     return partial(interpolate, index=asked.index, value=asked.value, place=asked.place)
 
@@ -120,6 +128,7 @@ HANDLES = (
         "place",
         "Deleting",
     ),
+    Handle("Accept", "Shift-A", "Take over the other network's lesion here", _accept, "place", "Accepting"),
     Handle(
         "Islands",
         "Shift-I",

@@ -78,6 +78,15 @@ def _copy(source: Layer, target: Layer, name: str, _event: Any = None) -> None:
         setattr(target, name, value)
 
 
+def slip_in(viewer: Any, layer: Layer, below: Layer) -> None:
+    """Put a layer below another; what is selected stays so, since the reader may be painting."""
+    layers, selected = viewer.layers, set(viewer.layers.selection)
+    active = layers.selection.active
+    layers.insert(layers.index(below) if below in layers else len(layers), layer)
+    layers.selection = selected  # napari selects what is new
+    layers.selection.active = active
+
+
 def brush_size(lesions: Labels, diameter_mm: float) -> int:
     """Return napari's brush size for a diameter: it counts voxels along the finest axis on screen."""
     return max(1, round(diameter_mm / _finest_mm(lesions)))

@@ -12,6 +12,7 @@ from napari_covseg.review import HuRange, Tip
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.handles import BY_NAME, Asked, Handle, Place
 from napari_covseg.widgets.layers import brush_tip_mm
+from napari_covseg.widgets.other_network import OtherNetwork
 from napari_covseg.widgets.picture import Pane
 from napari_covseg.widgets.tool_settings import ToolSettings
 
@@ -37,6 +38,7 @@ class Toolbox(QObject):  # type: ignore[misc]
         super().__init__(desk)
         self.desk = desk
         self.settings = ToolSettings()
+        self.other = OtherNetwork(desk)
         self.waiting: Handle | None = None
         self._mode_before = ""
         self._pointed: tuple[Any, tuple[float, ...]] | None = None
@@ -170,7 +172,7 @@ class Toolbox(QObject):  # type: ignore[misc]
 
     def _applied(self, handle: Handle, value: int, place: Place | None, axis: int) -> None:
         index = gestures.slice_shown(self.desk)
-        tool = handle.tool(Asked(value, index, place, self.settings))
+        tool = handle.tool(Asked(value, index, place, self.settings, self.other.chosen))
         if handle.at == "slice":
             self.desk.bench.apply(tool)
         elif self.settings.in_3d:

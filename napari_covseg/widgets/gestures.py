@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Labels
 
+from napari_covseg.review import Scene, relabel
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.windows import WindowPreset, after, preset_of
 
 if TYPE_CHECKING:
+    from napari_covseg.review.scene import Place
     from napari_covseg.widgets.benches import Desk
+    from napari_covseg.workbench import OpenScan
 
 NO_LUNGS = "No network has drawn the lungs of this scan; segment it with one that does."
 
@@ -27,6 +30,20 @@ def go_to(desk: Desk, index: int) -> None:
     if desk.bench.current is not None:
         depth = desk.bench.current.scan.geometry.shape[0]
         desk.viewer.dims.set_current_step(0, min(max(index, 0), depth - 1))
+
+
+def point_at(desk: Desk, place: Place) -> None:
+    """Show a voxel: its slice in every view, and for a moment a cross-hair through it."""
+    if desk.bench.current is not None:
+        desk.viewer.dims.current_step = place
+        desk.furniture.ortho.point()
+
+
+def relabel_lesion(desk: Desk, place: Place, value: int) -> None:
+    """Give the lesion at a place another class; 0 deletes it."""
+    opened = desk.bench.current
+    if opened is not None:
+        desk.attempt(lambda: opened.session.correct(relabel(_scene(opened), place, value)))
 
 
 def review_and_go_on(desk: Desk) -> None:
@@ -127,6 +144,10 @@ def window_shown(desk: Desk) -> WindowPreset | None:
 def next_window(desk: Desk) -> None:
     """Show the next window preset in turn."""
     show_window(desk, after(window_shown(desk)))
+
+
+def _scene(opened: OpenScan) -> Scene:
+    return Scene(opened.session.labels.values, opened.scan)
 
 
 def _step_in_history(desk: Desk, direction: str) -> None:

@@ -12,6 +12,7 @@ from napari_covseg.review import SIGNED
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
+from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
 from napari_covseg.widgets.tool_rows import ToolRows
 from napari_covseg.widgets.windows import PRESETS
@@ -33,6 +34,8 @@ class ReviewPanel(Panel):
         self.tools = ToolRows(self.desk)
         self.add(self.where, self.classes, self.brush, self.tools, self._windows(), self._views(), self._history())
         self._add_marks()
+        self.lesions = LesionRows(self.desk)
+        self.add(self.lesions)
         self.rows.addStretch()
         self._listen()
         self._show_all()

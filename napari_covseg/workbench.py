@@ -10,7 +10,7 @@ import getpass
 import logging
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from napari_covseg.io.stated import NOTHING, keep
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
 from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.bringing_in import bringing_in_torch
-from napari_covseg.review import SIGNED, ReviewSession
+from napari_covseg.review import SIGNED, Correction, Proposals, ReviewSession, Scene
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from napari_covseg.inference import Segmentation
 
 log = logging.getLogger(__name__)
+
+Tool = Callable[[Scene], Correction | None]
+"""A tool of the review, all but its scene given."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,15 +65,21 @@ class Lungs:
         self.labels.values[index] = mask
         self.slices.add(index)
 
+    def mask(self, index: int | None = None) -> npt.NDArray[np.bool_] | None:
+        """Return the lungs as a mask, without a copy; None where nobody drew them, on a slice or at all."""
+        is_known = bool(self.slices) if index is None else index in self.slices
+        return self.labels.values.view(np.bool_) if is_known else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenScan:
-    """A scan on the bench: where it is from, its voxels in reading order, its review session, and its lungs."""
+    """A scan on the bench: where it is from, its voxels in reading order, its session, lungs and proposals."""
 
     path: Path
     scan: Volume
     session: ReviewSession
     lungs: Lungs
+    proposals: Proposals
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +134,13 @@ class Workbench:
     def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
         self.reader = reader or getpass.getuser()
         self.folder = folder or home()
-        self.runner = JobRunner()
+        self.runner, self.tool_runner = JobRunner(), JobRunner()
         self.current: OpenScan | None = None
         self._on_bench: dict[str, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
         self.network = checkpoint.best_first(self.folder)[0]
         self.runner.changed.connect(self._tidy)
+        self.tool_runner.changed.connect(self._tidy)
 
     def open(self, path: Path, stated: Stated = NOTHING) -> Run[Volume]:
         """Read a scan and open its session, new or as it was left; `opened` tells when it is there.
@@ -154,7 +164,7 @@ class Workbench:
         slices = self._slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
         run = self._start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
-        take_in = partial(self._take_in, opened, f"{title} on {len(slices)} slices", secrets.token_hex(4))
+        take_in = partial(self._take_in, opened, title, f"{title} on {len(slices)} slices", secrets.token_hex(4))
         run.stepped.connect(take_in)
         return run
 
@@ -173,6 +183,48 @@ class Workbench:
         job = _learning(parent, opened, out, steps, device)
         run = self._start(job(), "Learning from your corrections")
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
+        return run
+
+    def scene(self, index: int | None = None, axis: int = 0) -> Scene:
+        """Return what a tool works on: one slice of the open scan along an axis, or all of it; the labels are live.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        opened = self._opened()
+        lung = opened.lungs.mask(index if axis == 0 else None)
+        scene = Scene(opened.session.labels.values, opened.scan, lung)
+        return scene if index is None else scene.on_slice(index, axis)
+
+    def apply(self, tool: Tool, index: int | None = None, axis: int = 0) -> Correction | None:
+        """Apply a tool to one slice, or a quick one to the whole scan; `said` tells what it did.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open, the session is signed, or the tool refuses.
+        """
+        opened = self._opened()
+        return self._take_correction(opened, tool(self.scene(index, axis)))
+
+    def apply_aside(self, tool: Tool, title: str) -> Run[Correction | None]:
+        """Apply a tool to the whole scan beside the window, on the labels as they are now; `said` tells what it did.
+
+        Tools have a thread of their own, so that no reader waits for a network.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open, or the session is signed.
+        """
+        opened = self._opened()
+        if opened.session.signature is not None:
+            raise ValueError(SIGNED)
+        scene = replace(self.scene(), labels=snapshot(opened.session).values)
+        run = self._start(_applying(tool, scene, title), title, self.tool_runner)
+        run.finished.connect(partial(self._take_aside, opened))
         return run
 
     def export_path(self, folder: Path) -> Path | None:
@@ -228,13 +280,14 @@ class Workbench:
     def close(self) -> None:
         """Stop everything and let go of every session."""
         self.runner.close()
+        self.tool_runner.close()
         for opened in self._on_bench.values():
             opened.session.close()
         self._on_bench.clear()
         self.current = None
 
-    def _start(self, job: Job[Any], title: str) -> Run[Any]:
-        run = self.runner.start(job, title)
+    def _start(self, job: Job[Any], title: str, runner: JobRunner | None = None) -> Run[Any]:
+        run = (runner or self.runner).start(job, title)
         run.failed.connect(self._complain)
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
         return run
@@ -263,7 +316,7 @@ class Workbench:
 
     def _tidy(self) -> None:
         """Let go of sessions that are neither on screen nor needed by a job."""
-        if self.runner.busy:
+        if self.runner.busy or self.tool_runner.busy:
             return
         for sha256, opened in list(self._on_bench.items()):
             if opened is not self.current:
@@ -292,17 +345,37 @@ class Workbench:
             raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
         return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))
 
-    def _take_in(self, opened: OpenScan, title: str, group: str, step: object) -> None:
+    def _take_in(self, opened: OpenScan, network: str, title: str, group: str, step: object) -> None:
         from napari_covseg.inference import SliceDone
 
         if not isinstance(step, SliceDone):
             return
         session = opened.session
         if session.signature is None and step.index not in session.marks:
+            opened.proposals.write(network, step.index, step.labels)
             session.propose(step.index, step.labels, title, group)
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)
+
+    def _take_correction(self, opened: OpenScan, correction: Correction | None) -> Correction | None:
+        """Make a correction and tell it, with the slices that are no longer marked reviewed."""
+        session, marked = opened.session, opened.session.marks
+        taken = session.correct(correction)
+        if taken is None:
+            self.said.emit("There was nothing to change.")
+            return None
+        unmarked = sorted(marked.keys() - session.marks.keys())
+        numbers = ", ".join(str(index + 1) for index in unmarked)
+        lost = f" No longer marked reviewed: slice {numbers}." if unmarked else ""
+        self.said.emit(f"{taken.title[0].upper()}{taken.title[1:]}.{lost}")
+        return taken
+
+    def _take_aside(self, opened: OpenScan, correction: Correction | None) -> None:
+        try:
+            self._take_correction(opened, correction)
+        except (ValueError, OSError) as error:
+            self._complain(error)
 
     def _complain(self, error: Exception) -> None:
         if isinstance(error, ValueError | OSError | KeyError):
@@ -322,7 +395,7 @@ def checkpoint_title(trained: Checkpoint) -> str:
 
 def _on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:
     scan = reoriented(volume)
-    return OpenScan(path, scan, session, Lungs.on(scan.geometry))
+    return OpenScan(path, scan, session, Lungs.on(scan.geometry), Proposals(session.folder, scan.geometry.shape))
 
 
 def _reading(path: Path, stated: Stated) -> Job[Volume]:
@@ -331,6 +404,13 @@ def _reading(path: Path, stated: Stated) -> Job[Volume]:
     _ = volume.sha256  # computed here once, so that the home thread need not
     yield Progress(1, 1, f"reading {path.name}")
     return volume
+
+
+def _applying(tool: Tool, scene: Scene, title: str) -> Job[Correction | None]:
+    yield Progress(0, 1, title)
+    correction = tool(scene)
+    yield Progress(1, 1, title)
+    return correction
 
 
 def _segmenting(scan: Volume, request: SegmentRequest, slices: Sequence[int]) -> Job[Segmentation]:

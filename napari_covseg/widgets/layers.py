@@ -78,6 +78,15 @@ def _copy(source: Layer, target: Layer, name: str, _event: Any = None) -> None:
         setattr(target, name, value)
 
 
+def slip_in(viewer: Any, layer: Layer, below: Layer) -> None:
+    """Put a layer below another; what is selected stays so, since the reader may be painting."""
+    layers, selected = viewer.layers, set(viewer.layers.selection)
+    active = layers.selection.active
+    layers.insert(layers.index(below) if below in layers else len(layers), layer)
+    layers.selection = selected  # napari selects what is new
+    layers.selection.active = active
+
+
 def brush_size(lesions: Labels, diameter_mm: float) -> int:
     """Return napari's brush size for a diameter: it counts voxels along the finest axis on screen."""
     return max(1, round(diameter_mm / _finest_mm(lesions)))
@@ -86,6 +95,11 @@ def brush_size(lesions: Labels, diameter_mm: float) -> int:
 def brush_mm(lesions: Labels) -> float:
     """Return the diameter of the brush."""
     return float(lesions.brush_size * _finest_mm(lesions))
+
+
+def brush_tip_mm(lesions: Labels) -> float:
+    """Return the diameter of what napari's brush paints: whole voxels around the middle one."""
+    return float((2 * (lesions.brush_size // 2) + 1) * _finest_mm(lesions))
 
 
 def is_mid_stroke(lesions: Labels) -> bool:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-SIZE = (1280, 800)
 HERE = Path(__file__).parent / "pictures"
 COLOURS = 256
 
@@ -29,14 +28,11 @@ class Studio:
         import napari
 
         from napari_covseg.widgets.benches import desk_of
-        from napari_covseg.widgets.tabs import CovSegTabs
+        from napari_covseg.widgets.reading_room import opened_room
 
         napari.settings.get_settings().appearance.theme = theme
-        self.viewer = napari.Viewer(title="CovSeg", show=True)
-        self.viewer.window.resize(*SIZE)
-        self.desk = desk_of(self.viewer, folder)
-        self.tabs = CovSegTabs(self.viewer)
-        self.viewer.window.add_dock_widget(self.tabs, name="CovSeg", area="right")
+        self.viewer, self.tabs = opened_room(folder)
+        self.desk = desk_of(self.viewer)
         self.live(0.6)
 
     def live(self, seconds: float = 0.2) -> None:

@@ -7,7 +7,9 @@ share. Whatever a job yields is delivered on the home thread, so no subscriber e
 
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -19,6 +21,9 @@ from psygnal import Signal
 
 Result = TypeVar("Result")
 Job = Generator[Any, None, Result]
+
+NICENESS = 5
+"""How far the compute thread stands back, as `nice` counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +205,7 @@ class JobRunner:
         self.pump()
 
     def _work(self) -> None:
+        _stand_back()
         while (run := self._waiting.get()) is not None:
             self._work_on(run)
 
@@ -236,3 +242,9 @@ class JobRunner:
             getattr(run, signal).emit(*payload)
         finally:  # also when a subscriber fails
             self.changed.emit()
+
+
+def _stand_back() -> None:
+    """Let the window's thread go first where both want the processor; of one thread, only Linux can be told so."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

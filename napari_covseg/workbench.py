@@ -25,6 +25,7 @@ from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.stated import NOTHING, keep
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
 from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.networks.bringing_in import bringing_in_torch
 from napari_covseg.review import SIGNED, ReviewSession
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 
@@ -333,7 +334,8 @@ def _reading(path: Path, stated: Stated) -> Job[Volume]:
 
 
 def _segmenting(scan: Volume, request: SegmentRequest, slices: Sequence[int]) -> Job[Segmentation]:
-    from napari_covseg.inference import segmenting
+    with bringing_in_torch():
+        from napari_covseg.inference import segmenting
 
     return (yield from segmenting(request.trained, request.device, scan, slices))
 
@@ -351,8 +353,9 @@ def _learning(
     labels, reviewed = snapshot(opened.session), opened.session.reviewed
 
     def job() -> Job[Checkpoint]:
-        from napari_covseg.networks import load
-        from napari_covseg.training.finetune import Lesson, finetuned, short_run
+        with bringing_in_torch():
+            from napari_covseg.networks import load
+            from napari_covseg.training.finetune import Lesson, finetuned, short_run
 
         lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
         spec = load(parent.card.network)

@@ -73,10 +73,23 @@ def train(
     ] = None,
     hold_out: Annotated[
         list[str] | None,
-        typer.Option("--hold-out", metavar="PATIENT", help="Keep a patient for measuring; may be repeated."),
+        typer.Option(
+            "--hold-out",
+            metavar="PATIENT",
+            help="Keep a patient for choosing the best step and for measuring; may be repeated.",
+        ),
     ] = None,
     fold: Fold = None,
     folds: Folds = 3,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            "--patience",
+            metavar="N",
+            min=0,
+            help="Stop after N of the 20 checks on held-out patients without a better one; 0 never; else the recipe's.",
+        ),
+    ] = None,
     log: Annotated[
         Path | None,
         typer.Option("--log", metavar="DIR", file_okay=False, help="Write losses and rates there for TensorBoard."),
@@ -99,7 +112,14 @@ def train(
         network=network,
         out=out,
         config=training_config(
-            spec, recipe.value, steps=steps, batch=batch, learning_rate=learning_rate, parts=parts, seed=seed
+            spec,
+            recipe.value,
+            steps=steps,
+            batch=batch,
+            learning_rate=learning_rate,
+            parts=parts,
+            seed=seed,
+            patience=patience,
         ),
         width=width.value,
         scheme=spec.scheme if scheme is Scheme.paper else LESION_CLASSES,

@@ -27,6 +27,9 @@ STACKED = (
 )
 """The note of a scan whose place is the reader's word."""
 
+WINDOWED = "were taken for the window"
+"""What the note says of a scan whose Hounsfield units were made of grey values."""
+
 GREATEST_HU = 66000
 """Extended scales for metal end here, at 16 bits."""
 
@@ -61,11 +64,22 @@ def checked(scan: Volume, name: str, stated: Stated) -> Volume:
     if (values := labels_in(scan.hu)) is not None:
         listed = ", ".join(str(value) for value in values)
         raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
-    if low >= 0 and high <= GREY_WHITE:
+    is_windowed = any(WINDOWED in note for note in scan.notes)
+    if low >= 0 and high <= GREY_WHITE and not is_windowed:
         return _from_window(scan, name, stated.window_hu)
+    if stated.window_hu is not None and not is_windowed:
+        scan = scan.noted(f"{name} holds no grey values; the window that was stated was not used.")
+    return _judged(scan, name, (low, high), is_windowed)
+
+
+def _judged(scan: Volume, name: str, ends: tuple[float, float], is_windowed: bool) -> Volume:
+    """Return the scan if its values, from the least to the greatest, can be a chest's, with what is odd about them."""
+    low, high = ends
+    if is_windowed:
+        no_lung = f"{name} shows no lung in this window: all that is less dense than {low:g} HU is black in it."
+        return scan.noted(no_lung) if low > LEAST_DENSE_HU else scan
     is_out = low > LEAST_DENSE_HU or high > GREATEST_HU or high - low < -LEAST_DENSE_HU
-    is_window = stated.window_hu is not None and stated.window_hu[0] - 1 <= low and high <= stated.window_hu[1] + 1
-    why = "" if is_out or is_window else why_no_hounsfield(scan.hu)
+    why = "" if is_out else why_no_hounsfield(scan.hu)
     if is_out or why:
         sentence = f"{name} holds values {low:g}…{high:g}, which are not Hounsfield units of a chest (air is −1000)"
         sentence += f": {why}" if why else ""
@@ -74,25 +88,34 @@ def checked(scan: Volume, name: str, stated: Stated) -> Volume:
         return scan.noted(
             f"{sentence}: look, but do not measure, or state the window they show (--window LEVEL/WIDTH)."
         )
-    doubt = "" if is_window else doubt_about(scan.hu)
+    doubt = doubt_about(scan.hu)
     return scan.noted(f"{name} {doubt}; check that it is a chest in Hounsfield units.") if doubt else scan
 
 
 def _from_window(scan: Volume, name: str, window_hu: tuple[float, float] | None) -> Volume:
+    white, high = GREY_WHITE, float(scan.hu.max())
+    if high <= GREY_WHITE / 2:
+        if not 0.5 < high <= 1:
+            raise ValueError(
+                f"{name} holds values {float(scan.hu.min()):g}…{high:g}, and nothing says which is white; save it in "
+                "Hounsfield units, or as grey values 0…255 or 0…1."
+            )
+        white = 1.0
     if window_hu is None:
+        kind = "the grey values of an 8-bit picture" if white > 1 else "grey values 0…1"
         raise UnstatedError(
-            f"{name} holds the grey values of an 8-bit picture, not Hounsfield units; open the scanner's own series, "
-            "or state the window that they show (--window LEVEL/WIDTH).",
+            f"{name} holds {kind}, not Hounsfield units; open the scanner's own series, or state the window that they "
+            "show (--window LEVEL/WIDTH).",
             "window",
         )
-    hu = windowed(scan.hu, window_hu, GREY_WHITE)
-    return scan.with_voxels(hu, scan.geometry).noted(window_note(name, window_hu))
+    hu = windowed(scan.hu, window_hu, white)
+    return scan.with_voxels(hu, scan.geometry).noted(window_note(name, window_hu, white))
 
 
-def window_note(name: str, window_hu: tuple[float, float]) -> str:
-    """Return the sentence that goes with Hounsfield units made of grey values."""
+def window_note(name: str, window_hu: tuple[float, float], white: float) -> str:
+    """Return the sentence that goes with Hounsfield units made of grey values 0 to white."""
     low, high = window_hu
-    return f"The grey values of {name} were taken for the window {low:g}…{high:g} HU, as stated."
+    return f"The grey values of {name} {WINDOWED} {low:g}…{high:g} HU, as stated (0 is black, {white:g} white)."
 
 
 def aired(plane: Voxels, where: str) -> int:

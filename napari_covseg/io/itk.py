@@ -1,62 +1,68 @@
-"""NRRD and MetaImage in, by SimpleITK."""
+"""NRRD and MetaImage in: SimpleITK reads what they say of themselves; their voxels are taken slab by slab."""
 
 from __future__ import annotations
 
+import io
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
+from napari_covseg.io import slabs
 from napari_covseg.io.files import ITK_SUFFIXES, stem_of
-from napari_covseg.io.hounsfield import aired
-from napari_covseg.io.itk_whole import data_file, header_of, refuse_unless_whole
+from napari_covseg.io.itk_header import Header, VoxelFile, header_of, numbers, voxel_file
+from napari_covseg.io.itk_place import place_of, said_in
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.nifti import whole
-from napari_covseg.io.nifti_place import UNPLACED
+from napari_covseg.io.stated import NOTHING, Stated
 from napari_covseg.volume import LESIONS, ClassScheme, Geometry, LabelMap, Provenance, Volume
 
 Voxels = npt.NDArray[Any]
 
-REQUIRED = {
-    "NRRD": ("type", "dimension", "sizes", "encoding"),
-    "MetaImage": ("ndims", "dimsize", "elementtype", "elementdatafile"),
-}
-PLACED_BY = {"NRRD": ("space", "space dimension"), "MetaImage": ("transformmatrix", "rotation", "orientation")}
-"""What a header says when it says how the patient lies."""
+CT_MODALITIES = ("", "MET_MOD_CT", "MET_MOD_OTHER", "MET_MOD_UNKNOWN")
+MISREAD = (RuntimeError, OSError)
+"""What ITK raises, and what reading the header beside it does, where it makes no sense."""
 
 
-class _Held:
-    """SimpleITK's view of an image's voxels, made to keep the image alive: without, it would be of freed memory."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file whose header has been read: its grid, how its values are stored, and what is doubtful about it."""
 
-    def __init__(self, image: Any) -> None:
-        self.image = image
-        self.__array_interface__ = sitk.GetArrayViewFromImage(image).__array_interface__
+    path: Path
+    reader: Any
+    file: VoxelFile | None
+    geometry: Geometry
+    dtype: np.dtype[Any]
+    scale: tuple[float, float]
+    notes: tuple[str, ...]
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: Path, stated: Stated = NOTHING) -> Volume:
     """Return the scan in an NRRD or MetaImage file, in the file's own voxel order.
 
     Raises
     ------
+    UnstatedError
+        If it does not say how far its voxels are apart.
     ValueError
         If the file is not a whole, readable 3-D image that fits into memory.
     """
-    image, geometry = _opened(path)
-    voxels, missing = _voxels(image), 0
-    dtype = np.dtype(np.int16 if np.can_cast(voxels.dtype, np.int16) else np.float32)
-    if dtype != voxels.dtype:
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused as such
-            voxels = voxels.astype(dtype)
-    if dtype.kind == "f" and any(np.isnan(plane).any() for plane in voxels.transpose(2, 0, 1)):
-        voxels = voxels.copy(order="F")
-        missing = sum(aired(plane, path.name) for plane in voxels.transpose(2, 0, 1))
-    notes = _doubts(path)
+    opened = _opened(path, stated)
+    shape = opened.geometry.shape
+    _require_memory(opened, slabs.hounsfield_type(opened.dtype, opened.scale))
+    hu, missing = slabs.hounsfield(_slabs(opened), shape, opened.dtype, opened.scale, path.name)
+    notes = opened.notes
+    if opened.scale != slabs.AS_STORED:
+        slope, offset = opened.scale
+        notes += (f"{path.name} stores its values scaled by {slope:g} and moved by {offset:g}, as its header says.",)
     if missing:
         notes += (f"{path.name} has {missing} voxels without a number outside the field of view; they are air now.",)
-    return Volume(voxels, geometry, stem_of(path), notes)
+    return Volume(hu, opened.geometry, stem_of(path), notes)
 
 
 def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
@@ -67,65 +73,88 @@ def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
     ValueError
         If it is not a whole 3-D image of whole numbers 0…255.
     """
-    image, geometry = _opened(path)
-    values = whole(_voxels(image))
-    if values is None:
+    opened = _opened(path, None)
+    _require_memory(opened, opened.dtype)
+    values = whole(slabs.as_stored(_slabs(opened), opened.geometry.shape, opened.dtype))
+    if values is None or opened.scale != slabs.AS_STORED:
         raise ValueError(f"{path.name} is not a label map: it holds values that are not whole numbers 0…255.")
-    return LabelMap(values, geometry, scheme, Provenance(source=path.name), _doubts(path))
+    return LabelMap(values, opened.geometry, scheme, Provenance(source=path.name), opened.notes)
 
 
-def _opened(path: Path) -> tuple[Any, Geometry]:
+def _opened(path: Path, stated: Stated | None) -> _Opened:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         header = header_of(path)
-        if any(name not in header.fields for name in REQUIRED[ITK_SUFFIXES[path.suffix.lower()]]):
-            raise RuntimeError("ITK would print that it cannot parse this")
-        data_file(path, header)
+        file = voxel_file(path, header)
         reader.ReadImageInformation()
-        _refuse_other_kinds(reader, path.name)
-        voxel_bytes = _bytes_per_voxel(reader.GetPixelID())
-        require_memory(path.name, math.prod(reader.GetSize()), 2 * voxel_bytes)
-        refuse_unless_whole(path, math.prod(reader.GetSize()) * voxel_bytes)
-        geometry = _geometry(reader, path.name)
-        return reader.Execute(), geometry
-    except (RuntimeError, OSError) as error:
-        kind = ITK_SUFFIXES[path.suffix.lower()]
-        if isinstance(error, PermissionError):
-            raise
-        raise ValueError(f"{path.name} cannot be read as {kind}: it is damaged; copy or export it again.") from error
+        _refuse_other_kinds(reader, header, path.name)
+        geometry, notes = place_of(reader, said_in(header, path.name), path.name, stated)
+        dtype = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).dtype
+        return _Opened(path, reader, file, geometry, dtype, _scale(header), notes)
+    except MISREAD as error:
+        raise _unreadable(path, error) from error
 
 
-def _refuse_other_kinds(reader: Any, name: str) -> None:
+def _refuse_other_kinds(reader: Any, header: Header, name: str) -> None:
     if reader.GetDimension() != 3:
         raise ValueError(
             f"{name} has {reader.GetDimension()} axes; a chest CT has three: export one of its images alone."
         )
     if reader.GetNumberOfComponents() != 1:
         raise ValueError(f"{name} holds colours or several values per voxel, not Hounsfield units or labels.")
+    if "oldmin" in header.fields or "oldmax" in header.fields:
+        raise ValueError(f"{name} holds values squeezed into fewer bits (old min, old max); save it with all its bits.")
+    if (modality := header.fields.get("Modality", "")) not in CT_MODALITIES:
+        raise ValueError(f"{name} says that it is no CT ({modality}); choose the file of a CT scan.")
 
 
-def _bytes_per_voxel(pixel: int) -> int:
-    return int(sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], pixel)).dtype.itemsize)
+def _scale(header: Header) -> tuple[float, float]:
+    """Return by what stored values are multiplied, and what is added: ITK knows the fields and leaves it at that."""
+    slope, offset = (header.fields.get(f"ElementToIntensityFunction{name}", "") for name in ("Slope", "Offset"))
+    scale = (*(numbers(slope, 1) if slope else (1.0,)), *(numbers(offset, 1) if offset else (0.0,)))
+    if len(scale) != 2 or scale[0] == 0:
+        raise RuntimeError("a scale that is none")
+    return scale[0], scale[1]
 
 
-def _geometry(reader: Any, name: str) -> Geometry:
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(reader.GetDirection(), (3, 3)) * reader.GetSpacing()
-    affine[:3, 3] = reader.GetOrigin()
+def _require_memory(opened: _Opened, dtype: np.dtype[Any]) -> None:
+    """Refuse an image that does not fit, or a file that is too short to hold it."""
+    voxels = math.prod(opened.geometry.shape)
+    file = opened.file
+    if file is None:
+        require_memory(opened.path.name, voxels, dtype.itemsize + opened.dtype.itemsize)
+        return
+    stored = file.file.stat().st_size - file.start
+    if voxels * opened.dtype.itemsize > stored * (slabs.MOST_DEFLATED if file.is_packed else 1):
+        raise slabs.damaged(file.file)
+    require_memory(opened.path.name, voxels, dtype.itemsize)
+
+
+def _slabs(opened: _Opened) -> Iterator[tuple[int, Voxels]]:
+    """Yield the stored voxels: read here where they lie plainly or packed in one file, by ITK otherwise."""
+    if opened.file is None:
+        yield from _slabs_by_itk(opened)
+        return
+    place, dtype = opened.file, opened.dtype.newbyteorder(">" if opened.file.is_big_endian else "<")
+    with place.file.open("rb") as file:
+        file.seek(place.start)
+        stream = io.BufferedReader(slabs.Inflated(file), slabs.BLOCK_BYTES) if place.is_packed else file
+        yield from slabs.slabs(cast(BinaryIO, stream), opened.geometry.shape, dtype, place.file)
+
+
+def _slabs_by_itk(opened: _Opened) -> Iterator[tuple[int, Voxels]]:
     try:
-        return Geometry(reader.GetSize(), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine + 0.0)  # LPS to RAS+
-    except ValueError:
-        raise ValueError(f"{name} cannot be placed: two of its axes coincide; convert it again.") from None
+        image = opened.reader.Execute()
+    except MISREAD as error:
+        raise _unreadable(opened.path, error) from error
+    voxels = sitk.GetArrayViewFromImage(image).transpose(2, 1, 0)  # a view: the image must outlive it
+    for index in range(voxels.shape[2]):
+        yield index, voxels[..., index : index + 1]
 
 
-def _voxels(image: Any) -> Voxels:
-    """Return the voxels in Fortran order, read-only and without a copy."""
-    return np.asarray(_Held(image)).transpose(2, 1, 0)
-
-
-def _doubts(path: Path) -> tuple[str, ...]:
-    fields = header_of(path).fields
-    if any(name in fields for name in PLACED_BY[ITK_SUFFIXES[path.suffix.lower()]]):
-        return ()
-    return (UNPLACED.format(path.name),)
+def _unreadable(path: Path, error: Exception) -> Exception:
+    if isinstance(error, PermissionError):
+        return error
+    kind = ITK_SUFFIXES[path.suffix.lower()]
+    return ValueError(f"{path.name} cannot be read as {kind}: it is damaged; copy or export it again.")

@@ -8,6 +8,7 @@ from typing import Any
 import imageio.v3 as imageio
 import numpy as np
 import numpy.typing as npt
+from PIL import ExifTags, Image
 
 from napari_covseg.io.files import stem_of
 from napari_covseg.io.hounsfield import MOST_LABELS, window_note, windowed
@@ -17,6 +18,9 @@ from napari_covseg.io.stated import Stated, UnstatedError
 from napari_covseg.volume import Geometry, Volume
 
 NOMINAL_MM = (1.0, 1.0, 1.0)
+UPRIGHT = 1
+"""How EXIF calls a picture that is to be shown as it is stored."""
+
 COLOUR_TOLERANCE = 8
 """JPEG's grey is not quite grey: its three colours may be this far apart."""
 
@@ -45,8 +49,8 @@ def read_pictures(path: Path, stated: Stated) -> Volume:
             "spacing",
         )
     files, oddities = slices_in(path) if path.is_dir() else ([path], ())
-    hu = _stack(name, files, stated.window_hu)
-    notes = [window_note(name, stated.window_hu), *oddities]
+    hu, white = _stack(name, files, stated.window_hu)
+    notes = [window_note(name, stated.window_hu, white), *oddities]
     if stated.spacing_mm is None:
         notes.append(f"{name} does not say how large its pixels are; 1 mm was assumed, so millilitres are no measure.")
     return Volume(hu, reading_grid(hu.shape, stated.spacing_mm or NOMINAL_MM), stem_of(path), tuple(notes))
@@ -60,29 +64,44 @@ def reading_grid(shape: tuple[int, ...], spacing_mm: tuple[float, float, float])
     return Geometry((shape[0], shape[1], shape[2]), affine)
 
 
-def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> npt.NDArray[np.float32]:
+def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tuple[npt.NDArray[np.float32], float]:
+    """Return the Hounsfield units of the pictures, and which of their grey values is white."""
     first = _grey(files[0])
+    white = float(np.iinfo(first.dtype).max)
     require_memory(name, len(files) * first.size, np.dtype(np.float32).itemsize)
     hu = np.empty((len(files), *first.shape), dtype=np.float32)
     kinds: set[int] = set()
+    lightest = 0
     for index, file in enumerate(files):
         grey = first if index == 0 else _grey(file)
-        if grey.shape != first.shape:
-            raise ValueError(f"{name}: {file.name} and {files[0].name} differ in size; keep slices of one kind only.")
+        if (grey.shape, grey.dtype) != (first.shape, first.dtype):
+            unlike = "size" if grey.shape != first.shape else "bits"
+            raise ValueError(
+                f"{name}: {file.name} and {files[0].name} differ in {unlike}; keep slices of one kind only."
+            )
         if len(kinds) <= MOST_LABELS:
             kinds |= set(np.unique(grey).tolist())
-        hu[index] = windowed(grey, window_hu, 65535.0 if grey.dtype == np.uint16 else 255.0)
+        lightest = max(lightest, int(grey.max()))
+        hu[index] = windowed(grey, window_hu, white)
     if 0 in kinds and 1 < len(kinds) <= MOST_LABELS:
         listed = ", ".join(str(kind) for kind in sorted(kinds))
         raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
-    return hu
+    if first.dtype == np.uint16 and lightest <= white / 2:
+        raise ValueError(
+            f"{name} holds 16-bit values up to {lightest}, and nothing says which is white; save it with 8 bits."
+        )
+    return hu, white
 
 
 def _grey(path: Path) -> npt.NDArray[Any]:
     try:
         picture = np.asarray(imageio.imread(path))
+        with Image.open(path) as opened:
+            is_turned = opened.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
     except Exception as error:  # decoders fail with whatever a damaged byte leads them to
         raise ValueError(f"{path.name} cannot be read as a picture: it is damaged; copy or export it again.") from error
+    if is_turned:
+        raise ValueError(f"{path.name} is a turned picture (EXIF orientation); save it upright.")
     if picture.ndim == 3 and picture.shape[2] in (3, 4):
         colours = picture[..., :3].astype(np.int16)
         if np.ptp(colours, axis=2).max() > COLOUR_TOLERANCE:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from napari_covseg.io import nifti
 from napari_covseg.io.files import ITK_SUFFIXES
 from napari_covseg.io.formats import KNOWN, format_of
 from napari_covseg.io.hounsfield import checked, labels_in
 from napari_covseg.io.label_values import known
-from napari_covseg.io.stated import NOTHING, Stated, UnstatedError, is_spacing
+from napari_covseg.io.lengths import of_a_scan
+from napari_covseg.io.silence import in_silence
+from napari_covseg.io.stated import NOTHING, Stated, UnstatedError
 from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, LabelMap, Provenance, Volume, straightened
-
-FARTHEST_MM = 10_000
-"""No scan is further from the origin of its scanner."""
 
 GREATEST_TILT_DEGREES = 0.5
 """Axes further than this from a right angle are the work of a tilted gantry."""
@@ -81,7 +80,8 @@ def _read(path: Path, stated: Stated) -> Volume:
     try:
         if path.is_file():
             path.open("rb").close()  # libraries call a file damaged that they may not read
-        return _by_format(path, stated)
+        with in_silence():
+            return _by_format(path, stated)
     except MemoryError:
         raise ValueError(
             f"{path.name} does not fit into memory; close other programs, or use a larger machine."
@@ -94,15 +94,15 @@ def _by_format(path: Path, stated: Stated) -> Volume:
     """Read with the library that the format needs; each is imported only then, since some take a while."""
     match format_of(path):
         case "NIfTI":
-            return nifti.read_volume(path)
+            return nifti.read_volume(path).noted(*_for_no_use(path, stated))
         case "NRRD" | "MetaImage":
             from napari_covseg.io import itk
 
-            return itk.read_volume(path)
+            return itk.read_volume(path, stated).noted(*_for_no_use(path, replace(stated, spacing_mm=None)))
         case "PNG" | "JPEG":
             from napari_covseg.io.pictures import read_pictures
 
-            return read_pictures(path, stated)
+            return read_pictures(path, stated).noted(*_for_no_use(path, replace(stated, spacing_mm=None)))
         case "DICOM":
             from napari_covseg.io import dicom
 
@@ -110,6 +110,14 @@ def _by_format(path: Path, stated: Stated) -> Volume:
     if path.is_dir():
         raise ValueError(f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series.")
     raise ValueError(f"{path.name} is none of {KNOWN}; export the scan as one of these.")
+
+
+def _for_no_use(path: Path, stated: Stated) -> Iterator[str]:
+    """Yield a sentence for what the reader stated about a file that says it itself, or has none of it."""
+    if stated.series is not None:
+        yield f"{path.name} is no DICOM; the series that was chosen does not apply to it."
+    if stated.spacing_mm is not None:
+        yield f"{path.name} says itself how far its voxels are apart; the spacing that was stated was not used."
 
 
 def plausible(scan: Volume, path: Path, stated: Stated = NOTHING) -> Volume:
@@ -122,14 +130,7 @@ def plausible(scan: Volume, path: Path, stated: Stated = NOTHING) -> Volume:
     ValueError
         If its lengths, its place or its numbers cannot be those of a chest CT.
     """
-    if not is_spacing(scan.geometry.spacing_mm):
-        shown = " × ".join(f"{mm:.3g}" for mm in scan.geometry.spacing_mm)
-        raise ValueError(f"{path.name} has voxels of {shown} mm, which no CT has; convert it again with lengths in mm.")
-    away_mm = float(np.abs(scan.geometry.corners_mm()).max())
-    if away_mm > FARTHEST_MM:
-        raise ValueError(
-            f"{path.name} lies {away_mm:.3g} mm away from its scanner: its header is damaged; copy it again."
-        )
+    scan = of_a_scan(scan, path.name or scan.name)
     return checked(scan, path.name or scan.name, stated)
 
 
@@ -138,7 +139,8 @@ def _accepted(scan: Volume, path: Path, stated: Stated) -> Volume:
     scan = plausible(scan, path, stated)
     tilt = scan.geometry.tilt_degrees
     if tilt <= GREATEST_TILT_DEGREES:
-        return scan
+        upright = f"{path.name} was taken with the gantry upright; there was nothing to straighten."
+        return scan.noted(upright) if stated.straighten else scan
     if not stated.straighten:
         raise UnstatedError(
             f"{path.name} was taken with the gantry tilted by {tilt:.1f}°: its slices do not stand above each other; "

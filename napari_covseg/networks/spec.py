@@ -69,14 +69,22 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the paper trained: optimiser, rate, batch, initialisation, augmentation, epochs."""
+    """How the paper trained, with Adam all of them: rate, batch, augmentation, early stopping.
 
-    optimiser: str = "adam"
+    Parameters
+    ----------
+    learning_rate, batch
+        Of Adam with its default betas.
+    augmentation
+        Kinds of it, as `training.augment` knows them.
+    patience
+        Checks out of twenty without a better one after which the paper stopped; 0 where it says nothing of it.
+    """
+
     learning_rate: float = 1e-3
     batch: int = 4
-    epochs: int = 100
-    init: str = "default"
     augmentation: Names = ()
+    patience: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,44 @@
-"""What a reader does with a proposal: corrections, marks, a signature, and a journal of it all."""
+"""What a reader does with a proposal: tools and their corrections, marks, a signature, and a journal of it all."""
 
 from napari_covseg.review.correction import Correction, difference
+from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, PRESETS, HuRange
 from napari_covseg.review.journal import Journal
+from napari_covseg.review.lesions import Lesion, LesionTable
+from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.signing import SIGNED, Mark, Signature
+from napari_covseg.review.tools_between import copy_slice, interpolate
+from napari_covseg.review.tools_brush import Tip, stroke
+from napari_covseg.review.tools_classes import accept, relabel, relabel_by_hu
+from napari_covseg.review.tools_grow import Growth, fill, grow
+from napari_covseg.review.tools_shape import fill_holes, keep_largest, remove_islands, smooth
 
-__all__ = ["SIGNED", "Correction", "Journal", "Mark", "ReviewSession", "Signature", "difference"]
+__all__ = [
+    "BETWEEN_CLASSES_HU",
+    "PRESETS",
+    "SIGNED",
+    "Correction",
+    "Growth",
+    "HuRange",
+    "Journal",
+    "Lesion",
+    "LesionTable",
+    "Mark",
+    "ReviewSession",
+    "Scene",
+    "Signature",
+    "Tip",
+    "accept",
+    "copy_slice",
+    "difference",
+    "fill",
+    "fill_holes",
+    "grow",
+    "interpolate",
+    "keep_largest",
+    "relabel",
+    "relabel_by_hu",
+    "remove_islands",
+    "smooth",
+    "stroke",
+]

@@ -54,7 +54,7 @@ class TrainingConfig:
     freeze_batch_norm
         Keep its statistics as they are.
     patience
-        Stop after so many checks without a better one; 0 never stops early.
+        Stop after so many of the `CHECKS` without a better one; 0 never stops early. Without a check nothing does.
     """
 
     steps: int
@@ -144,7 +144,7 @@ def trained(
         yield StepDone(step + 1, value, run.learning_rate(step))
         if check and _is_check(step + 1, config):
             yield CheckDone(step + 1, run.keep_if_better(check(run.average)))
-            if config.patience and run.worse_checks >= config.patience:
+            if config.patience and processes.any(run.worse_checks >= config.patience):
                 break
         yield Progress(step + 1, config.steps, f"learning, loss {value:.3f}")
         now = time.monotonic()

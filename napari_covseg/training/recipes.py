@@ -11,6 +11,9 @@ from napari_covseg.training.loop import TrainingConfig
 
 RecipeName = Literal["shipped", "paper"]
 
+PATIENCE = 8
+"""Of the shipped recipe: checks out of `loop.CHECKS` without a better one, two fifths of a training."""
+
 
 def training_config(
     spec: NetworkSpec,
@@ -21,13 +24,16 @@ def training_config(
     learning_rate: float | None = None,
     parts: int = 1,
     seed: int = 0,
+    patience: int | None = None,
 ) -> TrainingConfig:
     """Return the settings of a recipe.
 
-    ``shipped``: AdamW, a cosine after a warm-up, cross-entropy plus Dice and `augment.SHIPPED`, the same for all five.
+    ``shipped``: AdamW, a cosine after a warm-up, cross-entropy plus Dice and `augment.SHIPPED`, the same for all five;
+    a 3-D network learns on patches of 16 slices, for speed, and is shown up to 64 at once when it segments.
     ``paper``: Adam at the paper's rate, kept constant, its mixture of losses and its kinds of augmentation, on what it
     shows the network: whole slices, or patches of its size. Not the paper's: how far an augmentation goes (ours), the
-    smoothing and the batch of the soft Dice (MONAI's, one for all), averaged weights, neither early stopping nor decay.
+    smoothing and the batch of the soft Dice (MONAI's, one for all), averaged weights, no decay of the rate.
+    How a network is initialised its ``build`` says, whatever the recipe. Early stopping needs held-out patients.
 
     Parameters
     ----------
@@ -37,7 +43,7 @@ def training_config(
         Which.
     steps, parts, seed
         As in `TrainingConfig`.
-    batch, learning_rate
+    batch, learning_rate, patience
         Other than the recipe's.
     """
     patches = spec.patch is not None
@@ -57,6 +63,7 @@ def training_config(
             augmentation=spec.recipe.augmentation,
             loss=None,
             seed=seed,
+            patience=spec.recipe.patience if patience is None else patience,
         )
     return TrainingConfig(
         steps=steps,
@@ -67,6 +74,7 @@ def training_config(
         depth=16 if patches else 1,
         augmentation=SHIPPED,
         seed=seed,
+        patience=PATIENCE if patience is None else patience,
     )
 
 

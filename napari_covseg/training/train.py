@@ -22,6 +22,7 @@ from napari_covseg.jobs import Job
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source
+from napari_covseg.training.check import check_sample, held_out_check
 from napari_covseg.training.evaluation import evaluated
 from napari_covseg.training.log import check_log_is_possible, logged
 from napari_covseg.training.loop import TrainingConfig, trained
@@ -49,7 +50,7 @@ class TrainingRequest:
     config
         Settings of the loop, for every stage of a cascade; a lung stage takes `LUNG_SHARE` of the steps.
     held_out
-        Patients kept away from training.
+        Patients kept away from training; a sample of their slices chooses the step that is kept (`training.check`).
     device, minutes, resume
         Where, for how long at most, and whether to go on from the state files.
     parent
@@ -82,6 +83,14 @@ class TrainingRequest:
         return self.out.with_name(f"{self.out.name}.{stage.name}.done")
 
 
+@dataclass(frozen=True, slots=True)
+class _Stacks:
+    """What is taught, and what the training is checked with as it goes."""
+
+    taught: Sequence[Stack]
+    checked: Sequence[Stack]
+
+
 def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | None]:
     """Train from scratch; yields what the loop yields, returns the checkpoint, or None when it ran out of time.
 
@@ -107,7 +116,10 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
         _forget(request, spec)
     torch.manual_seed(request.config.seed)
     module = _first_weights(request, spec)
-    stacks = yield from read_stacks(taught, spec)
+    held_out = [case for case in cases if case.patient in request.held_out]
+    stacks = _Stacks(
+        (yield from read_stacks(taught, spec)), check_sample((yield from read_stacks(held_out, spec)), spec)
+    )
     deadline = inf if request.minutes is None else started + 60 * request.minutes
     for position, stage in enumerate(spec.stages):
         finished = yield from _learned(request, spec, stage, module[stage.name], stacks, device, deadline)
@@ -115,19 +127,24 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
             return None
         module[stage.name] = finished
         if position + 1 < len(spec.stages):
-            stacks = yield from with_regions(stacks, finished, stage, request.scheme, device)
+            seen = (finished, stage, request.scheme, device)
+            stacks = _Stacks(
+                (yield from with_regions(stacks.taught, *seen)), (yield from with_regions(stacks.checked, *seen))
+            )
     processes = Processes.here()
     if processes.first:
         checkpoint.save(module.cpu(), _card(request, taught, round(time.monotonic() - started)), request.out)
         _forget(request, spec)
     processes.wait()
     kept = checkpoint.read(request.out)
-    held_out = [case for case in cases if case.patient in request.held_out]
     return (yield from measured(kept, held_out, request.device)) if held_out and processes.first else kept
 
 
 def measured(kept: Checkpoint, cases: Sequence[Case], device: str = "auto") -> Job[Checkpoint]:
     """Write into a checkpoint's card what it is worth on cases it was not taught; yields progress per case.
+
+    Where the same patients chose the step that was kept, as in `train`, the figures flatter a little; cross-validation
+    (``benchmarks/crossval.py``) lets nobody choose.
 
     Parameters
     ----------
@@ -155,7 +172,7 @@ def _learned(
     spec: NetworkSpec,
     stage: Stage,
     network: nn.Module,
-    stacks: Sequence[Stack],
+    stacks: _Stacks,
     device: torch.device,
     deadline: float,
 ) -> Job[nn.Module | None]:
@@ -166,13 +183,14 @@ def _learned(
     torch.manual_seed(config.seed)  # as it is where the stages before were finished by an earlier call
     job = trained(
         network,
-        batch_source(stacks, spec, stage, request.scheme, config),
+        batch_source(stacks.taught, spec, stage, request.scheme, config),
         stage_loss(stage, request.scheme, config.loss),
         config,
         device=device,
         state_file=request.state_file(stage),
         deadline=deadline,
         workers=_workers(device) if request.workers is None else request.workers,
+        check=held_out_check(stacks.checked, spec, stage, request.scheme, config, device),
     )
     finished = yield from (job if request.log is None else logged(job, request.log / stage.name))
     if finished is not None and Processes.here().first:

@@ -16,20 +16,16 @@ from napari_covseg.networks import available
 from napari_covseg.networks.checkpoint import known
 from napari_covseg.widgets.benches import desk_of
 from napari_covseg.widgets.demo import Demo
+from napari_covseg.widgets.reading_room import opened_room
 from napari_covseg.widgets.tabs import CovSegTabs
-
-SIZE = (1280, 800)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Open the window, do what was asked, and return the exit code."""
     asked = _parser().parse_args(arguments)
-    viewer = napari.Viewer(title="CovSeg", show=True)
-    viewer.window.resize(*SIZE)
     out = asked.out.resolve()
-    desk = desk_of(viewer, _fresh_folder(out) if asked.demo else None)
-    tabs = CovSegTabs(viewer)
-    viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
+    viewer, tabs = opened_room(_fresh_folder(out) if asked.demo else None)
+    desk = desk_of(viewer)
     if asked.network:
         desk.bench.choose(asked.network)
     if asked.scan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from weakref import WeakKeyDictionary
 from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_covseg.review import Correction, ReviewSession
 from napari_covseg.widgets import keys
@@ -22,6 +24,7 @@ from napari_covseg.widgets.link import Link
 from napari_covseg.widgets.pointer import tell_status
 from napari_covseg.workbench import OpenScan, Workbench
 
+STATE_LINE = "covseg_state_line"
 PUMP_MS = 15
 TELL_S = 0.2
 """How often panels are told how far a run is."""
@@ -112,6 +115,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.furniture.close()
         self.link.close()
         self.bench.close()
+        gc.unfreeze()
 
     def _listen(self) -> None:
         bench = self.bench
@@ -127,11 +131,12 @@ class Desk(QObject):  # type: ignore[misc]
             (bench.complained, self.complained),
         ):
             signal.connect(qt_signal.emit)
-        bench.complained.connect(_notify)
+        bench.complained.connect(self._notify)
         self.link.lungs.shown.connect(self._on_lungs)
 
     def _on_opened(self, opened: OpenScan) -> None:
         if self._session is not None:
+            QTimer.singleShot(0, _sweep)  # the bench lets go of the scan before when its run is over
             self._session.changed.disconnect(self._on_labels, missing_ok=True)
             self._session.states_changed.disconnect(self._on_states, missing_ok=True)
         self._session = opened.session
@@ -154,6 +159,12 @@ class Desk(QObject):  # type: ignore[misc]
     def _on_states(self) -> None:
         self.states_changed.emit()
 
+    def _notify(self, message: str) -> None:
+        """Let napari tell where no state line is seen, since a single panel may be all that is open."""
+        lines = self.viewer.window._qt_window.findChildren(QWidget, STATE_LINE)
+        if not any(line.isVisible() for line in lines):
+            show_warning(message)
+
     def _on_runs(self) -> None:
         if self.bench.runner.busy:
             self._timer.start()
@@ -169,5 +180,8 @@ class Desk(QObject):  # type: ignore[misc]
             self.ticked.emit()
 
 
-def _notify(message: str) -> None:
-    show_warning(message)
+def _sweep() -> None:
+    """Free the memory of the scan before: it may be among what is passed over since a network was brought in."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QButtonGroup, QGridLayout, QLabel, QSlider, QWidget
 
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.layers import brush_mm, brush_size
+from napari_covseg.widgets.layers import BRUSH_MM, brush_mm, brush_size
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button
 
 MODES = (
@@ -43,9 +43,10 @@ class BrushRow(QWidget):  # type: ignore[misc]
             grid.addWidget(made, 0, number)
         self.size = QSlider(Qt.Orientation.Horizontal)
         self.size.setRange(1, WIDEST_MM)
+        self.size.setValue(round(BRUSH_MM))
         self.size.setToolTip("Diameter of the brush ([ and ])")
         self.size.valueChanged.connect(self._on_size)
-        self.size_mm = QLabel("Brush 10 mm")
+        self.size_mm = QLabel(f"Brush {BRUSH_MM:.0f} mm")
         grid.addWidget(self.size, 1, 0, 1, 2)
         grid.addWidget(self.size_mm, 1, 2)
         desk.opened.connect(self._on_opened)

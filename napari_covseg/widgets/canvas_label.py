@@ -7,7 +7,7 @@ from typing import Literal
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
-Place = Literal["left", "right", "top", "bottom", "top_left", "top_right", "bottom_left"]
+Place = Literal["left", "right", "top", "bottom", "top_left", "top_right", "bottom_left", "middle"]
 MARGIN = 6
 STYLE = "QLabel { color: white; background: rgba(0, 0, 0, 110); padding: 1px 5px; border-radius: 3px; }"
 

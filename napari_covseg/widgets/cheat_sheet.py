@@ -29,7 +29,7 @@ MOUSE = (
     ("Double click", "Zoom in (Alt: out)"),
 )
 STYLE = """
-QFrame#sheet { background: rgba(16, 18, 24, 235); border: 1px solid #5b6473; border-radius: 8px; }
+QFrame#sheet { background: rgba(16, 18, 24, 250); border: 1px solid #5b6473; border-radius: 8px; }
 QLabel { color: white; background: transparent; }
 QLabel#key { font-weight: bold; color: #9ecbff; }
 QLabel#heading { font-weight: bold; }

@@ -73,4 +73,6 @@ class ClassRows(QWidget):  # type: ignore[misc]
 def _swatch(colour: str) -> QIcon:
     pixmap = QPixmap(16, 16)
     pixmap.fill(QColor(colour))
-    return QIcon(pixmap)
+    icon = QIcon(pixmap)
+    icon.addPixmap(pixmap, QIcon.Mode.Disabled)  # the colours are told also before a scan is there
+    return icon

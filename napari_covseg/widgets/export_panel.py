@@ -29,6 +29,7 @@ class ExportPanel(Panel):
         self._replaces: Path | None = None
         self.go.clicked.connect(self._on_go)
         self.folder.changed.connect(lambda: self._ask_about(None))
+        self.folder.choose_btn.text = "Choose…"
         self.folder.choose_btn.native.setToolTip("Choose the folder")
         self.show_folder.clicked.connect(self._on_show_folder)
         self.desk.opened.connect(self._on_opened)

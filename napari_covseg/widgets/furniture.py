@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
 STRIP = "Slices"
+SPACE = 3
 HINT = "? shows all keys"
 
 
@@ -56,7 +57,12 @@ class Furniture:
         self._fit_later.timeout.connect(self._fit)
         desk.opened.connect(self._place_strip)
         self.viewer.events.help.connect(self._hint)
+        for event in self._coming_and_going():
+            event.connect(self._show_slider)
         self.cheat_sheet = CheatSheet(desk.viewer.window._qt_window, pane.native, KEYS)
+
+    def _coming_and_going(self) -> tuple[Any, Any]:
+        return self.viewer.layers.events.inserted, self.viewer.layers.events.removed
 
     def _place_strip(self) -> None:
         """Put the strip under the picture when the first scan comes; whoever closes it finds it in the Window menu."""
@@ -65,6 +71,12 @@ class Furniture:
             dock.setTitleBarWidget(QWidget())
             self._strip_dock = dock
             self._fit_later.start()  # the strip takes its height from the picture after a turn of Qt's loop
+
+    def _show_slider(self) -> None:
+        """Let the strip stand in for napari's slider, which counts slices from 0, while a scan of ours is there."""
+        layers = self.viewer.layers
+        ours = any(is_ours(layer) for layer in layers) and all(layer.ndim <= SPACE for layer in layers)
+        self.viewer.window._qt_viewer.dims.setHidden(ours)
 
     def _fit(self) -> None:
         fit(self.viewer)
@@ -77,6 +89,8 @@ class Furniture:
     def close(self) -> None:
         """Listen no more."""
         self.viewer.events.help.disconnect(self._hint)
+        for event in self._coming_and_going():
+            event.disconnect(self._show_slider)
         self.strip.close_down()
         self._fit_later.stop()
         closable: tuple[Closable, ...] = (self.note, self.letters, self.mouse, self.outline_width, self.ortho)

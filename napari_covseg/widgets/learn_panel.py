@@ -104,7 +104,6 @@ class LearnPanel(Panel):
         else:
             reason = "" if session.marks else NO_SLICE
         self.ready.setText(self._ready())
-        self.ready.setVisible(bool(self.ready.text()))
         allow(self.go, "It stops after this step." if stopping else "" if running else reason, self.why)
         self._show_progress()
 

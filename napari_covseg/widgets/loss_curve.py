@@ -20,7 +20,8 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._plot.setMouseEnabled(x=False, y=False)
         self._plot.hideButtons()
         self._plot.setLabel("bottom", "step")
-        self._plot.setLabel("left", "loss")
+        self._plot.setLabel("left", "how far off")
+        self._plot.getPlotItem().layout.setContentsMargins(0, 0, 6, 6)  # without, the lowest words are cut
         self._plot.getAxis("left").enableAutoSIPrefix(False)
         self._plot.setToolTip("How far the network still is from your slices: lower is nearer")
         self._curve = self._plot.plot(pen=pg.mkPen(LINE, width=2))
@@ -29,7 +30,7 @@ class LossCurve(QWidget):  # type: ignore[misc]
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(self._plot)
-        self.setFixedHeight(170)
+        self.setFixedHeight(176)
 
     @property
     def losses(self) -> tuple[float, ...]:

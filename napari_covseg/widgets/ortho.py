@@ -41,6 +41,7 @@ class OrthoViews:
         self._fit_later.timeout.connect(self._fit)
         desk.opened.connect(self._on_opened)
         desk.link.redrawn.connect(self._refresh)
+        desk.bench.lungs_found.connect(self._show_lungs)
 
     def toggle(self) -> None:
         """Show the views, or put them away."""
@@ -54,6 +55,7 @@ class OrthoViews:
         self._hide()
         self._fit_later.stop()
         self.desk.link.redrawn.disconnect(self._refresh, missing_ok=True)
+        self.desk.bench.lungs_found.disconnect(self._show_lungs, missing_ok=True)
         self.cross_hair.close()
         for pane in self.panes:
             pane.model.dims.events.current_step.disconnect(self._on_step)
@@ -157,6 +159,10 @@ class OrthoViews:
         fit(self.viewer)
         for pane in self.panes if self.is_shown else ():
             fit(pane.model)
+
+    def _show_lungs(self) -> None:
+        for pane in self.panes if self.is_shown else ():
+            pane.show_lungs()
 
     def _refresh(self) -> None:
         for pane in self.panes if self.is_shown else ():

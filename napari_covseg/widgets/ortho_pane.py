@@ -13,6 +13,7 @@ from napari_covseg.widgets.canvas_label import CanvasLabel
 from napari_covseg.widgets.cross_hair import CrossHair
 from napari_covseg.widgets.edge_letters import EdgeLetters
 from napari_covseg.widgets.layers import ReadingLayers, placed, same_look
+from napari_covseg.widgets.lungs import LungLayer
 from napari_covseg.widgets.mouse import Mouse
 from napari_covseg.widgets.picture import Pane, as_on_a_light_box, fit
 from napari_covseg.widgets.pointer import under_cursor
@@ -44,6 +45,7 @@ class OrthoPane:
         self.qt_viewer.dims.hide()
         self.pane = Pane(self.model, self.qt_viewer.canvas.native)
         self.layers: ReadingLayers | None = None
+        self.lungs = LungLayer(self.model)
         self.letters, self.mouse = EdgeLetters(desk, self.pane), Mouse(desk, self.pane)
         self.cross_hair = CrossHair(self.pane)
         CanvasLabel(self.pane.native, "top_left").say(title)
@@ -55,6 +57,7 @@ class OrthoPane:
         opened, first = self.desk.bench.current, self.desk.link.layers
         if self.layers is not None and first is not None and self.layers.lesions.data is first.lesions.data:
             self.desk.link.join(self.layers.lesions)
+            self.show_lungs()
             self.refresh()
             return
         self.clear()
@@ -77,8 +80,19 @@ class OrthoPane:
         self.model.dims.order = self.order
         self.model.layers.selection.active = lesions
         self.desk.link.join(lesions)
+        self.show_lungs()
         self.letters.show()
         fit(self.model)
+
+    def show_lungs(self) -> None:
+        """Show the lungs, once there are any, where the first view does."""
+        opened, first = self.desk.bench.current, self.desk.link.lungs.layer
+        if opened is None or first is None or self.layers is None:
+            return
+        is_new = self.lungs.layer is None
+        self.lungs.show(opened, below=self.layers.lesions)
+        if is_new and self.lungs.layer is not None:
+            same_look(first, self.lungs.layer, ("visible",))
 
     def rest(self) -> None:
         """Be painted on no more, until it is shown again."""
@@ -90,6 +104,7 @@ class OrthoPane:
         if self.layers is not None:
             self.rest()
             self.layers = None
+            self.lungs.let_go()
             self.model.layers.clear()
 
     def refresh(self) -> None:

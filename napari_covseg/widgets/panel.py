@@ -38,12 +38,25 @@ class Panel(QWidget):  # type: ignore[misc]
                 self.rows.addWidget(piece)
 
 
-def words(text: str = "", *, faint: bool = False) -> QLabel:
-    """Return a line of words that wraps."""
-    label = QLabel(text)
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    label.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+class Words(QLabel):  # type: ignore[misc]
+    """A line of words that wraps, and takes no room while there is nothing to say."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        self.setHidden(not text)
+
+    def setText(self, text: str) -> None:  # noqa: N802 - Qt's name
+        """Say this, or nothing."""
+        super().setText(text)
+        self.setHidden(not text)
+
+
+def words(text: str = "", *, faint: bool = False) -> Words:
+    """Return a line of words."""
+    label = Words(text)
     if faint:
         label.setStyleSheet("QLabel { font-style: italic; }")
     return label
@@ -66,4 +79,3 @@ def allow(of: QPushButton, reason_not: str = "", hint: QLabel | None = None) -> 
     of.setToolTip(reason_not or of.property("what"))
     if hint is not None:
         hint.setText(reason_not)
-        hint.setVisible(bool(reason_not))

@@ -145,7 +145,6 @@ class SegmentPanel(Panel):
         self.network.setCurrentIndex(self.network.findData(self.bench.network))
         self.summary.setText(listing(self.bench.network).summary)
         self.measured.setText(measured_dice(trained.card.metrics) if trained else "")
-        self.measured.setVisible(bool(self.measured.text()))
         self.form.offer(self.bench.checkpoints(self.bench.network), trained)
         self._show_state()
 

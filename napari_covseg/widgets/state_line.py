@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QProgressBar
 
+from napari_covseg.jobs import Run
+from napari_covseg.widgets.benches import STATE_LINE
 from napari_covseg.widgets.panel import Panel, words
 from napari_covseg.widgets.words import clock, time_left
+
+COMPLAINT = "QLabel { color: white; background: #9a3412; padding: 5px 7px; border-radius: 4px; }"
 
 
 class StateLine(Panel):
@@ -14,6 +20,7 @@ class StateLine(Panel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
+        self.setObjectName(STATE_LINE)
         self.running, self.saved, self.message = words(), words("No scan is open."), words()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -21,7 +28,6 @@ class StateLine(Panel):
         self.rows.setContentsMargins(8, 2, 8, 6)
         self.rows.setSpacing(2)
         self.add(self.running, self.bar, self.message, self.saved)
-        self.message.hide()
         self.desk.ticked.connect(self._on_tick)
         self.desk.runs_changed.connect(self._on_tick)
         self.desk.opened.connect(self._on_opened)
@@ -40,8 +46,7 @@ class StateLine(Panel):
             return
         run = runs[0]
         waiting = f" (+{len(runs) - 1} waiting)" if len(runs) > 1 else ""
-        doing = run.progress.doing if run.progress.doing != run.title else ""
-        parts = (run.title + waiting, doing, time_left(run.seconds_left))
+        parts = (run.title + waiting, _how_far(run), time_left(run.seconds_left))
         self.running.setText(" · ".join(part for part in parts if part))
         self.bar.setMaximum(run.progress.total)
         self.bar.setValue(run.progress.done)
@@ -56,12 +61,21 @@ class StateLine(Panel):
             self.saved.setText(f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet.")
 
     def _on_opened(self) -> None:
-        self.message.hide()  # it spoke of the scan before
+        self._on_said("")  # it spoke of the scan before
         self._on_saved()
 
     def _on_said(self, message: str) -> None:
+        self.message.setStyleSheet("")
         self.message.setText(message)
-        self.message.show()
 
     def _on_complained(self, message: str) -> None:
-        self._on_said(f"⚠ {message}")
+        self.message.setStyleSheet(COMPLAINT)
+        self.message.setText(f"⚠ {message}")
+
+
+def _how_far(run: Run[Any]) -> str:
+    """Return how many of how many are done, or what is done where there is nothing to count."""
+    progress = run.progress
+    if progress.done and progress.total > 1:
+        return f"{progress.done} of {progress.total}"
+    return progress.doing if progress.doing != run.title else ""

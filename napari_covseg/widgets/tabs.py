@@ -25,6 +25,7 @@ PANELS: tuple[tuple[str, type[Panel], str], ...] = (
     ("Export", ExportPanel, "Write the corrected mask"),
 )
 WIDTH = 344
+ROOMY = "QTabBar::tab { padding: 6px 10px; }"
 FIRST_LOOK_MS = 600
 """The window is there first, and then its tour."""
 
@@ -40,6 +41,7 @@ class CovSegTabs(Panel):
         self.rows.setContentsMargins(0, 0, 0, 0)
         self.tabs = QTabWidget()
         self.tabs.setUsesScrollButtons(False)
+        self.tabs.tabBar().setStyleSheet(ROOMY)
         self.panels: dict[str, Panel] = {}
         for title, panel, tooltip in PANELS:
             self.panels[title] = made = panel(napari_viewer)

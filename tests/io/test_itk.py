@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 from scipy.spatial.transform import Rotation
 
-from napari_covseg.io import read_labels, read_volume
+from napari_covseg.io import Stated, UnstatedError, read_labels, read_volume
 from napari_covseg.volume import AIR_HU
 
 HU = np.random.default_rng(1).integers(-1000, 1500, (7, 6, 5)).astype(np.int16)  # z, y, x
@@ -125,3 +127,202 @@ def test_label_maps_of_other_programs_are_read(tmp_path, suffix):
         read_labels(in_file(tmp_path / f"scan{suffix}"))
     with pytest.raises(ValueError, match="There is no file"):
         read_labels(tmp_path / f"none{suffix}")
+
+
+NRRD = {
+    "type": "short",
+    "dimension": "3",
+    "space": "left-posterior-superior",
+    "sizes": "5 6 7",
+    "space directions": "(0.7,0,0) (0,0.7,0) (0,0,2.5)",
+    "endian": "little",
+    "encoding": "raw",
+    "space origin": "(-120.5,33.25,-400)",
+}
+META = {
+    "ObjectType": "Image",
+    "NDims": "3",
+    "BinaryData": "True",
+    "BinaryDataByteOrderMSB": "False",
+    "CompressedData": "False",
+    "TransformMatrix": "1 0 0 0 1 0 0 0 1",
+    "Offset": "-120.5 33.25 -400",
+    "AnatomicalOrientation": "RAI",
+    "ElementSpacing": "0.7 0.7 2.5",
+    "DimSize": "5 6 7",
+    "ElementType": "MET_SHORT",
+}
+
+
+def by_hand(path, voxels=HU, **changes):
+    """Write a header line by line; a change to None drops the line, ``_`` in a name is a space in NRRD."""
+    changes = {name.replace("_", " "): value for name, value in changes.items()}
+    is_nrrd = path.suffix == ".nrrd"
+    fields = {**(NRRD if is_nrrd else META), **changes, **({} if is_nrrd else {"ElementDataFile": "LOCAL"})}
+    mark = ": " if is_nrrd else " = "
+    lines = [f"{name}{mark}{value}" for name, value in fields.items() if value is not None]
+    head = "\n".join(["NRRD0005", *lines, "\n"]) if is_nrrd else "\n".join([*lines, ""])
+    path.write_bytes(head.encode() + voxels.tobytes())
+    return path
+
+
+def test_what_is_written_by_hand_opens_and_says_nothing(tmp_path):
+    for name in ("case.nrrd", "case.mha"):
+        scan = read_volume(by_hand(tmp_path / name))
+        np.testing.assert_array_equal(scan.hu, HU.transpose(2, 1, 0))
+        assert scan.geometry.spacing_mm == pytest.approx((0.7, 0.7, 2.5))
+        assert scan.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("case.nrrd", {"space_directions": None}),
+        ("case.nrrd", {"space_directions": "(0.7,0,0) (0,0.7,0) none"}),
+        ("case.nrrd", {"space_directions": None, "space": None, "space_origin": None}),
+        ("case.nrrd", {"space_directions": None, "space": None, "space_origin": None, "spacings": "0.7 nan 2.5"}),
+        ("case.mha", {"ElementSpacing": None}),
+        ("case.mha", {"ElementSpacing": None, "elementspacing": "0.7 0.7 2.5"}),
+    ],
+)
+def test_a_file_that_does_not_say_its_spacing_opens_only_with_a_stated_one(tmp_path, name, changes):
+    path = by_hand(tmp_path / name, **changes)
+    with pytest.raises(UnstatedError, match=r"case\.\w+ does not say how far its voxels are apart.*--spacing") as asked:
+        read_volume(path)
+    assert asked.value.question == "spacing"
+    scan = read_volume(path, Stated(spacing_mm=(0.6, 0.6, 5.0)))
+    assert scan.geometry.spacing_mm == pytest.approx((0.6, 0.6, 5.0))
+    assert "0.6 × 0.6 × 5 mm were stated" in scan.notes[0]
+    with pytest.raises(ValueError, match="save it again with its spacing"):
+        read_labels(path)
+
+
+def test_a_stated_spacing_does_not_replace_the_files_own(tmp_path):
+    scan = read_volume(by_hand(tmp_path / "case.mha"), Stated(spacing_mm=(9, 9, 9)))
+    assert scan.geometry.spacing_mm == pytest.approx((0.7, 0.7, 2.5))
+    assert "was not used" in scan.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("case.nrrd", {"space_directions": "(0.07,0,0) (0,0.07,0) (0,0,0.25)", "space_units": '"cm" "cm" "cm"'}),
+        ("case.mha", {"ElementSpacing": "0.07 0.07 0.25", "DistanceUnits": "cm"}),
+        ("case.mha", {"ElementSpacing": "700 700 2500", "DistanceUnits": "um"}),
+    ],
+)
+def test_lengths_in_another_unit_are_converted_and_said(tmp_path, name, changes):
+    is_cm = "um" not in changes.values()
+    origin = np.array([-120.5, 33.25, -400]) / 10 if is_cm else np.array([-120.5, 33.25, -400]) * 1000
+    where = "({},{},{})".format(*origin) if name.endswith("nrrd") else "{} {} {}".format(*origin)
+    scan = read_volume(by_hand(tmp_path / name, **changes, **{"space_origin" if "nrrd" in name else "Offset": where}))
+    intact = read_volume(by_hand(tmp_path / f"intact-{name}"))
+    assert scan.geometry.same_grid(intact.geometry)
+    assert "they were converted to mm" in scan.notes[0]
+
+
+@pytest.mark.parametrize("unit", ['"inch" "inch" "inch"', '"mm" "mm" "cm"'])
+def test_units_that_nobody_can_convert_are_refused(tmp_path, unit):
+    with pytest.raises(ValueError, match=r"case\.nrrd gives its lengths in .* convert it again with lengths in mm"):
+        read_volume(by_hand(tmp_path / "case.nrrd", space_units=unit))
+
+
+@pytest.mark.parametrize("space", ["scanner-xyz", "3D-left-handed", "3D-right-handed"])
+def test_a_space_that_is_not_the_patients_is_refused(tmp_path, space):
+    with pytest.raises(ValueError, match="nobody knows left from right"):
+        read_volume(by_hand(tmp_path / "case.nrrd", space=space))
+
+
+@pytest.mark.parametrize(("space", "orientation"), [("RAS", "RAS"), ("LAS", "LAS"), ("LPS", "LPS")])
+def test_the_patients_spaces_are_known(tmp_path, space, orientation):
+    assert read_volume(by_hand(tmp_path / "case.nrrd", space=space)).geometry.orientation == orientation
+
+
+@pytest.mark.parametrize(("name", "field"), [("case.nrrd", "space_origin"), ("case.mha", "Offset")])
+def test_a_file_without_an_origin_is_said(tmp_path, name, field):
+    scan = read_volume(by_hand(tmp_path / name, **{field: None}))
+    assert scan.notes == (f"{name} does not say where its first voxel lies; it was put at 0, 0, 0 mm.",)
+
+
+def test_slope_and_offset_of_a_metaimage_are_applied_and_said(tmp_path):
+    slope = {"ElementToIntensityFunctionSlope": "0.5", "ElementToIntensityFunctionOffset": "-24"}
+    scan = read_volume(by_hand(tmp_path / "case.mha", **slope))
+    np.testing.assert_array_equal(scan.hu, HU.transpose(2, 1, 0) * 0.5 - 24)
+    assert "scaled by 0.5 and moved by -24" in scan.notes[0]
+    with pytest.raises(ValueError, match="damaged"):
+        read_volume(by_hand(tmp_path / "case.mha", ElementToIntensityFunctionSlope="x"))
+
+
+def test_an_nrrd_with_squeezed_values_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="squeezed into fewer bits"):
+        read_volume(by_hand(tmp_path / "case.nrrd", old_min="-1000", old_max="3000"))
+
+
+def test_a_metaimage_that_is_no_ct_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"case\.mha says that it is no CT \(MET_MOD_MR\)"):
+        read_volume(by_hand(tmp_path / "case.mha", Modality="MET_MOD_MR"))
+    assert read_volume(by_hand(tmp_path / "case.mha", Modality="MET_MOD_CT")).notes == ()
+
+
+def test_a_metaimage_that_says_twice_how_the_patient_lies_is_said(tmp_path):
+    (note,) = read_volume(by_hand(tmp_path / "case.mha", AnatomicalOrientation="LAI")).notes
+    assert "check left and right" in note
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("case.mha", {"ElementSpacing": "0.7 x 2.5"}),
+        ("case.mha", {"ElementSpacing": "0,7 0,7 2,5"}),
+        ("case.mha", {"ElementSpacing": "0.7 0.7"}),
+        ("case.mha", {"ElementSpacing": "0.7 -0.7 2.5"}),
+        ("case.mha", {"ElementSpacing": "0.7 0.7_5 2.5"}),
+        ("case.mha", {"TransformMatrix": "2 0 0 0 1 0 0 0 1"}),
+        ("case.mha", {"TransformMatrix": "1 0 0 0 1 0 0 0"}),
+        ("case.mha", {"Offset": "-120.5 33.25"}),
+        ("case.mha", {"DimSize": "5 6 x"}),
+        ("case.mha", {"BinaryData": "Xrue"}),
+        ("case.nrrd", {"space_directions": "(0.7,0,0) (0,0.7x,0) (0,0,2.5)"}),
+        ("case.nrrd", {"space": "nonsense"}),
+        ("case.nrrd", {"endian": None}),
+    ],
+)
+def test_a_header_that_makes_no_sense_is_refused_in_silence(tmp_path, name, changes, capfd):
+    with pytest.raises(ValueError, match=rf"{name} cannot be read as \w+: it is damaged; copy or export it again\."):
+        read_volume(by_hand(tmp_path / name, **changes))
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("name", "field"), [("case.nrrd", "sizes"), ("case.mha", "DimSize")])
+def test_a_header_of_fewer_slices_than_there_are_is_refused(tmp_path, name, field):
+    with pytest.raises(ValueError, match="goes on after its last voxel"):
+        read_volume(by_hand(tmp_path / name, **{field: "5 6 6"}))
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("case.nrrd", {"endian": "big"}), ("case.mha", {"ElementByteOrderMSB": "True", "BinaryDataByteOrderMSB": None})],
+)
+def test_voxels_of_the_other_byte_order_are_read(tmp_path, name, field):
+    path = by_hand(tmp_path / name, HU.astype(">i2"), **field)
+    np.testing.assert_array_equal(read_volume(path).hu, HU.transpose(2, 1, 0))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(path)), HU)
+
+
+def test_voxels_as_text_are_left_to_itk(tmp_path):
+    path = by_hand(tmp_path / "case.nrrd", encoding="ascii", endian=None)
+    head = path.read_bytes().split(b"\n\n", 1)[0]
+    path.write_bytes(head + b"\n\n" + " ".join(str(value) for value in HU.ravel()).encode())
+    np.testing.assert_array_equal(read_volume(path).hu, HU.transpose(2, 1, 0))
+
+
+def test_a_gzip_stream_in_two_parts_is_read_to_its_end(tmp_path):
+    path = by_hand(tmp_path / "case.nrrd", encoding="gzip")
+    head = path.read_bytes().split(b"\n\n", 1)[0] + b"\n\n"
+    one, two = gzip.compress(HU.tobytes()[:100]), gzip.compress(HU.tobytes()[100:])
+    path.write_bytes(head + one + two)
+    np.testing.assert_array_equal(read_volume(path).hu, HU.transpose(2, 1, 0))
+    for broken in (one + two[:-1], one + two + b"x", one, one + two + two):
+        path.write_bytes(head + broken)
+        with pytest.raises(ValueError, match=r"damaged"):
+            read_volume(path)

@@ -11,6 +11,8 @@ import imageio.v3 as imageio
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
+from PIL import ExifTags, Image
 
 from napari_covseg.io import Stated, UnstatedError, format_of, read_either, read_volume
 from napari_covseg.io.memory import available_bytes, require_memory
@@ -406,3 +408,115 @@ def test_what_was_stated_is_kept_with_the_session(tmp_path):
     assert not (tmp_path / "none").exists()
     (tmp_path / "stated.json").write_text("{")
     assert kept_in(tmp_path) == Stated()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize(("orientation", "opens"), [(1, True), (3, False), (6, False)])
+def test_a_picture_that_is_to_be_turned_is_refused(tmp_path, suffix, orientation, opens):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    grey = np.arange(0, 240, 2, dtype=np.uint8).reshape(10, 12)
+    Image.fromarray(grey).save(tmp_path / f"slice{suffix}", exif=exif)
+    if opens:
+        assert read_volume(tmp_path / f"slice{suffix}", Stated(window_hu=(-1350, 150))).hu.shape == (1, 10, 12)
+    else:
+        assert "save it upright" in str(refusal(tmp_path / f"slice{suffix}", window_hu=(-1350, 150)))
+
+
+def test_a_16_bit_picture_that_fills_12_bits_is_refused(tmp_path):
+    imageio.imwrite(tmp_path / "slice.png", np.linspace(0, 4095, 100).astype(np.uint16).reshape(10, 10))
+    assert "nothing says which is white" in str(refusal(tmp_path / "slice.png", window_hu=(-1350, 150)))
+
+
+# --- grey values in scan files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".mha"])
+@pytest.mark.parametrize(("white", "dtype"), [(1, np.float32), (1, np.float64), (255, np.float32), (255, np.uint8)])
+def test_grey_values_are_of_the_window_whatever_is_white(tmp_path, suffix, white, dtype):
+    grey = (np.linspace(0, white, HU.size)).astype(dtype).reshape(SHAPE)
+    path = tmp_path / f"grey{suffix}"
+    if suffix == ".mha":
+        sitk.WriteImage(sitk.GetImageFromArray(grey.T.copy()), path)
+        path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1 1 1", b"ElementSpacing = .7 .7 2"))
+    else:
+        in_file(path, grey)
+    assert refusal(path).question == "window"
+    scan = read_volume(path, Stated(window_hu=(-1350, 150)))
+    np.testing.assert_allclose(scan.hu, grey.astype(np.float64) / white * 1500 - 1350, atol=1e-3)
+    assert f"(0 is black, {white} white)" in scan.notes[0]
+
+
+@pytest.mark.parametrize("high", [0.3, 1.01, 100, 127])
+@pytest.mark.parametrize("stated", [{}, {"window_hu": (-1350, 150)}])
+def test_grey_values_of_which_nobody_knows_the_white_are_refused(tmp_path, high, stated):
+    grey = np.linspace(0, high, HU.size).astype(np.float32).reshape(SHAPE)
+    error = refusal(in_file(tmp_path / "grey.nii", grey), **stated)
+    assert "nothing says which is white" in str(error)
+    assert not isinstance(error, UnstatedError)
+
+
+def test_a_window_makes_no_hounsfield_units_of_stored_numbers(tmp_path):
+    path = in_file(tmp_path / "case.nii", (HU.astype(np.int32) + 1024) * 4)
+    assert "not Hounsfield units" in str(refusal(path, window_hu=(-50000, 50000)))
+
+
+@pytest.mark.parametrize(("window_hu", "is_said"), [((0, 100), True), ((-160, 240), True), ((-1350, 150), False)])
+def test_a_picture_in_a_window_without_lung_opens_once_and_is_said(tmp_path, window_hu, is_said):
+    imageio.imwrite(tmp_path / "slice.png", np.arange(256, dtype=np.uint8).reshape(16, 16))
+    scan = read_volume(tmp_path / "slice.png", Stated(window_hu=window_hu))
+    assert (scan.hu.min(), scan.hu.max()) == pytest.approx(window_hu, abs=1e-3)
+    assert any("shows no lung" in note for note in scan.notes) is is_said
+
+
+# --- what is stated for nothing ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stated", "words"),
+    [
+        ({"window_hu": (-1350, 150)}, "holds no grey values; the window that was stated was not used"),
+        ({"spacing_mm": (1, 1, 1)}, "the spacing that was stated was not used"),
+        ({"series": "1"}, "the series that was chosen does not apply"),
+        ({"straighten": True}, "nothing to straighten"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["NIfTI", "MetaImage", "DICOM"])
+def test_what_is_stated_for_nothing_is_said(tmp_path, stated, words, kind):
+    if kind == "NIfTI":
+        path = in_file(tmp_path / "case.nii")
+    elif kind == "MetaImage":
+        path = tmp_path / "case.mha"
+        image = sitk.GetImageFromArray(HU.T.copy())
+        image.SetSpacing((0.7, 0.7, 2.0))
+        sitk.WriteImage(image, path)
+    else:
+        path = series_in(tmp_path / "case")
+    notes = read_volume(path, Stated(**stated)).notes
+    if kind == "DICOM" and "series" in stated:
+        assert notes == ()
+    else:
+        assert len(notes) == 1
+        assert words in notes[0]
+        assert path.name in notes[0]
+
+
+# --- lengths ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing_mm", "is_said"),
+    [
+        ((512, 512, 2), (0.7, 0.7, 5), False),
+        ((512, 512, 2), (7, 7, 5), True),
+        ((512, 512, 2), (0.07, 0.07, 5), True),
+        ((8, 8, 30), (0.7, 0.7, 50), True),
+        ((8, 8, 300), (0.7, 0.7, 10), True),
+        ((8, 8, 300), (0.7, 0.7, 1), False),
+        ((8, 8, 20), (0.7, 0.7, 20), False),
+    ],
+)
+def test_lengths_that_are_hardly_a_chest_are_said(tmp_path, shape, spacing_mm, is_said):
+    hu = np.resize(CHEST, shape).astype(np.int16)
+    notes = read_volume(in_file(tmp_path / "case.nii", hu, np.diag([*spacing_mm, 1.0]))).notes
+    assert any("check its lengths" in note for note in notes) is is_said

@@ -1,14 +1,60 @@
-"""A small scan, its session, and a hand that paints."""
-
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_covseg.review import ReviewSession
+from napari_covseg.review import ReviewSession, Scene
 from napari_covseg.volume import Geometry, Volume
 
 SHAPE = (6, 8, 10)  # in the file's own order: L P S, so ten slices
+
+
+def geometry_of(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Geometry:
+    """A grid in reading order: down the patient, to the back, to the patient's left."""
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2] = (-mm for mm in spacing_mm)
+    affine[3, 3] = 1
+    return Geometry(shape, affine)
+
+
+@pytest.fixture
+def make_scene() -> Callable[..., Scene]:
+    """A scene of any shape and spacing; labels, HU and lungs start empty, at −500, and unknown."""
+
+    def make(
+        shape: tuple[int, int, int] = (7, 20, 24),
+        spacing_mm: tuple[float, float, float] = (3.0, 1.0, 2.0),
+        labels: Any = None,
+        hu: Any = None,
+        lung: Any = None,
+    ) -> Scene:
+        labels = np.zeros(shape, np.uint8) if labels is None else np.asarray(labels, np.uint8)
+        hu = np.full(labels.shape, -500, np.int16) if hu is None else hu
+        return Scene(labels, Volume(hu, geometry_of(labels.shape, spacing_mm)), lung)
+
+    return make
+
+
+@pytest.fixture
+def after() -> Callable[..., Any]:
+    """The label map after a correction, which must have been made on it, over the smallest box, and not written yet."""
+
+    def apply(scene: Scene, correction: Any) -> Any:
+        values = scene.labels.copy()
+        if correction is None:
+            return values
+        assert correction.title
+        assert correction.tool
+        correction.applied_to(values)
+        changed = np.argwhere(values != scene.labels)
+        assert correction.start == tuple(changed.min(axis=0))
+        assert correction.before.shape == tuple(np.ptp(changed, axis=0) + 1)
+        return values
+
+    return apply
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from napari_covseg.networks import available, load
 from napari_covseg.training.augment import SHIPPED, augmentation
 from napari_covseg.training.losses import MIXTURES
-from napari_covseg.training.recipes import training_config
+from napari_covseg.training.recipes import PATIENCE, training_config
 
 
 @pytest.mark.parametrize("key", available())
@@ -16,6 +16,7 @@ def test_the_papers_recipe_is_its_specs(key):
     assert config.augmentation == spec.recipe.augmentation
     assert (config.schedule, config.warm_up, config.weight_decay, config.clip_norm) == ("constant", 0, 0, 0)
     assert config.loss is None
+    assert config.patience == spec.recipe.patience
     assert all(stage.loss in MIXTURES for stage in spec.stages)
     augmentation(config.augmentation, 8, 0)  # every name is known
 
@@ -42,9 +43,10 @@ def test_the_shipped_recipe_differs_only_in_what_a_patch_is(key):
     assert config.augmentation == SHIPPED
     assert (config.schedule, config.loss, config.learning_rate) == ("cosine", "ce_plus_dice", 1.5e-3)
     assert (config.batch, config.crop) == ((2, 128) if is_patch else (4, 256))
+    assert config.patience == PATIENCE
 
 
 @pytest.mark.parametrize("recipe", ["shipped", "paper"])
-def test_batch_and_rate_may_be_others(recipe):
-    config = training_config(load("masc_net"), recipe, steps=7, batch=3, learning_rate=0.5)
-    assert (config.batch, config.learning_rate) == (3, 0.5)
+def test_batch_rate_and_patience_may_be_others(recipe):
+    config = training_config(load("chs_net"), recipe, steps=7, batch=3, learning_rate=0.5, patience=0)
+    assert (config.batch, config.learning_rate, config.patience) == (3, 0.5, 0)

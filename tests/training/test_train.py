@@ -9,7 +9,7 @@ from napari_covseg.inference import Segmenter
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.jobs import drain
 from napari_covseg.networks import available, checkpoint, load
-from napari_covseg.training.loop import StepDone, TrainingConfig
+from napari_covseg.training.loop import CheckDone, StepDone, TrainingConfig
 from napari_covseg.training.train import LUNG_SHARE, TrainingRequest, stage_config, train
 
 THREE = ("ggo", "consolidation", "effusion")
@@ -108,6 +108,32 @@ def test_without_resume_what_an_earlier_call_left_is_forgotten(cases, tmp_path):
     (stage,) = load("res_att_unet").stages
     asked.state_file(stage).write_bytes(b"of another training")
     assert drain(train(asked, find_cases([cases]))).card.network == "res_att_unet"
+
+
+@pytest.mark.parametrize("key", ["chs_net", "covid_segnet"])
+def test_held_out_patients_check_every_stage(key, cases, tmp_path):
+    steps = []
+    asked = request(key, tmp_path, held_out=frozenset({"m1"}))
+    drain(train(asked, find_cases([cases])), steps.append)
+    checks = [step for step in steps if isinstance(step, CheckDone)]
+    assert [step.step for step in checks] == ([1, 1, 2] if key == "chs_net" else [1, 2])  # the lung has one step
+    assert all(0 < step.loss < 10 for step in checks)
+
+
+def test_a_training_that_gets_no_better_stops_and_keeps_its_best(cases, tmp_path, monkeypatch):
+    losses = iter([3.0, 2.0, 2.5, 2.6, 0.1])
+    monkeypatch.setattr("napari_covseg.training.train.held_out_check", lambda *_: lambda _: next(losses))
+    steps = []
+    asked = request("res_att_unet", tmp_path, held_out=frozenset({"m1"}))
+    drain(train(replace(asked, config=replace(CONFIG, steps=9, patience=2)), find_cases([cases])), steps.append)
+    assert [step.loss for step in steps if isinstance(step, CheckDone)] == [3.0, 2.0, 2.5, 2.6]
+    assert max(step.step for step in steps if isinstance(step, StepDone)) == 4
+
+
+def test_without_held_out_patients_nothing_is_checked(cases, tmp_path):
+    steps = []
+    drain(train(request("res_att_unet", tmp_path), find_cases([cases])), steps.append)
+    assert not [step for step in steps if isinstance(step, CheckDone)]
 
 
 def test_held_out_patients_are_not_taught_but_measured(cases, tmp_path):

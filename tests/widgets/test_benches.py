@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,15 @@ def test_the_proxy_that_napari_hands_to_plugins_has_the_same_bench(make_napari_v
 
     viewer = make_napari_viewer()
     assert bench_of(PublicOnlyProxy(viewer)) is bench_of(viewer)
+
+
+def test_a_scan_that_another_replaces_leaves_no_memory_behind_even_where_it_was_frozen(
+    at_work: Any, tmp_path: Path
+) -> None:
+    hu = weakref.ref(at_work.bench.current.scan.hu)
+    gc.freeze()  # as when a network is first brought in
+    at_work.open(write_scan(tmp_path / "other_ct.nii.gz", seed=1))
+    at_work.until(lambda: hu() is None)
 
 
 def test_a_model_run_is_shown_as_it_grows_and_undone_as_one(at_work: Any, quick_network: Any, trained: Any) -> None:

@@ -174,3 +174,30 @@ def test_the_lung_of_a_scan_that_left_the_screen_is_not_shown_on_another(
     at_work.until(lambda: run.over and opening.over)
     at_work.live(0.2)
     assert names(at_work) == ["other_ct", "lesions", "outlines"]
+
+
+def test_the_coronal_and_sagittal_views_show_the_lungs_too(at_work: Any, trained: Any, lung_network: Any) -> None:
+    lung_network()
+    at_work.key(Qt.Key.Key_Y)
+    segment(at_work, trained)
+    panes = at_work.desk.furniture.ortho.panes
+    first = at_work.desk.link.lungs.layer
+    assert [pane.lungs.layer.data is first.data for pane in panes] == [True, True]
+    assert [pane.lungs.is_shown for pane in panes] == [False, False]
+    at_work.key(Qt.Key.Key_U)
+    assert [pane.lungs.is_shown for pane in panes] == [True, True]
+    before = [pane.qt_viewer.screenshot(flash=False) for pane in panes]
+    at_work.key(Qt.Key.Key_U)
+    for pane, shown in zip(panes, before, strict=True):
+        cyan = (shown[..., 2] > 200) & (shown[..., 0] < 100)
+        hidden = pane.qt_viewer.screenshot(flash=False)
+        assert cyan.sum() > 20
+        assert ((hidden[..., 2] > 200) & (hidden[..., 0] < 100)).sum() == 0
+
+
+def test_views_opened_after_the_lungs_were_drawn_show_them(at_work: Any, trained: Any, lung_network: Any) -> None:
+    lung_network()
+    segment(at_work, trained)
+    at_work.key(Qt.Key.Key_U)
+    at_work.key(Qt.Key.Key_Y)
+    assert [pane.lungs.is_shown for pane in at_work.desk.furniture.ortho.panes] == [True, True]

@@ -4,7 +4,8 @@ N. S. Punn, S. Agarwal, "CHS-Net: A Deep Learning Approach for Hierarchical Segm
 Images", arXiv:2012.07079 (2020). Sections and equations are the paper's; what it leaves open is resolved as in
 specs/chs_net.md. `Choices` holds the alternatives that cost one argument; ``widths`` says how channels grow (×1.5 from
 32 gives the published 4.2 M parameters for both networks) and how many stages there are. Adam at 1e-3 stands for "SGD
-as weights optimiser, Adam as learning rate optimiser", the mean over pixels for the sum of eq. 13.
+as weights optimiser, Adam as learning rate optimiser", the mean over pixels for the sum of eq. 13, three of twenty
+checks for the 15 of 100 epochs after which training stops early.
 
 Left out: a depthwise separable fusion of the inception branches, hybrid pooling that keeps the input's channels, p maps
 instead of one in eq. 11, batch norm before the sigmoid, Fourier transforms over (W, C), the lung mask as a second input
@@ -348,5 +349,5 @@ SPEC = NetworkSpec(
             name="lesion", streams=(Stream(STEPS, masked_by=("lung",)),), channels=sigmoid_or_softmax, loss="bce_dice"
         ),
     ),
-    recipe=Recipe(learning_rate=1e-3, batch=8, epochs=100),
+    recipe=Recipe(learning_rate=1e-3, batch=8, patience=3),
 )

@@ -328,6 +328,6 @@ SPEC = NetworkSpec(
             loss="dice_ce",
         ),
     ),
-    recipe=Recipe(learning_rate=1e-4, batch=2, epochs=100, augmentation=("random_crop",)),
+    recipe=Recipe(learning_rate=1e-4, batch=2, augmentation=("random_crop",)),
     patch=(64, 128, 128),
 )

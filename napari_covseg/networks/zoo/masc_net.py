@@ -288,5 +288,5 @@ SPEC = NetworkSpec(
             name="lesion", streams=(Stream(_CT), Stream((*_CT, Equalise()))), channels=sigmoid_or_softmax, loss="dice"
         ),
     ),
-    recipe=Recipe(learning_rate=1e-3, batch=4, epochs=100, init="xavier_uniform"),
+    recipe=Recipe(learning_rate=1e-3, batch=4),
 )

@@ -305,5 +305,5 @@ SPEC = NetworkSpec(
             loss="cross_entropy",
         ),
     ),
-    recipe=Recipe(learning_rate=1e-3, batch=2, epochs=100, augmentation=("rotate_90", "rescale")),
+    recipe=Recipe(learning_rate=1e-3, batch=2, augmentation=("rotate_90", "rescale")),
 )

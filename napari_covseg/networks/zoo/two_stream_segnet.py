@@ -214,6 +214,6 @@ SPEC = NetworkSpec(
     grain="slice",
     multiple_of=32,
     stages=STAGES,
-    recipe=Recipe(learning_rate=1e-3, batch=4, epochs=100, augmentation=("rotate", "translate", "rescale")),
+    recipe=Recipe(learning_rate=1e-3, batch=4, augmentation=("rotate", "translate", "rescale")),
     in_full_precision=("structure", "texture"),
 )

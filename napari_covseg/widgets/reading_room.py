@@ -1,0 +1,45 @@
+"""A napari window of CovSeg's own: a reader finds a place to drop a scan, and nothing she does not need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import napari
+from napari.viewer import Viewer
+
+from napari_covseg.widgets.benches import desk_of
+from napari_covseg.widgets.canvas_label import CanvasLabel
+from napari_covseg.widgets.picture import as_on_a_light_box, pane_of
+from napari_covseg.widgets.tabs import CovSegTabs
+
+SIZE = (1280, 800)
+WELCOME = "<p align='center'><b>Drop a chest CT here</b><br>a scan file, or a folder of DICOM slices</p>"
+LARGE = "QLabel { color: #cbd5e1; background: transparent; font-size: 18px; }"
+
+
+def opened_room(folder: Path | None = None) -> tuple[Viewer, CovSegTabs]:
+    """Open the window, with the panels at the right, and sessions in the folder where one is given."""
+    viewer = napari.Viewer(title="CovSeg", show=True)
+    viewer.window.resize(*SIZE)
+    desk_of(viewer, folder)
+    tabs = CovSegTabs(viewer)
+    viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
+    furnish(viewer)
+    return viewer, tabs
+
+
+def furnish(viewer: Viewer) -> None:
+    """Say what to do on the empty picture, and put napari's layer controls away; the Window menu has them back."""
+    qt_viewer = viewer.window._qt_viewer
+    qt_viewer.show_welcome_screen = False
+    qt_viewer.dockLayerControls.hide()
+    as_on_a_light_box(viewer)
+    welcome = CanvasLabel(pane_of(viewer).native, "middle")
+    welcome.setStyleSheet(LARGE)
+
+    def greet() -> None:
+        welcome.say("" if viewer.layers else WELCOME)
+
+    viewer.layers.events.inserted.connect(greet)
+    viewer.layers.events.removed.connect(greet)
+    greet()

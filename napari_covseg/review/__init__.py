@@ -4,6 +4,7 @@ from napari_covseg.review.correction import Correction, difference
 from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, PRESETS, HuRange
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.lesions import Lesion, LesionTable
+from napari_covseg.review.proposal import CHANGES, changes, proposed
 from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import SIGNED, Mark, ReviewSession
 from napari_covseg.review.tools_between import copy_slice, interpolate
@@ -14,6 +15,7 @@ from napari_covseg.review.tools_shape import fill_holes, keep_largest, remove_is
 
 __all__ = [
     "BETWEEN_CLASSES_HU",
+    "CHANGES",
     "PRESETS",
     "SIGNED",
     "Correction",
@@ -27,6 +29,7 @@ __all__ = [
     "Scene",
     "Tip",
     "accept",
+    "changes",
     "copy_slice",
     "difference",
     "fill",
@@ -34,6 +37,7 @@ __all__ = [
     "grow",
     "interpolate",
     "keep_largest",
+    "proposed",
     "relabel",
     "relabel_by_hu",
     "remove_islands",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,9 +13,9 @@ from psygnal import Signal
 
 from napari_covseg.review.correction import Correction, Labels, difference
 from napari_covseg.review.journal import FILE_NAME, Event, Journal
+from napari_covseg.review.proposal import NETWORK_TOOL
 from napari_covseg.volume import LESIONS, Geometry, LabelMap, Provenance, Volume
 
-NETWORK_TOOL = "network"
 SIGNED = "This session is signed; nothing in it changes any more."
 
 
@@ -146,6 +147,11 @@ class ReviewSession:
             else:
                 touched.update(correction.slices)
         return frozenset(touched)
+
+    @property
+    def corrections(self) -> Iterator[Correction]:
+        """What was made and not undone, the newest first, as far back as undo reaches."""
+        return reversed(self._done)
 
     @property
     def undo_title(self) -> str:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from napari.components import LayerList
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -62,6 +63,14 @@ def colours(scheme: ClassScheme) -> DirectLabelColormap:
     """Return the colours of a scheme's classes; anything else is shown in white, so that it is noticed."""
     none: dict[int | None, str] = {None: "white", 0: "transparent"}
     return DirectLabelColormap(color_dict=none | {each.value: each.colour for each in scheme})
+
+
+def slipped_in(layer: Layer, layers: LayerList, below: Layer | None = None) -> None:
+    """Put a layer among others, on top or below one of them, and leave the reader's choice of layer as it was."""
+    chosen, active = set(layers.selection), layers.selection.active
+    layers.insert(layers.index(below) if below in layers else len(layers), layer)
+    layers.selection = chosen
+    layers.selection.active = active
 
 
 def same_look(first: Layer, second: Layer, names: Sequence[str]) -> None:

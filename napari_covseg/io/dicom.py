@@ -7,17 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_covseg.io.dicom_doubts import MODIFIED, SPACING_TOLERANCE, UNSPECIFIED, oddities
 from napari_covseg.io.dicom_files import Found, Series, found_in
 from napari_covseg.io.dicom_pixels import Opened, hounsfield, plane_hu
 from napari_covseg.io.dicom_place import Slice, geometry_of, in_order, placed, same_place, stacked
 from napari_covseg.io.dicom_tags import Frame
 from napari_covseg.io.files import stem_of
 from napari_covseg.io.hounsfield import STACKED, window_note, windowed
+from napari_covseg.io.silence import in_silence
 from napari_covseg.io.stated import NOTHING, SeriesSummary, Stated, UnstatedError
 from napari_covseg.volume import Volume
 
-SPACING_TOLERANCE = 0.02
-"""Nobody states a pixel's size more exactly."""
+HOUNSFIELD = ("", "HU", UNSPECIFIED, MODIFIED)
+"""What slices may call their values, after the rescale."""
 
 MOST_PADDED = 0.7
 """Of a round field of view in a square picture, a fifth is padding."""
@@ -33,7 +35,8 @@ def describe_series(path: Path) -> list[SeriesSummary]:
     ValueError
         If it holds no DICOM images.
     """
-    return [_summary(series) for series in found_in(path).series]
+    with in_silence():
+        return [_summary(series) for series in found_in(path).series]
 
 
 def read_series(path: Path, stated: Stated = NOTHING) -> Volume:
@@ -60,12 +63,12 @@ def read_series(path: Path, stated: Stated = NOTHING) -> Volume:
         notes += _assumed(name, series, stated)
     else:
         slices, more = _each_once(name, in_order(name, [placed(name, frame) for frame in frames]))
-        notes += more + _oddities(name, slices)
+        notes += more + oddities(name, slices)
         if stated.spacing_mm is not None:
             notes += (f"{name} says itself where its voxels are; the spacing that was stated was not used.",)
     geometry = geometry_of(name, slices)
-    hu, padded = hounsfield(name, slices)
-    notes += _padding(name, padded, hu.size)
+    hu, padded, more = hounsfield(name, slices)
+    notes += more + _padding(name, padded, hu.size)
     if STACKED in notes and stated.window_hu is not None and all(frame.rescale == (1, 0) for frame in frames):
         white = float(2 ** int(frames[0].stored[3] or 16) - 1)
         hu, notes = windowed(hu, stated.window_hu, white), (*notes, window_note(name, stated.window_hu, white))
@@ -139,6 +142,11 @@ def _refuse_foreign(name: str, series: Series, frames: Sequence[Frame], stated: 
         raise ValueError(f"{name} holds images of modality {series.modality}; choose the folder of a CT series.")
     if any(frame.stored[0] != 1 or len(frame.rescale) != 2 or not frame.rescale[0] for frame in frames):
         raise ValueError(f"{name} holds slices without Hounsfield units; export the scanner's own CT series.")
+    if foreign := {frame.rescale_type for frame in frames} - set(HOUNSFIELD):
+        raise ValueError(
+            f"{name} holds values of another kind than Hounsfield units (rescale type {', '.join(sorted(foreign))}); "
+            "choose the scanner's own CT series."
+        )
     if path.is_file() and len(series.frames) == 1 and series.frames[0].file.name == path.name:
         raise ValueError(f"{path.name} is one slice of a series; open its folder, {path.resolve().parent.name}.")
 
@@ -163,7 +171,7 @@ def _each_once(name: str, slices: list[Slice]) -> tuple[list[Slice], tuple[str, 
         If two different slices are in one place.
     """
     twice: list[Slice] = []
-    opened: Opened = {}
+    opened = Opened()
     for one, two in same_place(slices):
         first, second = (plane_hu(name, each.frame, opened)[0] for each in (one, two))
         if not np.array_equal(first, second):
@@ -184,16 +192,3 @@ def _padding(name: str, padded: int, voxels: int) -> tuple[str, ...]:
             "export the scanner's own CT series."
         )
     return (f"{padded} voxels of {name} are marked as padding; they are air now.",) if padded else ()
-
-
-def _oddities(name: str, slices: Sequence[Slice]) -> tuple[str, ...]:
-    frames = [each.frame for each in slices]
-    notes = []
-    if len({frame.rescale for frame in frames}) > 1:
-        notes.append(f"The slices of {name} do not all have the same rescale to Hounsfield units; each has its own.")
-    if len({frame.padding for frame in frames}) > 1:
-        notes.append(f"The slices of {name} do not all mark the outside of the field of view alike; each as it says.")
-    stated = max(frame.of_acquisition for frame in frames)
-    if stated > len(frames):
-        notes.append(f"{name} says that its acquisition has {stated} images, and {len(frames)} are here.")
-    return tuple(notes)

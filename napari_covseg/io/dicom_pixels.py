@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Any
 
@@ -12,6 +15,7 @@ import pydicom
 from pydicom.pixels import pixel_array
 
 from napari_covseg.io.dicom_files import stream_of
+from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg
 from napari_covseg.io.dicom_place import Slice
 from napari_covseg.io.dicom_tags import TAGS, Frame
 from napari_covseg.io.memory import require_memory
@@ -19,15 +23,30 @@ from napari_covseg.volume import AIR_HU
 
 Plane = npt.NDArray[Any]
 
-Opened = dict[Traversable, pydicom.Dataset]
+EXCESS = re.compile(r"non-conformant padding - (\d+) vs. (\d+)")
+"""What pydicom says of run lengths that make more bytes than the image has."""
+
+MOST_EXCESS = 2
+"""Writers pad to an even length; damage makes more of it."""
 
 PIXEL_TAGS = [*TAGS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PlanarConfiguration"]
 INT16 = np.iinfo(np.int16)
-NO_DECODER = ("plugin", "decoder", "missing dependenc")
+AGAIN = "copy or export it again"
+NO_DECODER = ("missing dependenc", "no pixel data decoders")
+"""What pydicom says where nothing is installed that could decode a syntax, or nothing exists."""
 
 
-def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int]:
-    """Return (column, row, slice) Hounsfield units, and how many voxels were padding and became air.
+@dataclass(slots=True)
+class Opened:
+    """The file whose frames are being decoded, and the names of those in which there was more than an image."""
+
+    file: Traversable | None = None
+    image: pydicom.Dataset | None = None
+    overfull: list[str] = field(default_factory=list)
+
+
+def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[str, ...]]:
+    """Return (column, row, slice) Hounsfield units, how many voxels were padding and became air, and what is doubtful.
 
     They are int16, or float32 if they are not whole or too large.
 
@@ -39,7 +58,7 @@ def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int]:
     columns, rows = slices[0].frame.size
     require_memory(name, len(slices) * rows * columns, np.dtype(np.int16).itemsize)
     hu: Plane = np.empty((len(slices), rows, columns), dtype=np.int16)
-    opened: Opened = {}
+    opened = Opened()
     padded = 0
     for index, each in enumerate(slices):
         plane, count = plane_hu(name, each.frame, opened)
@@ -47,14 +66,14 @@ def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int]:
         if hu.dtype == np.int16 and not _is_int16(plane):
             hu = hu.astype(np.float32)
         hu[index] = plane
-    return hu.transpose(2, 1, 0), padded
+    return hu.transpose(2, 1, 0), padded, _doubts(name, opened.overfull)
 
 
 def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
     """Return one slice's Hounsfield units, (row, column), and how many of them were padding and not yet air.
 
-    They are int16 wherever that is easily had, or float64. Padding outside the scanner's field of view is air. A
-    file of many frames is kept in `opened` for the next one.
+    They are int16 wherever that is easily had, or float64. Padding outside the scanner's field of view is air. The
+    file is kept in `opened` for its next frame.
 
     Raises
     ------
@@ -73,12 +92,19 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
     return plane, 0
 
 
+def _doubts(name: str, overfull: Sequence[str]) -> tuple[str, ...]:
+    if not overfull:
+        return ()
+    more = f" and {len(overfull) - 1} more" if len(overfull) > 1 else ""
+    return (f"{name} has compressed pixels that are more than an image ({overfull[0]}{more}); look for damage there.",)
+
+
 def _pixels(name: str, frame: Frame, opened: Opened) -> Plane:
     try:
         stored = _native(frame) if frame.native_at else _decoded(frame, opened)
     except Exception as error:  # decoders fail with whatever a damaged byte leads them to
-        lacks = any(word in str(error).lower() for word in NO_DECODER)
-        remedy = "pip install 'napari-covseg[compressed]' brings more decoders" if lacks else "copy or export it again"
+        lacks = any(words in str(error).lower() for words in NO_DECODER)
+        remedy = "export it uncompressed, or try pip install 'napari-covseg[compressed]'" if lacks else AGAIN
         raise ValueError(f"{name}: the pixels of {frame.file.name} cannot be read; {remedy}.") from error
     if stored.shape != frame.size[::-1]:
         raise ValueError(f"{name}: the pixels of {frame.file.name} are not of the size it states; export it again.")
@@ -95,12 +121,26 @@ def _native(frame: Frame) -> Plane:
 
 
 def _decoded(frame: Frame, opened: Opened) -> Plane:
-    if frame.file not in opened:
-        opened.clear()
-        with stream_of(frame.file) as stream:
-            opened[frame.file] = pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
-    stored = np.asarray(pixel_array(opened[frame.file], index=max(frame.index, 0), raw=True))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if opened.image is None or opened.file is not frame.file:
+            with stream_of(frame.file) as stream:
+                opened.file, opened.image = frame.file, pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
+        image, index = opened.image, max(frame.index, 0)
+        if is_12_bit_jpeg(image):
+            stored = frame_of_12_bit_jpeg(image, index)
+        else:
+            stored = np.asarray(pixel_array(image, index=index, raw=True))
+    if excess := max((_excess(str(each.message)) for each in said), default=0):
+        opened.overfull.append(frame.name)
+    if excess > MOST_EXCESS:
+        raise ValueError("it unpacks to more than an image")
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def _excess(words: str) -> int:
+    found = EXCESS.search(words)
+    return int(found[1]) - int(found[2]) if found else 0
 
 
 def _without_unused_bits(stored: Plane, frame: Frame) -> Plane:

@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+)
 
 Vector = npt.NDArray[np.float64]
 
@@ -19,7 +26,8 @@ _KEYWORDS = (
     *("SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType", "InstanceNumber"),
     *("NumberOfFrames", "ImagesInAcquisition", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
-    *("RescaleSlope", "RescaleIntercept", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("SpacingBetweenSlices", "ReconstructionDiameter", "LossyImageCompression"),
+    *("RescaleSlope", "RescaleIntercept", "RescaleType", "PixelPaddingValue", "PixelPaddingRangeLimit"),
     *("Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
 )
@@ -29,11 +37,15 @@ _GROUPS = {
     "ImageOrientationPatient": "PlaneOrientationSequence",
     "PixelSpacing": "PixelMeasuresSequence",
     "SliceThickness": "PixelMeasuresSequence",
+    "SpacingBetweenSlices": "PixelMeasuresSequence",
+    "ReconstructionDiameter": "CTReconstructionSequence",
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
+    "RescaleType": "PixelValueTransformationSequence",
 }
 """Where an enhanced image keeps, per frame or shared by all, what others have at the top."""
 
+LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
 UNDEFINED_LENGTH = 0xFFFFFFFF
@@ -53,7 +65,8 @@ class Head:
 class Frame:
     """One image: where it says it is, in LPS mm, and how its pixels are stored. What it does not say is empty.
 
-    `native_at` is the byte where its pixels begin if they lie in the file as numpy has them, else 0.
+    `between_mm` is how far it says slices are apart, `field_mm` how wide a circle was reconstructed; 0 where it says
+    nothing. `native_at` is the byte where its pixels begin if they lie in the file as numpy has them, else 0.
     """
 
     file: Traversable
@@ -62,12 +75,16 @@ class Frame:
     axes: Vector
     spacing_mm: Vector
     thickness_mm: float
+    between_mm: float
+    field_mm: float
     size: tuple[int, int]
     rescale: tuple[float, ...]
+    rescale_type: str
     padding: tuple[float, ...]
     stored: tuple[Any, ...]
     number: int | None
     is_localizer: bool
+    is_lossy: bool
     of_acquisition: int
     native_at: int
 
@@ -113,8 +130,7 @@ def image_of(file: Traversable, head: Head) -> Image | None:
 def _refuse_undescribed(file: Traversable, head: Head) -> None:
     """Refuse a file whose uncompressed pixels are of more frames than it counts: the others would be lost."""
     header = head.header
-    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
-    if syntax not in NATIVE or head.element[:4] != PIXEL_DATA_TAG:
+    if _syntax(header) not in NATIVE or head.element[:4] != PIXEL_DATA_TAG:
         return
     count = int(header.get("NumberOfFrames") or 1)
     samples, bits = (int(header.get(tag) or 0) for tag in ("SamplesPerPixel", "BitsAllocated"))
@@ -124,6 +140,10 @@ def _refuse_undescribed(file: Traversable, head: Head) -> None:
             f"{file.name} is damaged: it counts {count} frame{'s' if count > 1 else ''} and holds {held}; export it "
             "again."
         )
+
+
+def _syntax(header: pydicom.Dataset) -> UID | None:
+    return header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
 
 
 def _pixel_bytes(head: Head) -> int:
@@ -138,8 +158,7 @@ def _native_pixels(head: Head) -> int:
     Reading them from there takes half the time of parsing the header once more.
     """
     header, element, place = head.header, head.element, head.place
-    syntax = header.file_meta.get("TransferSyntaxUID") if hasattr(header, "file_meta") else None
-    if syntax not in NATIVE or element[:4] != PIXEL_DATA_TAG or int(header.get("NumberOfFrames") or 1) != 1:
+    if _syntax(header) not in NATIVE or element[:4] != PIXEL_DATA_TAG or int(header.get("NumberOfFrames") or 1) != 1:
         return 0
     is_explicit = element[4:6] in (b"OW", b"OB")
     length = _pixel_bytes(head)
@@ -189,12 +208,16 @@ def _frame(file: Traversable, header: pydicom.Dataset, groups: Sequence[pydicom.
         axes=_numbers(say("ImageOrientationPatient")),
         spacing_mm=_numbers(say("PixelSpacing")),
         thickness_mm=float(_numbers(say("SliceThickness")).sum()),
+        between_mm=abs(float(_numbers(say("SpacingBetweenSlices")).sum())),
+        field_mm=float(_numbers(say("ReconstructionDiameter")).sum()),
         size=(int(header.Columns), int(header.Rows)),
         rescale=tuple(float(each) for each in rescale),
+        rescale_type=str(say("RescaleType") or "").strip().upper(),
         padding=(*_numbers(header.get("PixelPaddingValue")), *_numbers(header.get("PixelPaddingRangeLimit"))),
         stored=tuple(header.get(tag) for tag in how),
         number=int(number[0]) if number.size and index < 0 else None,
         is_localizer="LOCALIZER" in (header.get("ImageType") or ()),
+        is_lossy=str(header.get("LossyImageCompression") or "") == "01" or _syntax(header) in LOSSY,
         native_at=0,
         of_acquisition=int(_numbers(header.get("ImagesInAcquisition")).sum()),
     )

@@ -12,6 +12,7 @@ from napari_covseg.io.formats import KNOWN, format_of
 from napari_covseg.io.hounsfield import checked, labels_in
 from napari_covseg.io.label_values import known
 from napari_covseg.io.lengths import of_a_scan
+from napari_covseg.io.silence import in_silence
 from napari_covseg.io.stated import NOTHING, Stated, UnstatedError
 from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, LabelMap, Provenance, Volume, straightened
 
@@ -79,7 +80,8 @@ def _read(path: Path, stated: Stated) -> Volume:
     try:
         if path.is_file():
             path.open("rb").close()  # libraries call a file damaged that they may not read
-        return _by_format(path, stated)
+        with in_silence():
+            return _by_format(path, stated)
     except MemoryError:
         raise ValueError(
             f"{path.name} does not fit into memory; close other programs, or use a larger machine."

@@ -3,6 +3,7 @@
 from napari_covseg.measure.agreement import SCORED, Agreement, agreement, agreements, scorable
 from napari_covseg.measure.averages import FalseAlarm, Mean, case_mean, false_alarm, pooled, slice_mean
 from napari_covseg.measure.distance import hd95_mm
+from napari_covseg.measure.findings import Finding, findings
 from napari_covseg.measure.overlap import SCORES, Overlap, mean_absolute_error, overlap
 from napari_covseg.measure.paired import PairedDifference, paired_difference
 from napari_covseg.measure.quantity import ClassQuantity, millilitres, millilitres_per_slice, quantities
@@ -13,6 +14,7 @@ __all__ = [
     "Agreement",
     "ClassQuantity",
     "FalseAlarm",
+    "Finding",
     "Mean",
     "Overlap",
     "PairedDifference",
@@ -20,6 +22,7 @@ __all__ = [
     "agreements",
     "case_mean",
     "false_alarm",
+    "findings",
     "hd95_mm",
     "mean_absolute_error",
     "millilitres",

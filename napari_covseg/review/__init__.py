@@ -6,7 +6,8 @@ from napari_covseg.review.journal import Journal
 from napari_covseg.review.lesions import Lesion, LesionTable
 from napari_covseg.review.proposal import CHANGES, changes, proposed
 from napari_covseg.review.scene import Scene
-from napari_covseg.review.session import SIGNED, Mark, ReviewSession
+from napari_covseg.review.session import ReviewSession
+from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.tools_between import copy_slice, interpolate
 from napari_covseg.review.tools_brush import Tip, stroke
 from napari_covseg.review.tools_classes import accept, relabel, relabel_by_hu
@@ -27,6 +28,7 @@ __all__ = [
     "Mark",
     "ReviewSession",
     "Scene",
+    "Signature",
     "Tip",
     "accept",
     "changes",

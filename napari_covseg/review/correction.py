@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_covseg.volume import Provenance
 
 Labels = npt.NDArray[np.uint8]
 Box = tuple[slice, slice, slice]
@@ -29,6 +31,8 @@ class Correction:
         What the reader is told that undo would undo.
     group
         Corrections that follow each other with one group are undone together; empty for none.
+    provenance
+        The network and checkpoint it came from, where it came from one; the log tells them.
     """
 
     start: tuple[int, int, int]
@@ -37,6 +41,7 @@ class Correction:
     tool: str
     title: str
     group: str = ""
+    provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def box(self) -> Box:
@@ -54,6 +59,12 @@ class Correction:
         """How many voxels differ."""
         return int(np.count_nonzero(self.before != self.after))
 
+    @property
+    def changed_slices(self) -> tuple[int, ...]:
+        """The slices on which something differs."""
+        changed = (self.before != self.after).any(axis=(1, 2))
+        return tuple(index for index, differs in zip(self.slices, changed.tolist(), strict=True) if differs)
+
     def inverse(self) -> Correction:
         """Return the correction that takes this one back."""
         return replace(self, before=self.after, after=self.before)
@@ -69,6 +80,11 @@ class Correction:
         if not np.array_equal(labels[self.box], self.before):
             raise ValueError("The label map has changed since this correction was made; it was left as it is.")
         labels[self.box] = self.after
+
+    def laid_over(self, labels: Labels) -> None:
+        """Write the voxels that the reader changed into a label map, whatever was there: for a journal with holes."""
+        changed = self.before != self.after
+        labels[self.box][changed] = self.after[changed]
 
     def packed(self) -> bytes:
         """Return before and after, compressed, for the journal."""

@@ -1,46 +1,54 @@
 """The session on disk: one SQLite file in which everything stands before it is acknowledged.
 
-Write-ahead log, ``synchronous=FULL``, and an exclusive lock, so that a second window cannot write into the same
-session. Rows are only ever added.
+Write-ahead log and ``synchronous=FULL``. Rows are only ever added, each sealed with a hash over itself and the row
+before; a lock lets one window write.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-FILE_NAME = "session.sqlite"
-FORMAT = 1
+from filelock import FileLock
 
-Kind = Literal["correction", "undo", "redo", "mark", "unmark", "sign"]
+from napari_covseg.review import audit, holder, recovery, snapshot
+from napari_covseg.review.audit import Event, Kind
+from napari_covseg.review.holder import Holder
+from napari_covseg.review.recovery import LOG_NAME, Damage, Found, Witness
+from napari_covseg.review.tables import about_of, insert, remember
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS event (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    time_utc TEXT NOT NULL,
-    reader TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    detail TEXT NOT NULL,
-    payload BLOB
-);
-"""
+HELD = "held"
+LOG_BYTES = 5 << 20
+"""The write-ahead log is laid out this long at once: writing into a file that need not grow is half as slow."""
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """One row: when, who, what, its details and, for a correction, its voxels."""
+class Condition:
+    """How a journal was found.
 
-    time_utc: datetime
-    reader: str
-    kind: Kind
-    detail: dict[str, Any]
-    payload: bytes | None
+    Parameters
+    ----------
+    read_only
+        Why nothing can be written; empty if it can.
+    damage
+        What was wrong with it; None if nothing.
+    left_by
+        Who had it last and did not close it, as after a crash.
+    was_replaced
+        Whether its last row is not the one that was written here last.
+    """
+
+    read_only: str = ""
+    damage: Damage | None = None
+    left_by: Holder | None = None
+    was_replaced: bool = False
 
 
 class Journal:
@@ -50,86 +58,183 @@ class Journal:
     ----------
     folder
         The session's folder; made if missing.
+    reader
+        Who writes, for other windows to be told.
+    read_only
+        Why nothing is to be written; empty to write. Where the folder cannot be written, or another window writes,
+        the journal is read-only too, and `condition` says why.
 
     Raises
     ------
     ValueError
-        If another window holds it, it cannot be written, or it is no journal of ours.
+        If it is no journal of ours.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, reader: str = "", read_only: str = "") -> None:
         self.folder = folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(folder / FILE_NAME, isolation_level=None, timeout=0.2)
-            self._connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=FULL")
-            self._connection.executescript(_SCHEMA)
-        except OSError as error:
-            raise ValueError(f"The session folder {folder} cannot be written; choose another place.") from error
-        except sqlite3.OperationalError as error:
-            raise ValueError(f"The session {folder.name} is open in another window or cannot be written.") from error
-        except sqlite3.DatabaseError as error:
-            raise ValueError(f"The session {folder.name} is damaged: its journal is not readable.") from error
-        self.about.setdefault("format", FORMAT)
+        self._head_file = holder.HeadFile(folder)
+        self._lock: FileLock | None = None
+        self.snapshots = list(snapshot.kept(folder))
+        witness = Witness.beside(self._head_file.read(), self.snapshots)
+        found, refused, left_by = self._opened(reader, witness) if not read_only else (None, read_only, None)
+        if found is None:
+            found = recovery.looked_at(folder, witness)
+        self._connection, self.trail = found.connection, list(found.events)
+        self.about = about_of(self._connection)
+        self._head = self.trail[-1].hash if self.trail else audit.GENESIS
+        self._last = max(found.damage.last if found.damage else 0, self.trail[-1].seq if self.trail else 0)
+        refused = self._who_holds_it() if refused == HELD else refused
+        self.condition = Condition(refused, found.damage, left_by, self._was_replaced(witness))
 
     @property
-    def about(self) -> _About:
-        """Facts about the session: what scan it belongs to, its grid."""
-        return _About(self._connection)
+    def head(self) -> str:
+        """The hash of the last row, in hexadecimal."""
+        return self._head.hex()
+
+    @property
+    def last(self) -> int:
+        """The number of the last row."""
+        return self._last
+
+    def remember(self, facts: dict[str, Any]) -> None:
+        """Keep facts about the session: what scan it belongs to, its grid; None takes one away.
+
+        Raises
+        ------
+        OSError
+            If they could not be written.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            remember(self._connection, facts)
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise OSError(f"The session {self.folder.name} cannot be written ({error}).") from error
+        self.about = about_of(self._connection)
 
     def append(self, kind: Kind, reader: str, detail: dict[str, Any], payload: bytes | None = None) -> Event:
         """Add a row; when this returns it is on disk.
 
         Raises
         ------
+        ValueError
+            If the journal is read-only.
         OSError
             If it could not be written.
         """
-        event = Event(datetime.now(UTC), reader, kind, detail, payload)
-        row = (event.time_utc.isoformat(), reader, kind, json.dumps(detail, sort_keys=True), payload)
+        if self.condition.read_only:
+            raise ValueError(self.condition.read_only)
+        row = audit.written(self._last + 1, self._head, reader, kind, detail, payload)
         try:
-            self._connection.execute(
-                "INSERT INTO event (time_utc, reader, kind, detail, payload) VALUES (?, ?, ?, ?, ?)", row
-            )
+            insert(self._connection, row)
         except sqlite3.Error as error:
+            self._roll_back()
             raise OSError(f"The change could not be saved in {self.folder.name} ({error}); it was not made.") from error
+        self._last, self._head = row.seq, row.hash
+        self._head_file.write(row.seq, row.hash.hex())
+        event = audit.read(row)
+        self.trail.append(event)
         return event
 
-    def events(self) -> Iterator[Event]:
-        """Yield every row in order."""
-        rows = self._connection.execute("SELECT time_utc, reader, kind, detail, payload FROM event ORDER BY seq")
-        for time_utc, reader, kind, detail, payload in rows:
-            yield Event(datetime.fromisoformat(time_utc), reader, kind, json.loads(detail), payload)
+    def payload(self, seq: int) -> bytes | None:
+        """Return the voxels of a row; None where they were compacted away."""
+        found = self._connection.execute("SELECT payload FROM event WHERE seq = ?", (seq,)).fetchone()
+        return found[0] if found else None
+
+    def compact(self, up_to: int, but: Collection[int]) -> None:
+        """Let go of the voxels of corrections that a snapshot holds; the rows stay.
+
+        Parameters
+        ----------
+        up_to
+            The last row whose voxels are not needed to replay the journal.
+        but
+            Rows that keep theirs, since they can still be undone or redone.
+
+        Raises
+        ------
+        OSError
+            If it could not be written.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.execute(
+                "UPDATE event SET payload = NULL WHERE payload IS NOT NULL AND seq <= ? "
+                "AND seq NOT IN (SELECT value FROM json_each(?))",
+                (up_to, json.dumps(sorted(but))),
+            )
+            remember(self._connection, {"compacted_to": up_to})
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise OSError(f"The session {self.folder.name} could not be compacted ({error}).") from error
+        self.about = about_of(self._connection)
 
     def close(self) -> None:
         """Let go of the file; the write-ahead log is folded in."""
-        self._connection.close()
+        if self._lock is not None:
+            with suppress(OSError):
+                self.remember({"holder": None})
+        with suppress(sqlite3.Error):
+            self._connection.close()
+        self._let_go()
 
-
-class _About:
-    """JSON values by key."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-
-    def __getitem__(self, key: str) -> Any:
-        row = self._connection.execute("SELECT value FROM about WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            raise KeyError(key)
-        return json.loads(row[0])
-
-    def get(self, key: str) -> Any:
-        """Return a value, or None."""
+    def _opened(self, reader: str, witness: Witness) -> tuple[Found | None, str, Holder | None]:
+        """Return the journal, or why it can only be looked at, and who left it without closing it."""
         try:
-            return self[key]
-        except KeyError:
-            return None
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = holder.lock(self.folder)
+            if self._lock is None:
+                return None, HELD, None
+            found = recovery.opened(self.folder, witness)
+            left_by = Holder.told(about_of(found.connection).get("holder"))
+            remember(found.connection, {"holder": Holder.this_window(reader).as_json()})
+        except (OSError, sqlite3.OperationalError) as error:
+            self._let_go()
+            return None, _unwritable(self.folder, error), None
+        except ValueError:
+            self._let_go()
+            raise
+        _lay_out(self.folder / LOG_NAME)
+        return found, "", left_by
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        self._connection.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (key, json.dumps(value)))
+    def _who_holds_it(self) -> str:
+        who = Holder.told(self.about.get("holder"))
+        told = who.in_words if who else "Another window"
+        return f"{told} has this session open; here it can be looked at and exported, but not changed."
 
-    def setdefault(self, key: str, value: Any) -> None:
-        """Set a value where there is none."""
-        self._connection.execute("INSERT OR IGNORE INTO about VALUES (?, ?)", (key, json.dumps(value)))
+    def _was_replaced(self, witness: Witness) -> bool:
+        written = next((e for e in reversed(self.trail) if e.seq == witness.head.seq), None)
+        return written is not None and written.hash.hex() != witness.head.hash
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _let_go(self) -> None:
+        self._head_file.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+
+def _lay_out(log: Path) -> None:
+    """Make the log long at once; where there is no room for that, it grows as it must."""
+    with suppress(OSError), log.open("r+b") as file:
+        length = file.seek(0, os.SEEK_END)
+        if length < LOG_BYTES:
+            file.write(bytes(LOG_BYTES - length))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _unwritable(folder: Path, error: OSError | sqlite3.OperationalError) -> str:
+    is_full = getattr(error, "errno", None) == errno.ENOSPC or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+    if is_full:
+        return "The disk is full, so this session can be looked at but not changed; make room and open the scan again."
+    return (
+        f"The folder {folder} cannot be written, so this session can be looked at but not changed; "
+        "see to its permissions and open the scan again."
+    )

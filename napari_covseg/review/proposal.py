@@ -7,9 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from napari_covseg.review.correction import Correction, Labels
+from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.volume import ClassScheme, LabelClass
-
-NETWORK_TOOL = "network"
 
 CHANGES = ClassScheme(
     (

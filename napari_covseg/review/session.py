@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from psygnal import Signal
 
+from napari_covseg.review.audit import Event, Kind
+from napari_covseg.review.condition import sentences
 from napari_covseg.review.correction import Correction, Labels, difference
-from napari_covseg.review.journal import FILE_NAME, Event, Journal
-from napari_covseg.review.proposal import NETWORK_TOOL
-from napari_covseg.volume import LESIONS, Geometry, LabelMap, Provenance, Volume
+from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
+from napari_covseg.review.journal import Journal
+from napari_covseg.review.keeping import Keeper
+from napari_covseg.review.recovery import FILE_NAME
+from napari_covseg.review.session_facts import SessionFacts
+from napari_covseg.review.signing import fingerprint
+from napari_covseg.review.snapshot import PREFIX
+from napari_covseg.review.standing import Loss, standing_of
+from napari_covseg.volume import Geometry, Provenance, Volume
 
-SIGNED = "This session is signed; nothing in it changes any more."
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Who reviewed a slice, and when; a marked slice is truth that may be learned."""
-
-    reader: str
-    time_utc: datetime
+NO_ORIGIN = Provenance()
 
 
-class ReviewSession:
+class ReviewSession(SessionFacts):
     """The state of one review, in reading order; every change is in the journal before it is made.
 
     Parameters
@@ -40,7 +40,7 @@ class ReviewSession:
     Raises
     ------
     ValueError
-        If the journal knows no scan, or what it holds does not fit together.
+        If the journal knows no scan.
     """
 
     changed = Signal(Correction)
@@ -51,18 +51,20 @@ class ReviewSession:
         self.journal, self.reader = journal, reader
         self.scan_sha256, self.scan_name, self.home_geometry = _scan_of(journal)
         self.geometry = self.home_geometry.reading()
-        self._values: Labels = np.zeros(self.geometry.shape, dtype=np.uint8)
-        self._done: list[Correction] = []
-        self._undone: list[Correction] = []
-        self._marks: dict[int, Mark] = {}
-        self.signature: Mark | None = None
-        self.saved_at: datetime | None = None
-        for event in journal.events():
-            self._replay(event)
+        self._standing, base, loss = standing_of(journal, self.geometry.shape)
+        self._keeper = Keeper(journal, self._standing, base)
+        self._seen_s: dict[int, float] = {}
+        self.saved_at = journal.trail[-1].time_utc if journal.trail else None
+        self.notes = sentences(journal, self._standing, loss)
+        if loss is not None:
+            self._keep_in_the_log(loss)
+        self._keeper.when_due()
 
     @classmethod
     def begin(cls, folder: Path, scan: Volume, reader: str, scan_path: Path | None = None) -> ReviewSession:
         """Return the session of a scan: a new one, or the one that is in the folder already.
+
+        Where the folder cannot be written, or another window has the session, it is read-only; `refusal` says why.
 
         Parameters
         ----------
@@ -78,90 +80,53 @@ class ReviewSession:
         Raises
         ------
         ValueError
-            If the folder holds the session of another scan, or is open in another window.
+            If the folder holds the session of another scan.
         """
-        journal = Journal(folder)
+        journal = Journal(folder, reader)
         sha256 = scan.sha256
         if journal.about.get("scan_sha256") not in (None, sha256):
             journal.close()
             raise ValueError(f"The session {folder.name} belongs to another scan.")
         grid = {"shape": scan.geometry.shape, "affine": scan.geometry.affine.tolist()}
-        for key, value in (("scan_sha256", sha256), ("scan_name", scan.name), ("grid", grid)):
-            journal.about.setdefault(key, value)
-        if scan_path is not None:
-            journal.about["scan_path"] = str(scan_path.resolve())
+        facts = {"scan_sha256": sha256, "scan_name": scan.name, "grid": grid, "reader": reader}
+        fresh = {key: value for key, value in facts.items() if key not in journal.about}
+        if scan_path is not None and journal.about.get("scan_path") != str(scan_path.resolve()):
+            fresh["scan_path"] = str(scan_path.resolve())
+        try:
+            journal.remember(fresh)
+        except OSError as error:
+            journal.close()
+            journal = Journal(folder, reader, read_only=f"{error} It can be looked at but not changed.")
+            journal.remember(fresh)
         return cls(journal, reader)
 
     @classmethod
-    def resume(cls, folder: Path, reader: str) -> ReviewSession:
+    def resume(cls, folder: Path, reader: str, *, read_only: str = "") -> ReviewSession:
         """Return the session that is in a folder, without its scan.
+
+        Parameters
+        ----------
+        folder
+            Where it lives.
+        reader
+            Who is reading.
+        read_only
+            Why nothing may be changed in it; then another window may have it open, and nothing is written. Empty to
+            go on with it.
 
         Raises
         ------
         ValueError
-            If there is none, or it is open in another window.
+            If there is none, or nothing of it can be read.
         """
-        if not (folder / FILE_NAME).exists():
+        if not is_session(folder):
             raise ValueError(f"{folder} is not a review session; choose a folder that holds {FILE_NAME}.")
-        return cls(Journal(folder), reader)
-
-    @property
-    def case(self) -> str:
-        """The scan's name as a case: without the ``_ct`` that marks the scan among a case's files."""
-        return self.scan_name.removesuffix("_ct")
-
-    @property
-    def scan_path(self) -> Path:
-        """Where the scan was when it was opened last."""
-        return Path(self.journal.about.get("scan_path") or "")
-
-    @property
-    def folder(self) -> Path:
-        """Where the session lives."""
-        return self.journal.folder
-
-    @property
-    def labels(self) -> LabelMap:
-        """The label map as it stands, in reading order; its values are a read-only view."""
-        view = self._values.view()
-        view.flags.writeable = False
-        return LabelMap(view, self.geometry, LESIONS, Provenance(source="review", reader=self.reader))
-
-    @property
-    def marks(self) -> dict[int, Mark]:
-        """Reviewed slices, by index from the apex."""
-        return dict(self._marks)
-
-    @property
-    def reviewed(self) -> tuple[int, ...]:
-        """Indices of the reviewed slices, in order."""
-        return tuple(sorted(self._marks))
-
-    @property
-    def touched(self) -> frozenset[int]:
-        """Slices the reader corrected by hand since a network last wrote on them."""
-        touched: set[int] = set()
-        for correction in self._done:
-            if correction.tool == NETWORK_TOOL:
-                touched.difference_update(correction.slices)
-            else:
-                touched.update(correction.slices)
-        return frozenset(touched)
-
-    @property
-    def corrections(self) -> Iterator[Correction]:
-        """What was made and not undone, the newest first, as far back as undo reaches."""
-        return reversed(self._done)
-
-    @property
-    def undo_title(self) -> str:
-        """What undo would undo; empty if there is nothing."""
-        return self._done[-1].title if self._done else ""
-
-    @property
-    def redo_title(self) -> str:
-        """What redo would bring back; empty if there is nothing."""
-        return self._undone[-1].title if self._undone else ""
+        journal = Journal(folder, reader, read_only)
+        try:
+            return cls(journal, reader)
+        except ValueError:
+            journal.close()
+            raise
 
     def absorb(self, values: Labels, tool: str, title: str) -> Correction | None:
         """Compare an edited copy of the label map with the session and take in what differs.
@@ -174,45 +139,47 @@ class ReviewSession:
         Raises
         ------
         ValueError
-            If the session is signed.
+            If the session is signed or read-only.
         OSError
             If the journal could not be written; the session is then as before.
         """
-        return self.correct(difference(self._values, values, tool, title))
+        return self.correct(difference(self._standing.values, values, tool, title))
 
-    def propose(self, index: int, values: Labels, title: str, group: str) -> Correction | None:
-        """Take in a network's labels (H, W) for one slice; the slices of one run share a group."""
-        before, after = self._values[index : index + 1], values[None]
-        return self.correct(difference(before, after, NETWORK_TOOL, title, group=group, first_slice=index))
+    def propose(
+        self, index: int, values: Labels, title: str, group: str, provenance: Provenance = NO_ORIGIN
+    ) -> Correction | None:
+        """Take in a network's labels (H, W) for one slice; the slices of one run share a group.
+
+        The log tells the network and the checkpoint that `provenance` names.
+        """
+        before, after = self._standing.values[index : index + 1], values[None]
+        made = difference(before, after, NETWORK_TOOL, title, group=group, first_slice=index)
+        return self.correct(None if made is None else replace(made, provenance=provenance))
 
     def correct(self, correction: Correction | None) -> Correction | None:
         """Make a correction: into the journal first, then into the label map."""
         if correction is None:
             return None
-        self._refuse_if_signed()
-        if not np.array_equal(self._values[correction.box], correction.before):
+        self._refuse()
+        if not np.array_equal(self._standing.values[correction.box], correction.before):
             raise ValueError("The label map has changed since this correction was made; it was left as it is.")
-        detail = {
-            "start": correction.start,
-            "shape": correction.before.shape,
-            "tool": correction.tool,
-            "title": correction.title,
-            "group": correction.group,
-            "voxels": correction.voxels_changed,
-        }
-        self._record("correction", detail, correction.packed())
-        self._done.append(correction)
-        self._undone.clear()
-        self._write(correction)
+        step = step_of(self._record("correction", told(correction), correction.packed()))
+        self._standing.history.made(step)
+        self._write(correction, step)
+        self._keeper.when_due(mid_stroke=True)
         return correction
 
     def undo(self) -> bool:
         """Take back the last correction and those of its group; return whether there was one."""
-        return self._step_back("undo")
+        return self._step("undo")
 
     def redo(self) -> bool:
         """Bring back what was undone last; return whether there was anything."""
-        return self._step_back("redo")
+        return self._step("redo")
+
+    def saw(self, index: int, seconds: float) -> None:
+        """Count how long a slice was on screen; a mark keeps it. Nothing is written."""
+        self._seen_s[index] = self._seen_s.get(index, 0.0) + seconds
 
     def mark_reviewed(self, index: int) -> None:
         """Declare a slice's labels true.
@@ -220,108 +187,128 @@ class ReviewSession:
         Raises
         ------
         ValueError
-            If there is no such slice, or the session is signed.
+            If there is no such slice, or the session is signed or read-only.
         """
-        self._refuse_if_signed()
+        self._refuse()
         if not 0 <= index < self.geometry.shape[0]:
             raise ValueError(f"There is no slice {index + 1}; the scan has {self.geometry.shape[0]}.")
-        event = self._record("mark", {"slice": index})
-        self._marks[index] = Mark(event.reader, event.time_utc)
-        self.states_changed.emit()
+        self._state("mark", {"slice": index, "seen_s": self._seen_on(index)})
+        self._keeper.when_due()
 
     def unmark(self, index: int) -> None:
         """Take a slice's mark back, if it has one."""
-        self._refuse_if_signed()
-        if index in self._marks:
-            self._record("unmark", {"slice": index})
-            del self._marks[index]
-            self.states_changed.emit()
+        self._refuse()
+        if index in self._standing.marks:
+            self._state("unmark", {"slice": index})
 
     def sign(self) -> None:
-        """Close the session: from here on nothing changes."""
-        self._refuse_if_signed()
-        event = self._record("sign", {"reviewed": self.reviewed})
-        self.signature = Mark(event.reader, event.time_utc)
-        self.states_changed.emit()
+        """Close the session: from here on nothing changes, unless it is opened again.
+
+        The signature stands for the label map by its fingerprint, and for every row of the log by the last one's hash.
+        """
+        self._refuse()
+        detail = {
+            "reviewed": self.reviewed,
+            "version": self.version,
+            "head": self.journal.head,
+            "labels_sha256": fingerprint(self._standing.values),
+            "scan_sha256": self.scan_sha256,
+        }
+        self._state("sign", detail)
+        self._keeper.take()
+
+    def reopen(self, reason: str = "") -> None:
+        """Open a signed session again, as a new version; the signature stays in the log.
+
+        Raises
+        ------
+        ValueError
+            If it is not signed, or read-only.
+        """
+        if self.is_read_only:
+            raise ValueError(self.refusal)
+        if self.signature is None:
+            raise ValueError("This session is not signed; go on with it as it is.")
+        self._state("reopen", {"version": self.version + 1, "reason": reason})
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Let go of the journal; a snapshot makes the next opening quick."""
+        if self._keeper.rows_since:
+            self._keeper.take()
         self.journal.close()
 
-    def _refuse_if_signed(self) -> None:
-        if self.signature is not None:
-            raise ValueError(SIGNED)
+    def _refuse(self) -> None:
+        if self.refusal:
+            raise ValueError(self.refusal)
 
-    def _record(self, kind: Any, detail: dict[str, Any], payload: bytes | None = None) -> Event:
+    def _record(self, kind: Kind, detail: dict[str, Any], payload: bytes | None = None) -> Event:
         event = self.journal.append(kind, self.reader, detail, payload)
         self.saved_at = event.time_utc
         self.saved.emit(event.time_utc)
         return event
 
-    def _write(self, correction: Correction) -> None:
-        correction.applied_to(self._values)
-        unmarked = [index for index in self._changed_slices(correction) if self._marks.pop(index, None)]
+    def _state(self, kind: Kind, detail: dict[str, Any]) -> None:
+        self._standing.take(self._record(kind, detail), self.journal.payload)
+        self.states_changed.emit()
+
+    def _write(self, correction: Correction, step: Step) -> None:
+        self._standing.write(correction, step.slices)
+        had_marks = self._standing.take_marks_back(step.slices)
         self.changed.emit(correction)
-        if unmarked:
+        if had_marks:
             self.states_changed.emit()
 
-    @staticmethod
-    def _changed_slices(correction: Correction) -> list[int]:
-        changed = (correction.before != correction.after).any(axis=(1, 2))
-        return [index for index, differs in zip(correction.slices, changed, strict=True) if differs]
-
-    def _step_back(self, kind: str) -> bool:
-        self._refuse_if_signed()
-        if not (self._done if kind == "undo" else self._undone):
+    def _step(self, kind: Kind) -> bool:
+        self._refuse()
+        steps = self._standing.history.next(kind)
+        if not steps:
             return False
-        self._record(kind, {})
-        self._move(kind)
+        corrections = [step.correction(self.journal.payload(step.seq) or b"") for step in steps]
+        self._record(kind, _told_of(steps))
+        self._standing.history.move(kind, steps)
+        for step, correction in zip(steps, corrections, strict=True):
+            self._write(correction.inverse() if kind == "undo" else correction, step)
         return True
 
-    def _move(self, kind: str) -> None:
-        """Undo or redo one correction, and those beside it that share its group."""
-        source, target = (self._done, self._undone) if kind == "undo" else (self._undone, self._done)
-        group = source[-1].group
-        while source:
-            correction = source.pop()
-            target.append(correction)
-            self._write(correction.inverse() if kind == "undo" else correction)
-            if not group or not source or source[-1].group != group:
-                return
+    def _seen_on(self, index: int) -> float | None:
+        return round(self._seen_s.get(index, 0.0), 2) if self._seen_s else None
 
-    def _replay(self, event: Event) -> None:
-        self.saved_at = event.time_utc
-        if event.kind == "correction":
-            detail = event.detail
-            correction = Correction.unpacked(
-                event.payload or b"",
-                detail["start"],
-                detail["shape"],
-                detail["tool"],
-                detail["title"],
-                detail["group"],
-            )
-            self._done.append(correction)
-            self._undone.clear()
-            self._write(correction)
-        elif event.kind in ("undo", "redo"):
-            self._move(event.kind)
-        elif event.kind == "mark":
-            self._marks[event.detail["slice"]] = Mark(event.reader, event.time_utc)
-        elif event.kind == "unmark":
-            self._marks.pop(event.detail["slice"], None)
-        elif event.kind == "sign":
-            self.signature = Mark(event.reader, event.time_utc)
+    def _keep_in_the_log(self, loss: Loss) -> None:
+        """Write what was lost into the log, so that it is told from now on."""
+        damage = self.journal.condition.damage
+        detail = {
+            "missing": damage.missing if damage else (),
+            "aside": damage.aside if damage else "",
+            "changes_lost": loss.changes,
+            "barrier": loss.is_history_gone,
+            "standing": self._standing.told(),
+        }
+        with suppress(OSError, ValueError):  # what cannot be written now is found again at the next opening
+            self._record("recovery", detail)
+            self._standing.dirty.update(range(len(self._standing.values)))
+            self._keeper.take()
+
+
+def is_session(folder: Path) -> bool:
+    """Whether a folder holds a review session, whole or damaged."""
+    return (folder / FILE_NAME).exists() or any(folder.glob(f"{PREFIX}*.npz"))
+
+
+def _told_of(steps: Sequence[Step]) -> dict[str, Any]:
+    return {
+        "rows": [step.seq for step in steps],
+        "tool": steps[0].tool,
+        "title": steps[0].title,
+        "slices": sorted({index for step in steps for index in step.slices}),
+        "voxels": sum(step.voxels for step in steps),
+    }
 
 
 def _scan_of(journal: Journal) -> tuple[str, str, Geometry]:
     about = journal.about
     try:
         grid = about["grid"]
-        return (
-            about["scan_sha256"],
-            about["scan_name"],
-            Geometry(tuple(grid["shape"]), np.array(grid["affine"])),
-        )
+        geometry = Geometry(tuple(grid["shape"]), np.array(grid["affine"]))
+        return about["scan_sha256"], about["scan_name"], geometry
     except KeyError:
         raise ValueError(f"The session {journal.folder.name} does not say which scan it belongs to.") from None

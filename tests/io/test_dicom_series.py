@@ -280,21 +280,9 @@ def test_compressed_slices_give_the_same_voxels(tmp_path, syntax):
     [("JPEGLosslessProcess14_1", "1.2.840.10008.1.2.4.70"), ("JPEG2000Lossless", "1.2.840.10008.1.2.4.90")],
 )
 def test_what_archives_compress_with_is_decoded(tmp_path, process, uid):
-    gdcm = pytest.importorskip("gdcm")
     folder, hu = large_in(tmp_path / "case")
     for path in folder.iterdir():
-        reader = gdcm.ImageReader()
-        reader.SetFileName(str(path))
-        assert reader.Read()
-        change = gdcm.ImageChangeTransferSyntax()
-        change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, process)))
-        change.SetInput(reader.GetImage())
-        assert change.Change()
-        writer = gdcm.ImageWriter()
-        writer.SetFileName(str(path))
-        writer.SetFile(reader.GetFile())
-        writer.SetImage(change.GetOutput())
-        assert writer.Write()
+        by_gdcm(path, process)
     assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == uid
     np.testing.assert_array_equal(read_series(folder).hu, hu)
 
@@ -414,3 +402,161 @@ def test_a_file_that_counts_fewer_frames_than_it_holds_is_refused(tmp_path):
         image.PerFrameFunctionalGroupsSequence = list(image.PerFrameFunctionalGroupsSequence)[:3]
 
     assert "counts 3 frames and holds 4" in str(refusal(enhanced_in(tmp_path / "ct.dcm", change=forget)))
+
+
+# --- compressed -------------------------------------------------------------------------------------------------------
+
+
+def by_gdcm(path, process):
+    """Store a slice anew in one of gdcm's syntaxes."""
+    gdcm = pytest.importorskip("gdcm")
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(path))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, process)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+
+
+def test_jpeg_extended_of_12_bits_opens_and_its_loss_is_said(tmp_path, capfd):
+    folder, hu = large_in(tmp_path / "case")
+    for path in folder.iterdir():
+        by_gdcm(path, "JPEGExtendedProcess2_4")
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.51"
+    scan = read_series(folder)
+    assert np.abs(scan.hu - hu).max() <= 1
+    assert any("compressed with loss" in note for note in scan.notes)
+    path.write_bytes(path.read_bytes()[:-800])
+    assert f"the pixels of {path.name} cannot be read; copy or export it again" in str(refusal(folder))
+    assert capfd.readouterr().err == ""
+
+
+def test_jpeg_extended_of_another_encoder_is_decoded():
+    """A picture of pydicom's own, 12 bits in the stream itself; its values were checked with libjpeg."""
+    from pydicom.data import get_testdata_file
+
+    from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg
+
+    image = pydicom.dcmread(get_testdata_file("JPEG-lossy.dcm", download=False))
+    assert is_12_bit_jpeg(image)
+    stored = frame_of_12_bit_jpeg(image, 0)
+    assert (stored.shape, int(stored.min())) == ((1024, 256), 0)
+    assert int(stored.max()) == pytest.approx(264, abs=1)
+
+
+def run_lengths(tmp_path):
+    folder, hu = large_in(tmp_path / "case")
+    for path in sorted(folder.iterdir()):
+        image = pydicom.dcmread(path)
+        image.compress(RLELossless, generate_instance_uid=False)
+        image.save_as(path)
+    return folder, path, hu
+
+
+def test_a_damaged_frame_of_run_lengths_is_refused_and_not_blamed_on_a_missing_decoder(tmp_path):
+    folder, path, _ = run_lengths(tmp_path)
+    content = bytearray(path.read_bytes())
+    middle = len(content) - 400
+    content[middle : middle + 60] = b"\x81" * 60
+    path.write_bytes(content)
+    message = str(refusal(folder))
+    assert f"the pixels of {path.name} cannot be read; copy or export it again" in message
+
+
+def test_run_lengths_of_more_than_an_image_are_said(tmp_path):
+    folder, path, hu = run_lengths(tmp_path)
+    image = pydicom.dcmread(path)
+    (frame,) = pydicom.encaps.generate_frames(image.PixelData, number_of_frames=1)
+    image.PixelData = pydicom.encaps.encapsulate([frame + b"\x01\x01\x02\x00"])
+    image.save_as(path)
+    scan = read_series(folder)
+    np.testing.assert_array_equal(scan.hu, hu)
+    assert scan.notes == (
+        f"case has compressed pixels that are more than an image ({path.name}); look for damage there.",
+    )
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda each: each.name)
+def test_a_compressed_enhanced_ct_opens_whole_or_not_at_all(tmp_path, syntax):
+    def enlarge(image):
+        frames = np.frombuffer(image.PixelData, np.int16).reshape(-1, ROWS, COLUMNS)
+        image.PixelData = np.kron(frames, np.ones((1, 12, 12), np.int16)).tobytes()
+        image.Rows, image.Columns = ROWS * 12, COLUMNS * 12
+        image.PixelRepresentation, image.BitsStored, image.HighBit = 0, 12, 11
+
+    path = enhanced_in(tmp_path / "ct.dcm", change=enlarge)
+    plain = read_volume(path)
+    image = pydicom.dcmread(path)
+    image.compress(syntax, generate_instance_uid=False)
+    image.save_as(path)
+    scan = read_volume(path)
+    np.testing.assert_array_equal(scan.hu, plain.hu)
+    assert scan.geometry.same_grid(plain.geometry)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(0.8 * len(content))])
+    assert "ct.dcm" in str(refusal(path))
+    path.write_bytes(content)
+    image = pydicom.dcmread(path)
+    image.NumberOfFrames = 3
+    image.PerFrameFunctionalGroupsSequence = list(image.PerFrameFunctionalGroupsSequence)[:3]
+    image.save_as(path)
+    refusal(path)
+
+
+# --- what slices say of themselves ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("HU", ""), (None, ""), ("US", "does not say what its values are"), ("HU_MOD", "were computed")],
+)
+def test_what_may_be_hounsfield_units_opens(tmp_path, kind, words):
+    notes = read_series(series_in(tmp_path / "case", all_slices(RescaleType=kind) if kind else None)).notes
+    assert words in notes[0] if words else notes == ()
+
+
+@pytest.mark.parametrize("kind", ["MGML", "OD", "Z_EFF"])
+def test_values_of_another_kind_are_refused(tmp_path, kind):
+    assert f"rescale type {kind}" in str(refusal(series_in(tmp_path / "case", all_slices(RescaleType=kind))))
+
+
+def test_an_enhanced_ct_of_another_kind_is_refused(tmp_path):
+    def change(image):
+        image.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence[0].RescaleType = "MGML"
+
+    assert "rescale type MGML" in str(refusal(enhanced_in(tmp_path / "ct.dcm", change=change)))
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ({"SpacingBetweenSlices": 2.5}, ""),
+        ({"SpacingBetweenSlices": -2.5}, ""),
+        ({"SpacingBetweenSlices": 25}, "says that its slices are 25 mm apart and places them 2.5 mm apart"),
+        ({"SpacingBetweenSlices": 2.56}, "says that its slices are 2.56 mm apart"),
+        ({"SliceThickness": 0.8}, "what is between was not scanned"),
+        ({"SliceThickness": 0.84}, ""),
+        ({"SliceThickness": 25}, "only 2.5 mm apart"),
+        ({"ReconstructionDiameter": 3.5}, ""),
+        ({"ReconstructionDiameter": 35}, "says that 35 mm were reconstructed, and its pixels make 4 mm"),
+        ({"LossyImageCompression": "01"}, "compressed with loss"),
+        ({"LossyImageCompression": "00"}, ""),
+    ],
+)
+def test_what_slices_say_of_their_lengths_is_compared_with_their_places(tmp_path, says, words):
+    notes = read_series(series_in(tmp_path / "case", all_slices(**says))).notes
+    assert words in notes[0] if words else notes == ()
+
+
+def test_a_window_is_not_applied_to_slices_in_hounsfield_units(tmp_path):
+    folder = series_in(tmp_path / "case", all_slices(**LOST))
+    plain = read_volume(folder, Stated(spacing_mm=(0.7, 0.8, 4.0)))
+    scan = read_volume(folder, Stated(spacing_mm=(0.7, 0.8, 4.0), window_hu=(-1350, 150)))
+    np.testing.assert_array_equal(scan.hu, plain.hu)
+    assert "the window that was stated was not used" in scan.notes[-1]

@@ -9,28 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_covseg.review import ReviewSession
-from napari_covseg.volume import Geometry, Volume
-
-SHAPE = (6, 8, 10)  # in the file's own order: L P S, so ten slices
-
-
-@pytest.fixture
-def scan():
-    rng = np.random.default_rng(0)
-    affine = np.diag([-0.7, -0.7, 2.0, 1.0])
-    return Volume(rng.integers(-1000, 400, SHAPE, dtype=np.int16), Geometry(SHAPE, affine), "case_ct")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "session"
-
-
-@pytest.fixture
-def session(scan, folder):
-    session = ReviewSession.begin(folder, scan, "Dr A")
-    yield session
-    session.close()
+from napari_covseg.volume import Volume
 
 
 def _paint(session, index, value=1, column=0):
@@ -171,10 +150,17 @@ def test_a_session_of_another_scan_is_refused(session, scan, folder):
         ReviewSession.begin(folder, other, "Dr A")
 
 
-def test_a_second_window_on_one_session_is_refused(session, scan, folder):
+def test_a_second_window_may_look_and_is_told_who_has_the_session(session, scan, folder):
     _paint(session, 1)
-    with pytest.raises(ValueError, match="another window"):
-        ReviewSession.begin(folder, scan, "Dr B")
+    second = ReviewSession.begin(folder, scan, "Dr B")
+    assert second.labels.values[1].any()
+    assert second.notes == (second.refusal,)
+    assert second.refusal.startswith("Dr A since ")
+    for change in (lambda: _paint(second, 2), second.undo, lambda: second.mark_reviewed(0), second.sign):
+        with pytest.raises(ValueError, match=r"Dr A since .* not changed"):
+            change()
+    assert not second.labels.values[2].any()
+    second.close()
     _paint(session, 2)  # the first goes on
 
 

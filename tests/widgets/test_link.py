@@ -14,7 +14,7 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
 def corrections(session: ReviewSession) -> list[Any]:
-    return [event for event in session.journal.events() if event.kind == "correction"]
+    return [event for event in session.trail if event.kind == "correction"]
 
 
 def test_a_scan_is_shown_in_reading_order_in_millimetres_with_its_grid(at_work: Any) -> None:

@@ -1,0 +1,63 @@
+"""What the reader is told when a session was not found as it was left: one sentence each."""
+
+from __future__ import annotations
+
+from napari_covseg.review.audit import Event, in_words
+from napari_covseg.review.journal import Condition, Journal
+from napari_covseg.review.signing import fingerprint
+from napari_covseg.review.standing import Loss, Standing
+
+
+def sentences(journal: Journal, standing: Standing, loss: Loss | None) -> tuple[str, ...]:
+    """Return a sentence for everything the reader should know about the state of her session."""
+    condition = journal.condition
+    told = [condition.read_only] if condition.read_only else []
+    if loss is not None:
+        told.append(_of_loss(loss, condition))
+    elif condition.left_by is not None:
+        told.append(_of_crash(journal))
+    told += [_of_gap(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("missing")]
+    if condition.was_replaced:
+        told.append("The log of this session is not the one that was written here last: it was replaced or rewritten.")
+    if _is_another_map(standing):
+        told.append("The label map is not the one that was signed; compare it with an export before you rely on it.")
+    return tuple(told)
+
+
+def _of_loss(loss: Loss, condition: Condition) -> str:
+    aside = condition.damage.aside if condition.damage else ""
+    kept = f" (the damaged files are kept in {aside})" if aside else ""
+    found = f"The journal of this session was damaged and has been put together again{kept}: "
+    undone = "; what was done before can no longer be undone" if loss.is_history_gone else ""
+    if loss.changes:
+        since = f" made after {_clock(loss.after)}" if loss.after else ""
+        return f"{found}up to {_count(loss.changes, 'change')}{since} could not be read and must be made again{undone}."
+    if loss.entries:
+        are = "entry of its log is" if loss.entries == 1 else "entries of its log are"
+        return f"{found}all corrections are there, but {loss.entries} {are} lost{undone}."
+    return f"{found}nothing was lost{undone}."
+
+
+def _of_crash(journal: Journal) -> str:
+    if not journal.trail:
+        return "CovSeg did not close this session last time; nothing had been changed."
+    return f"CovSeg did not close this session last time; everything up to {_clock(journal.trail[-1])} is here."
+
+
+def _of_gap(event: Event) -> str:
+    missing = in_words(tuple((low, high) for low, high in event.detail["missing"]))
+    return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: entries {missing} are missing."
+
+
+def _is_another_map(standing: Standing) -> bool:
+    if not standing.is_signed or not standing.signatures[-1].labels_sha256:
+        return False
+    return fingerprint(standing.values) != standing.signatures[-1].labels_sha256
+
+
+def _clock(event: Event) -> str:
+    return f"{event.time_utc.astimezone():%H:%M:%S}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,118 @@
+"""One window writes into a session; others are told who does. And the head of the log, beside the log."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import zlib
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
+
+LOCK_NAME, HEAD_NAME = "session.lock", "session.head"
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has a session open for writing."""
+
+    reader: str
+    since_utc: str
+    process: int
+    computer: str
+
+    @classmethod
+    def this_window(cls, reader: str) -> Holder:
+        """Return the one that asks."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        return cls(reader or getpass.getuser(), now, os.getpid(), platform.node())
+
+    @classmethod
+    def told(cls, facts: dict[str, Any] | None) -> Holder | None:
+        """Return the holder that a journal tells of, None where it tells of none."""
+        with suppress(TypeError, ValueError):
+            return TypeAdapter(cls).validate_python(facts) if facts else None
+        return None
+
+    @property
+    def in_words(self) -> str:
+        """Who, since when, where."""
+        since = datetime.fromisoformat(self.since_utc).astimezone()
+        return f"{self.reader} since {since:%H:%M} (process {self.process} on {self.computer})"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def lock(folder: Path) -> FileLock | None:
+    """Return the lock of a session's folder, held; None where another window holds it.
+
+    The operating system lets go of it when the process ends, also when it is killed.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+    """
+    held = FileLock(folder / LOCK_NAME, timeout=0, thread_local=False)
+    try:
+        held.acquire()
+    except Timeout:
+        return None
+    return held
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last row that was written, as a second witness beside the journal."""
+
+    seq: int = 0
+    hash: str = ""
+
+
+class HeadFile:
+    """A few bytes that are overwritten in place after every row: what was acknowledged is known outside the journal.
+
+    They are not flushed: a process that is killed leaves them behind all the same, and after a power cut they can only
+    be older than the journal, which harms nothing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / HEAD_NAME
+        self._descriptor: int | None = None
+
+    def read(self) -> Head:
+        """Return what it says; row 0 where it says nothing that can be believed."""
+        with suppress(OSError, ValueError):
+            seq, digest, check = self._path.read_text("ascii").split()
+            if check == _check(seq, digest):
+                return Head(int(seq), digest)
+        return Head()
+
+    def write(self, seq: int, digest: str) -> None:
+        """Say which row is the last; where that cannot be written, the journal stands alone."""
+        with suppress(OSError):
+            if self._descriptor is None:
+                binary = getattr(os, "O_BINARY", 0)
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o644)
+            number = f"{seq:010d}"
+            line = f"{number} {digest} {_check(number, digest)}\n".encode("ascii")
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            os.write(self._descriptor, line)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _check(seq: str, digest: str) -> str:
+    return f"{zlib.crc32(f'{seq} {digest}'.encode()):08x}"

@@ -1,0 +1,301 @@
+"""Opening a journal: as it stands where it is whole, and otherwise put together again from what is left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from napari_covseg.review import audit, salvage
+from napari_covseg.review.audit import Event, Ranges, Row
+from napari_covseg.review.holder import Head
+from napari_covseg.review.snapshot import Snapshot
+from napari_covseg.review.tables import FORMAT, about_of, connected, create, insert, remember, rows_of, upgraded
+
+FILE_NAME = "session.sqlite"
+LOG_NAME = f"{FILE_NAME}-wal"
+REBUILT_NAME = f"{FILE_NAME}.rebuilt"
+ASIDE = "damaged-"
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What was wrong with a journal.
+
+    Parameters
+    ----------
+    missing
+        Numbers of rows that are gone and that no earlier recovery told of.
+    bare
+        Numbers of rows whose voxels could not be read.
+    last
+        The number of the last row that is known to have been written.
+    aside
+        The folder in which the damaged files are kept; empty where nothing could be written.
+    """
+
+    missing: Ranges
+    bare: tuple[int, ...]
+    last: int
+    aside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A journal that can be worked with, its rows, and what was wrong with it, if anything."""
+
+    connection: sqlite3.Connection
+    events: tuple[Event, ...]
+    damage: Damage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What is known of a journal from beside it: how many rows were written, and its facts."""
+
+    head: Head
+    about: Mapping[str, Any]
+    snapshot_seq: int = 0
+
+    @classmethod
+    def beside(cls, head: Head, snapshots: Sequence[Snapshot]) -> Witness:
+        """Return what the head file and the snapshots tell."""
+        newest = snapshots[0] if snapshots else None
+        return cls(head, newest.about if newest else {}, newest.seq if newest else 0)
+
+    @property
+    def last(self) -> int:
+        """The number of the last row that is known to have been written."""
+        return max(self.head.seq, self.snapshot_seq)
+
+
+class _DamagedError(Exception):
+    """The journal is not whole."""
+
+
+def opened(folder: Path, witness: Witness) -> Found:
+    """Open the journal of a folder for writing; a damaged one is set aside and a new one made from what is left.
+
+    Raises
+    ------
+    ValueError
+        If the file is no journal of ours, or one of a later version.
+    OSError, sqlite3.OperationalError
+        If it cannot be written.
+    """
+    path, rebuilt = folder / FILE_NAME, folder / REBUILT_NAME
+    if rebuilt.exists():
+        _put_in_place(rebuilt, path)
+    connection = None
+    if _looks_sound(path, witness):
+        try:
+            connection = connected(str(path))
+            return _whole(connection, witness)
+        except (_DamagedError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
+                _close(connection)
+                raise
+    # The connection is closed after that: closing folds the log into the file.
+    rows, about = _left_of(folder)
+    aside = _set_aside(folder)
+    _close(connection)
+    draft = folder / f"{FILE_NAME}.draft"
+    for leftover in (draft, folder / f"{draft.name}-wal", folder / f"{draft.name}-shm"):
+        leftover.unlink(missing_ok=True)
+    found = _rebuilt(connected(str(draft)), rows, {**about, **witness.about}, witness, aside)
+    found.connection.close()
+    draft.replace(rebuilt)
+    _put_in_place(rebuilt, path)
+    return Found(connected(str(path)), found.events, found.damage)
+
+
+def looked_at(folder: Path, witness: Witness) -> Found:
+    """Return a copy of the journal in memory, for a window that may not write; nothing on disk is touched.
+
+    Raises
+    ------
+    ValueError
+        If the file is no journal of ours, or one of a later version.
+    """
+    path = folder / FILE_NAME
+    memory = connected(":memory:")
+    if not path.exists() and not witness.about:
+        create(memory)
+        return Found(memory, ())
+    try:
+        with_file = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
+        try:
+            with_file.backup(memory)
+        finally:
+            with_file.close()
+        return _whole(memory, witness)
+    except (_DamagedError, sqlite3.DatabaseError):
+        memory.close()
+        rows, about = _left_of(folder)
+        return _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
+
+
+def _put_in_place(rebuilt: Path, path: Path) -> None:
+    """Let a rebuilt journal take the place of the damaged one; can be done again after a crash in between."""
+    for leftover in (path.with_name(LOG_NAME), path.with_name(f"{FILE_NAME}-shm")):
+        leftover.unlink(missing_ok=True)  # a log that stays would be laid over the new file
+    rebuilt.replace(path)
+
+
+def _looks_sound(path: Path, witness: Witness) -> bool:
+    """Whether SQLite may be let near it: of an empty file it would throw the log away.
+
+    Raises
+    ------
+    ValueError
+        If somebody else's file is in the journal's place.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(salvage.FIRST_PAGE_STARTS_AT)
+    except FileNotFoundError:
+        return not witness.last and not witness.about
+    if not salvage.is_cut_or_whole_sqlite(head) and not witness.about:
+        raise ValueError(f"The session {path.parent.name} is damaged: its journal is not readable.")
+    size, page = path.stat().st_size, int.from_bytes(head[16:18])
+    if size == 0 and not path.with_name(LOG_NAME).exists() and not witness.last and not witness.about:
+        return True
+    return len(head) == salvage.FIRST_PAGE_STARTS_AT and head.startswith(salvage.MAGIC) and size >= max(page, 512)
+
+
+def _is_damage(error: sqlite3.OperationalError) -> bool:
+    """Whether SQLite's complaint is of what it read rather than of what it may not write."""
+    name = getattr(error, "sqlite_errorname", "SQLITE_ERROR")  # Python's own, of text that is no UTF-8, has none
+    return name in ("SQLITE_ERROR", "SQLITE_IOERR_SHORT_READ") or name.startswith("SQLITE_CORRUPT")
+
+
+def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
+    """Return the journal of a connection if all of it verifies.
+
+    Raises
+    ------
+    _DamagedError
+        If it does not.
+    ValueError
+        If it is of a later version.
+    """
+    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise _DamagedError(said)
+    try:
+        version = upgraded(connection)
+        pruned = about_of(connection).get("compacted_to", 0) if version else 0
+    except (ValueError, TypeError) as error:
+        raise _DamagedError("The facts about the session cannot be read.") from error
+    if version is None:
+        if witness.last or witness.about:
+            raise _DamagedError("The tables are gone.")
+        create(connection)
+        return Found(connection, ())
+    if version > FORMAT:
+        raise ValueError("This session was written by a newer CovSeg; update this one to open it.")
+    rows, is_right = [], True
+    for row in rows_of(connection):
+        is_pruned = row.payload is None and row.seq <= pruned
+        is_right = is_right and row.is_whole and (is_pruned or row.has_its_payload)
+        rows.append(row if row.payload is None else row._replace(payload=b""))
+    events = tuple(audit.read(row) for row in rows) if is_right else ()
+    known = audit.accounted(events)
+    if not is_right or not audit.is_chained(rows, known) or _gaps(rows, witness.last, known):
+        raise _DamagedError("A row is missing or was changed.")
+    return Found(connection, events)
+
+
+def _gaps(rows: Sequence[Row], last: int, known: Ranges) -> Ranges:
+    return audit.missing((row.seq for row in rows), max(last, rows[-1].seq if rows else 0), known)
+
+
+def _left_of(folder: Path) -> tuple[list[Row], dict[str, Any]]:
+    """Return the rows that can still be read, in order, and the facts about the session."""
+    rows: dict[int, dict[bytes, Row]] = {}
+    about: dict[str, Any] = {}
+    older: dict[tuple[Any, ...], None] = {}
+    for seq, columns in salvage.records(_bytes(folder / FILE_NAME), _bytes(folder / LOG_NAME)):
+        with suppress(ValueError, TypeError, AttributeError):
+            if len(columns) == len(Row._fields):
+                _sort_in(Row(seq, *columns[1:]), rows.setdefault(seq, {}))
+            elif len(columns) == 6:
+                audit.read(audit.sealed(seq, audit.GENESIS, (*columns[1:5],), columns[5]))
+                older[columns[1:]] = None
+            elif len(columns) == 2:
+                about[str(columns[0])] = json.loads(columns[1])
+    return _linked(rows) or _sealed(sorted(older, key=lambda told: str(told[0]))), about
+
+
+def _sort_in(row: Row, those: dict[bytes, Row]) -> None:
+    row = row if row.has_its_payload else row._replace(payload=None)
+    if row.is_whole and (row.hash not in those or those[row.hash].payload is None):
+        audit.read(row)
+        those[row.hash] = row
+
+
+def _linked(candidates: Mapping[int, Mapping[bytes, Row]]) -> list[Row]:
+    """Return one row per number: where pages that were given up hold others too, the one the next row carries on."""
+    chosen: list[Row] = []
+    for seq in sorted(candidates, reverse=True):
+        there = candidates[seq]
+        if chosen and chosen[-1].seq == seq + 1:
+            there = {digest: row for digest, row in there.items() if digest == chosen[-1].previous}
+        chosen.extend(list(there.values())[-1:])
+    return chosen[::-1]
+
+
+def _sealed(older: Iterable[Sequence[Any]]) -> list[Row]:
+    """Return the rows of a journal of version 1, on a chain."""
+    rows: list[Row] = []
+    for seq, (*told, payload) in enumerate(older, start=1):
+        previous = rows[-1].hash if rows else audit.GENESIS
+        rows.append(audit.sealed(seq, previous, (told[0], told[1], told[2], told[3]), payload))
+    return rows
+
+
+def _rebuilt(
+    connection: sqlite3.Connection, rows: Sequence[Row], about: Mapping[str, Any], witness: Witness, aside: str
+) -> Found:
+    create(connection)
+    connection.execute("BEGIN")
+    for row in rows:
+        insert(connection, row)
+    remember(connection, {**about, "format": FORMAT})
+    connection.execute("COMMIT")
+    events = tuple(audit.read(row) for row in rows)
+    pruned = int(about.get("compacted_to", 0))
+    empty = (row.seq for row in rows if row.payload is None and not row.has_its_payload)
+    bare = tuple(seq for seq in empty if seq > pruned)
+    gaps = _gaps(rows, witness.last, audit.accounted(events))
+    last = max(witness.last, rows[-1].seq if rows else 0)
+    return Found(connection, events, Damage(gaps, bare, last, aside))
+
+
+def _set_aside(folder: Path) -> str:
+    """Copy the damaged files into a folder of their own, whose name is returned."""
+    name = f"{ASIDE}{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+    there: Iterable[Path] = [path for path in (folder / FILE_NAME, folder / LOG_NAME) if path.exists()]
+    for path in there:
+        (folder / name).mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / name / path.name)
+    return name if there else ""
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _close(connection: sqlite3.Connection | None) -> None:
+    if connection is not None:
+        with suppress(sqlite3.Error):
+            connection.close()

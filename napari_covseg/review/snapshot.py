@@ -1,0 +1,128 @@
+"""The label map as it stood after a row of the journal, in a file of its own.
+
+A snapshot and the journal vouch for each other: whichever of the two is cut or damaged, the other still knows the
+label map. Two generations are kept.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from napari_covseg.io import written
+from napari_covseg.review.correction import Labels
+
+PREFIX = "labels-"
+
+_BOX = struct.Struct("<4I")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What stood after row `seq`.
+
+    Parameters
+    ----------
+    seq, head
+        The last row that is in it, and that row's hash in hexadecimal; 0 and empty before the first.
+    about
+        What the journal says about itself: scan, grid.
+    standing
+        Marks and signatures, as a recovery row tells them.
+    planes
+        One packed slice after the other; see `packed`.
+    """
+
+    seq: int
+    head: str
+    about: Mapping[str, Any]
+    standing: Mapping[str, Any]
+    planes: tuple[bytes, ...]
+
+    def label_map(self) -> Labels:
+        """Return the labels (D, H, W)."""
+        shape = tuple(self.standing["shape"])
+        values: Labels = np.zeros(shape, dtype=np.uint8)
+        for plane, content in zip(values, self.planes, strict=True):
+            unpack(content, plane)
+        return values
+
+
+def packed(plane: Labels) -> bytes:
+    """Return a slice (H, W), compressed: the box that holds all its labels, and where it is."""
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    if not rows.size:
+        return b""
+    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    return _BOX.pack(top, bottom, left, right) + zlib.compress(plane[top:bottom, left:right].tobytes(), level=1)
+
+
+def unpack(content: bytes, plane: Labels) -> None:
+    """Write a packed slice into an empty one."""
+    if content:
+        top, bottom, left, right = _BOX.unpack_from(content)
+        voxels = np.frombuffer(zlib.decompress(content[_BOX.size :]), dtype=np.uint8)
+        plane[top:bottom, left:right] = voxels.reshape(bottom - top, right - left)
+
+
+def keep(snapshot: Snapshot, folder: Path, previous: int) -> None:
+    """Write a snapshot, whole or not at all, and let go of all others but one.
+
+    Parameters
+    ----------
+    snapshot
+        What to write.
+    folder
+        The session's folder.
+    previous
+        The row of the one that is known to be whole; it stays.
+
+    Raises
+    ------
+    OSError
+        If it could not be written; the earlier ones are then kept.
+    """
+    told = {"seq": snapshot.seq, "head": snapshot.head, "about": snapshot.about, "standing": snapshot.standing}
+    lengths = np.array([len(plane) for plane in snapshot.planes], dtype=np.int64)
+    planes = np.frombuffer(b"".join(snapshot.planes), dtype=np.uint8)
+    with written(_file(folder, snapshot.seq)) as draft:
+        np.savez(draft, told=np.frombuffer(json.dumps(told).encode(), dtype=np.uint8), lengths=lengths, planes=planes)
+    for old in set(_files(folder)) - {_file(folder, snapshot.seq), _file(folder, previous)}:
+        with suppress(OSError):
+            old.unlink()
+
+
+def kept(folder: Path) -> Iterator[Snapshot]:
+    """Yield the snapshots that are in a folder and whole, the newest first."""
+    for file in _files(folder):
+        with suppress(OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+            yield _read(file)
+
+
+def _file(folder: Path, seq: int) -> Path:
+    return folder / f"{PREFIX}{seq:08d}.npz"
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(folder.glob(f"{PREFIX}*.npz"), reverse=True)
+
+
+def _read(file: Path) -> Snapshot:
+    """Read a file; its zip checksums say whether it is whole."""
+    with np.load(file, allow_pickle=False) as content:
+        told = json.loads(content["told"].tobytes())
+        ends = np.cumsum(content["lengths"]).tolist()
+        planes = content["planes"].tobytes()
+    if not ends or ends[-1] != len(planes):
+        raise ValueError("The snapshot is not whole.")
+    cut = tuple(planes[start:end] for start, end in zip([0, *ends], ends, strict=False))
+    return Snapshot(told["seq"], told["head"], told["about"], told["standing"], cut)

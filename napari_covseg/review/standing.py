@@ -1,0 +1,227 @@
+"""How a session stands: label map, marks, signatures and history, as its journal and snapshots tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from napari_covseg.review.audit import Event, Ranges
+from napari_covseg.review.correction import Correction, Labels
+from napari_covseg.review.history import History, Step, step_of
+from napari_covseg.review.journal import Journal
+from napari_covseg.review.signing import (
+    Mark,
+    Signature,
+    mark_of,
+    marks_read,
+    marks_told,
+    signature_of,
+    signatures_read,
+    signatures_told,
+)
+from napari_covseg.review.snapshot import Snapshot
+
+Packed = Callable[[int], bytes | None]
+
+
+@dataclass(slots=True, eq=False)
+class Standing:
+    """What stands.
+
+    Parameters
+    ----------
+    values
+        The label map (D, H, W), in reading order.
+    history
+        What can be undone and redone.
+    marks
+        Reviewed slices.
+    signatures
+        All of them, the oldest first.
+    is_signed
+        Whether the last of them holds: the session was not opened again.
+    dirty
+        Slices that were written on since the last snapshot.
+    """
+
+    values: Labels
+    history: History = field(default_factory=History)
+    marks: dict[int, Mark] = field(default_factory=dict)
+    signatures: list[Signature] = field(default_factory=list)
+    is_signed: bool = False
+    dirty: set[int] = field(default_factory=set)
+
+    def told(self) -> dict[str, Any]:
+        """Return all but voxels and history, as JSON has it."""
+        return {
+            "shape": list(self.values.shape),
+            "marks": marks_told(self.marks),
+            "signatures": signatures_told(self.signatures),
+            "is_signed": self.is_signed,
+            "touched": sorted(self.history.touched),
+        }
+
+    def start_from(self, told: Mapping[str, Any]) -> None:
+        """Take over what `told` told; the history begins anew."""
+        self.marks, self.signatures = marks_read(told["marks"]), signatures_read(told["signatures"])
+        self.is_signed, self.history = told["is_signed"], History(told["touched"])
+
+    def write(self, correction: Correction, slices: Iterable[int], *, over: bool = False) -> None:
+        """Change the label map; `over` writes whatever was there.
+
+        Raises
+        ------
+        ValueError
+            If what is there is not what the correction was made on.
+        """
+        (correction.laid_over if over else correction.applied_to)(self.values)
+        self.dirty.update(slices)
+
+    def take_marks_back(self, slices: Iterable[int]) -> bool:
+        """Take back the marks of slices that changed; return whether there were any."""
+        return bool([index for index in slices if self.marks.pop(index, None)])
+
+    def take(self, event: Event, packed: Packed) -> list[Step]:
+        """Take in what a row tells, all but voxels; return the steps whose voxels it moves."""
+        steps: list[Step] = []
+        if event.kind == "correction":
+            steps = [step_of(event, None if "slices" in event.detail else packed(event.seq))]
+            self.history.made(steps[0])
+            if not event.has_payload:
+                self.history.bare.add(event.seq)
+        elif event.kind in ("undo", "redo"):
+            steps = self._moved(event)
+            self.history.move(event.kind, steps)
+        elif event.kind == "mark":
+            self.marks[event.detail["slice"]] = mark_of(event)
+        elif event.kind == "unmark":
+            self.marks.pop(event.detail["slice"], None)
+        elif event.kind == "sign":
+            self.signatures.append(signature_of(event, len(self.signatures) + 1))
+            self.is_signed = True
+        elif event.kind == "reopen":
+            self.is_signed = False
+        for step in steps:
+            self.take_marks_back(step.slices)
+        return steps
+
+    def _moved(self, event: Event) -> list[Step]:
+        source = self.history.done if event.kind == "undo" else self.history.undone
+        numbers = event.detail.get("rows")
+        if numbers is None:
+            bare, self.history.bare = self.history.bare, set()
+            steps = self.history.next(event.kind)
+            self.history.bare = bare
+            return steps
+        by_number = {step.seq: step for step in source[-len(numbers) :]}
+        return [by_number[seq] for seq in numbers if seq in by_number]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a damaged journal cost.
+
+    Parameters
+    ----------
+    entries
+        Rows of the log that are gone.
+    changes
+        How many of them are missing from the label map too, at most.
+    after
+        The last row before these; None where there is none.
+    is_history_gone
+        Whether what was done before can no longer be undone.
+    """
+
+    entries: int
+    changes: int
+    after: Event | None
+    is_history_gone: bool
+
+
+def standing_of(journal: Journal, shape: tuple[int, int, int]) -> tuple[Standing, Snapshot | None, Loss | None]:
+    """Return how a session stands, the snapshot that was begun from, and what was lost."""
+    damage = journal.condition.damage
+    last_row = journal.trail[-1].seq if journal.trail else 0
+    is_cut_at_its_end = damage is None or (not damage.bare and all(low > last_row for low, _ in damage.missing))
+    newest = journal.snapshots[0].seq if journal.snapshots else 0
+    if is_cut_at_its_end and newest <= last_row:
+        try:
+            standing, base = _replayed(journal, shape)
+            return standing, base, None if damage is None else _loss(journal, damage.missing, (), last_row, gone=False)
+        except ValueError:
+            pass
+    standing, base = _pieced_together(journal, shape)
+    after = base.seq if base else 0
+    bare = [e.seq for e in journal.trail if e.seq > after and e.kind == "correction" and not e.has_payload]
+    return standing, base, _loss(journal, damage.missing if damage else (), bare, after, gone=True)
+
+
+def _replayed(journal: Journal, shape: tuple[int, int, int]) -> tuple[Standing, Snapshot | None]:
+    """Replay every row since the last recovery; voxels, since the last snapshot.
+
+    Raises
+    ------
+    ValueError
+        If rows and snapshot do not fit together, or voxels that are needed are gone.
+    """
+    trail = journal.trail
+    barrier = max((at for at, e in enumerate(trail) if e.kind == "recovery" and e.detail.get("barrier")), default=-1)
+    first = trail[barrier].seq if barrier >= 0 else 0
+    base = next((s for s in journal.snapshots if s.seq >= first and _fits(s, trail)), None)
+    if base is None and (first or journal.about.get("compacted_to")):
+        raise ValueError("The snapshot that the journal goes on from is gone.")
+    standing = Standing(np.zeros(shape, dtype=np.uint8) if base is None else base.label_map())
+    if barrier >= 0:
+        standing.start_from(trail[barrier].detail["standing"])
+    for event in trail[barrier + 1 :]:
+        steps = standing.take(event, journal.payload)
+        if base is None or event.seq > base.seq:
+            _draw(standing, event, steps, journal.payload, over=False)
+    return standing, base
+
+
+def _pieced_together(journal: Journal, shape: tuple[int, int, int]) -> tuple[Standing, Snapshot | None]:
+    """Begin from the newest snapshot and lay over it whatever rows are left after it."""
+    base = next((s for s in journal.snapshots if _fits(s, journal.trail, or_missing=True)), None)
+    standing = Standing(np.zeros(shape, dtype=np.uint8) if base is None else base.label_map())
+    after = base.seq if base else 0
+    for event in (e for e in journal.trail if e.seq <= after):
+        standing.take(event, journal.payload)
+    if base is not None:
+        earlier = standing.history
+        standing.start_from(base.standing)
+        standing.history.done, standing.history.undone = earlier.done, earlier.undone  # later rows may move these
+    for event in (e for e in journal.trail if e.seq > after):
+        _draw(standing, event, standing.take(event, journal.payload), journal.payload, over=True)
+    standing.history = History(sorted(standing.history.touched))
+    return standing, base
+
+
+def _draw(standing: Standing, event: Event, steps: Sequence[Step], packed: Packed, *, over: bool) -> None:
+    for step in steps:
+        content = packed(step.seq)
+        if content is None:
+            if not over:
+                raise ValueError("A correction's voxels are gone.")
+            continue
+        correction = step.correction(content)
+        standing.write(correction.inverse() if event.kind == "undo" else correction, step.slices, over=over)
+
+
+def _fits(snapshot: Snapshot, trail: Sequence[Event], *, or_missing: bool = False) -> bool:
+    if snapshot.seq == 0:
+        return True
+    event = next((e for e in reversed(trail) if e.seq == snapshot.seq), None)
+    return or_missing if event is None else event.hash.hex() == snapshot.head
+
+
+def _loss(journal: Journal, missing: Ranges, bare: Sequence[int], known_until: int, *, gone: bool) -> Loss:
+    numbers = [seq for low, high in missing for seq in range(low, high + 1)]
+    changes = [seq for seq in (*numbers, *bare) if seq > known_until]
+    first = min(changes, default=0)
+    after = next((e for e in reversed(journal.trail) if e.seq < first), None)
+    return Loss(len(numbers), len(changes), after, gone)

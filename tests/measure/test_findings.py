@@ -1,0 +1,162 @@
+"""Everything odd about a label map is told with a place to go to, and nothing of a sound one."""
+
+import numpy as np
+import pytest
+
+from napari_covseg.io import read_labels, read_volume, sample_lesion, sample_scan
+from napari_covseg.measure.body import liver_side
+from napari_covseg.measure.findings import findings
+from napari_covseg.volume import LESIONS, Geometry, LabelMap, Volume, labels_on, reoriented
+
+AFFINE = np.array([[0, 0, -2, 0], [0, -2, 0, 0], [-3, 0, 0, 0], [0, 0, 0, 1]], dtype=float)
+SHAPE = (20, 100, 120)
+GGO, CONSOLIDATION, EFFUSION = 1, 2, 3
+
+
+@pytest.fixture
+def scan():
+    """A body with two lungs that end above a liver on the patient's right, in air."""
+    hu = np.full(SHAPE, -1000, np.int16)
+    hu[:, 10:90, 10:110] = 40
+    hu[:14, 30:70, 25:55] = hu[:14, 30:70, 65:95] = -850
+    hu[14:, 30:70, 60:95] = -100
+    return Volume(hu, Geometry(SHAPE, AFFINE))
+
+
+@pytest.fixture
+def labelled(scan):
+    """Return a label map on which something is drawn and has the density that belongs there."""
+    values = np.zeros(SHAPE, np.uint8)
+
+    def drawn(box, value, hu):
+        values[box] = value
+        if hu is not None:
+            scan.hu[box] = hu
+        return LabelMap(values, scan.geometry, LESIONS)
+
+    return drawn
+
+
+def kinds(found):
+    return [finding.kind for finding in found]
+
+
+def test_a_sound_label_map_raises_no_finding(scan, labelled):
+    labelled(np.s_[3:6, 40:50, 30:40], GGO, -600)
+    labelled(np.s_[3:6, 50:60, 70:80], CONSOLIDATION, 20)
+    labels = labelled(np.s_[8:12, 62:70, 70:80], EFFUSION, 10)
+    assert findings(labels, scan) == ()
+
+
+def test_an_empty_label_map_raises_no_finding(scan, labelled):
+    assert findings(labelled(np.s_[:0], GGO, None), scan) == ()
+
+
+def test_consolidation_at_minus_900_is_told_where_it_is(scan, labelled):
+    labels = labelled(np.s_[3:6, 40:50, 30:40], CONSOLIDATION, -900)
+    (finding,) = findings(labels, scan)
+    assert finding.kind == "unlikely density"
+    assert "consolidation at -900 HU" in finding.sentence
+    assert labels.values[finding.place] == CONSOLIDATION
+    assert finding.sentence.startswith(f"Slice {finding.slice_index + 1}:")
+    assert finding.ml == pytest.approx(300 * 0.012)
+
+
+@pytest.mark.parametrize(
+    ("value", "hu", "is_told"),
+    [
+        (GGO, -900, False),
+        (GGO, -901, True),
+        (GGO, -150, False),
+        (GGO, -149, True),
+        (CONSOLIDATION, -350, False),
+        (CONSOLIDATION, -351, True),
+        (CONSOLIDATION, 200, False),
+        (CONSOLIDATION, 201, True),
+        (EFFUSION, -70, False),
+        (EFFUSION, -71, True),
+        (EFFUSION, 100, False),
+        (EFFUSION, 101, True),
+    ],
+)
+def test_each_class_has_its_range(scan, labelled, value, hu, is_told):
+    labels = labelled(np.s_[3:6, 40:50, 30:40], value, hu)
+    assert kinds(findings(labels, scan)) == (["unlikely density"] if is_told else [])
+
+
+@pytest.mark.parametrize(("odd", "is_told"), [(10, False), (11, True)])
+def test_a_component_is_told_when_more_than_a_third_is_odd(scan, labelled, odd, is_told):
+    labels = labelled(np.s_[3:6, 40, 30:40], CONSOLIDATION, 20)
+    scan.hu[3:6, 40, 30:40].reshape(-1)[...] = 20
+    flat = np.argwhere(labels.values)
+    scan.hu[tuple(flat[:odd].T)] = -900
+    assert bool(findings(labels, scan)) == is_told
+
+
+def test_a_lesion_outside_the_body_is_told(scan, labelled):
+    labels = labelled(np.s_[3:6, 94:98, 40:50], CONSOLIDATION, None)
+    scan.hu[3:6, 94:98, 40:50] = 20
+    found = findings(labels, scan)
+    assert kinds(found) == ["outside the body"] * 3
+    assert {finding.slice_index for finding in found} == {3, 4, 5}
+    assert all(labels.values[finding.place] for finding in found)
+    assert "0.5 mL of consolidation lie outside the body" in found[0].sentence
+
+
+def test_a_lesion_that_touches_the_skin_is_inside(scan, labelled):
+    assert findings(labelled(np.s_[3:6, 85:91, 40:50], CONSOLIDATION, 20), scan) == ()
+
+
+def test_a_lesion_on_one_slice_alone_is_told_and_one_of_two_classes_is_one_lesion(scan, labelled):
+    labelled(np.s_[3, 40:50, 30:40], GGO, -600)
+    labels = labelled(np.s_[4, 40:50, 30:40], CONSOLIDATION, 20)
+    assert findings(labels, scan) == ()
+    (finding,) = findings(labelled(np.s_[9, 40:43, 70:73], GGO, -600), scan)
+    assert (finding.kind, finding.slice_index) == ("on one slice alone", 9)
+    assert finding.place == (9, 41, 71)
+    assert "0.1 mL" in finding.sentence
+
+
+def test_larger_ones_come_first(scan, labelled):
+    labelled(np.s_[9, 40:43, 70:73], GGO, -600)
+    found = findings(labelled(np.s_[5, 40:50, 70:80], GGO, -600), scan)
+    assert [finding.slice_index for finding in found] == [5, 9]
+
+
+def test_a_liver_on_the_left_is_told(scan, labelled):
+    labels = labelled(np.s_[3:6, 40:50, 30:40], GGO, -600)
+    mirrored = Volume(np.ascontiguousarray(scan.hu[:, :, ::-1]), scan.geometry)
+    flipped = labels.with_voxels(np.ascontiguousarray(labels.values[:, :, ::-1]), labels.geometry)
+    (finding,) = findings(flipped, mirrored)
+    assert finding.kind == "sides exchanged"
+    assert finding.slice_index >= 14
+    assert "liver" in finding.sentence
+
+
+def test_a_scan_that_ends_above_the_liver_says_nothing_of_sides(scan):
+    short = Volume(scan.hu[:14], Geometry((14, *SHAPE[1:]), AFFINE))
+    assert liver_side(short) is None
+    air = Volume(np.full_like(scan.hu, -1000), scan.geometry)
+    assert liver_side(air) is None
+
+
+def test_the_sample_is_sound_and_its_mirror_image_is_not():
+    scan = reoriented(read_volume(sample_scan()))
+    labels = labels_on(read_labels(sample_lesion()), scan.geometry)
+    found = kinds(findings(labels, scan))
+    assert "sides exchanged" not in found
+    assert "outside the body" not in found
+    mirrored = Volume(np.ascontiguousarray(scan.hu[:, :, ::-1]), scan.geometry)
+    assert "sides exchanged" in kinds(findings(labels, mirrored))
+
+
+def test_real_scans_have_their_sides_right(covseg_data):
+    scans = sorted((covseg_data / "volumes").glob("*_ct.nii.gz"))[:3]
+    sides = [liver_side(reoriented(read_volume(path))) for path in scans]
+    assert all(side.excess > 0.1 for side in sides)
+
+
+def test_labels_of_another_grid_are_refused(scan):
+    other = Geometry(SHAPE, AFFINE * [[1], [1], [2], [1]])
+    with pytest.raises(ValueError, match="grid"):
+        findings(LabelMap(np.zeros(SHAPE, np.uint8), other), scan)

@@ -1,0 +1,489 @@
+"""Whatever happens to the files, the session opens, nothing that is left is lost, and what is lost is said."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_covseg.review import ReviewSession, history, keeping
+
+JOURNAL, LOG = "session.sqlite", "session.sqlite-wal"
+
+
+@pytest.fixture
+def reviewed(session, paint):
+    """A session in which something of everything was done."""
+    for index in range(5):
+        paint(session, index, value=1 + index % 3)
+    session.propose(7, np.full((8, 6), 3, np.uint8), "network", "run")
+    session.undo()
+    session.mark_reviewed(2)
+    return session
+
+
+def again(folder):
+    return ReviewSession.resume(folder, "Dr A")
+
+
+def in_a_child(work):
+    """Do something in another process, which has other rights; return what it printed."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        try:
+            said = work()
+        except BaseException as error:  # noqa: BLE001 - the parent asserts on it
+            said = repr(error)
+        os.write(writing, said.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+def test_a_session_that_was_not_closed_says_so_and_has_everything(reviewed, left_by_a_crash):
+    found = again(left_by_a_crash(reviewed))
+    assert np.array_equal(found.labels.values, reviewed.labels.values)
+    assert found.marks == reviewed.marks
+    assert found.redo_title == "network"
+    assert found.trail == reviewed.trail
+    (note,) = found.notes
+    assert note.startswith("CovSeg did not close this session last time; everything up to")
+    found.close()
+    assert again(found.folder).notes == ()
+
+
+def test_a_process_killed_in_the_midst_of_a_stroke_keeps_all_before(scan, tmp_path, paint):
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        session = ReviewSession.begin(tmp_path / "killed", scan, "Dr A")
+        for number in range(10_000):
+            paint(session, number % 10, value=1 + number % 3)
+            os.write(writing, b".")
+        os._exit(0)
+    os.close(writing)
+    acknowledged = len(os.read(reading, 1))
+    while acknowledged < 5:
+        acknowledged += len(os.read(reading, 100))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as pipe:
+        acknowledged += len(pipe.read())
+    found = again(tmp_path / "killed")
+    assert acknowledged <= len(found.trail) <= acknowledged + 1
+    found.close()
+
+
+def test_a_log_cut_between_two_rows_looks_whole_and_is_found_out(reviewed, left_by_a_crash, paint):
+    before = left_by_a_crash(reviewed)
+    paint(reviewed, 9)
+    paint(reviewed, 8)
+    after = left_by_a_crash(reviewed)
+    log = (before / LOG).read_bytes().rstrip(b"\0")
+    (after / LOG).write_bytes(log)
+    (before / LOG).write_bytes(log)
+    assert "damaged" not in again(before).notes[0]
+    found = again(after)
+    assert "up to 2 changes made after" in found.notes[0]
+    assert "must be made again" in found.notes[0]
+    assert found.undo_title == "brush on slice 5"
+    paint(found, 9)
+    found.close()
+    found = again(after)
+    assert found.notes[0].endswith("entries 9–10 are missing.")
+    assert [e.seq for e in found.trail] == [*range(1, 9), 11, 12]
+    found.close()
+
+
+@pytest.mark.parametrize("at", [0, 1, 15, 50, 99, 100, 4095, 4096, 8192, 10_000])
+def test_a_file_cut_anywhere_opens_and_its_snapshot_has_the_labels(reviewed, at):
+    values, marks = reviewed.labels.values.copy(), reviewed.marks
+    reviewed.close()
+    file = reviewed.folder / JOURNAL
+    file.write_bytes(file.read_bytes()[:at])
+    found = again(reviewed.folder)
+    assert np.array_equal(found.labels.values, values)
+    assert found.marks == marks
+    assert "all corrections are there" in found.notes[0]
+    found.mark_reviewed(0)
+    found.close()
+    found = again(reviewed.folder)
+    assert np.array_equal(found.labels.values, values)
+    assert found.reviewed == (0, 2)
+    found.close()
+
+
+def test_a_journal_that_was_deleted_comes_back_from_its_snapshot(reviewed):
+    values = reviewed.labels.values.copy()
+    reviewed.close()
+    (reviewed.folder / JOURNAL).unlink()
+    found = again(reviewed.folder)
+    assert np.array_equal(found.labels.values, values)
+    assert "8 entries of its log are lost" in found.notes[0]
+    found.close()
+
+
+@pytest.mark.parametrize("name", ["labels-*.npz", "session.head"])
+def test_what_lies_beside_the_journal_may_be_cut_without_loss(reviewed, name):
+    values = reviewed.labels.values.copy()
+    reviewed.close()
+    for file in reviewed.folder.glob(name):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    found = again(reviewed.folder)
+    assert np.array_equal(found.labels.values, values)
+    assert found.notes == ()
+    assert found.undo()
+    found.close()
+
+
+def test_damaged_pages_cost_only_what_was_on_them(session, paint):
+    for number in range(120):
+        paint(session, number % 10, value=1 + number % 4, column=number % 5)
+    values = session.labels.values.copy()
+    session.close()
+    file = session.folder / JOURNAL
+    content = bytearray(file.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = os.urandom(4096)
+    file.write_bytes(content)
+    found = again(session.folder)
+    lost = 120 - sum(e.kind == "correction" for e in found.trail)
+    assert 0 < lost < 40
+    assert f"{lost} entries of its log are lost" in found.notes[0]
+    assert np.array_equal(found.labels.values, values)
+    (aside,) = found.folder.glob("damaged-*")
+    assert (aside / JOURNAL).read_bytes() == content
+    found.close()
+
+
+def test_strokes_after_a_gap_are_kept_where_no_snapshot_has_them(session, paint, left_by_a_crash):
+    for index in range(10):
+        paint(session, index, value=2)
+    folder = left_by_a_crash(session)
+    connection = sqlite3.connect(folder / JOURNAL, isolation_level=None)
+    connection.execute("DELETE FROM event WHERE seq = 4")
+    connection.close()
+    found = again(folder)
+    assert [index for index in range(10) if not found.labels.values[index].any()] == [3]
+    assert "up to 1 change made after" in found.notes[0]
+    assert "can no longer be undone" in found.notes[0]
+    assert found.undo_title == ""
+    paint(found, 3, value=1)
+    assert found.undo()
+    found.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM event WHERE seq = 3",
+        "DELETE FROM event WHERE seq = 8",
+        "UPDATE event SET reader = 'Dr Z' WHERE seq = 3",
+        "UPDATE event SET time_utc = '2020-01-01T00:00:00+00:00' WHERE seq = 3",
+        "UPDATE event SET detail = replace(detail, 'brush', 'brusq') WHERE seq = 3",
+        "UPDATE event SET payload = x'00' WHERE seq = 3",
+        "UPDATE event SET payload = NULL WHERE seq = 3",
+        "UPDATE event SET seq = 33 WHERE seq = 3",
+        "UPDATE event SET hash = x'00' WHERE seq = 3",
+    ],
+)
+def test_a_row_that_is_removed_or_changed_shows(reviewed, change):
+    values = reviewed.labels.values.copy()
+    reviewed.close()
+    connection = sqlite3.connect(reviewed.folder / JOURNAL, isolation_level=None)
+    connection.execute(change)
+    connection.close()
+    found = again(reviewed.folder)
+    assert any("damaged" in note for note in found.notes)
+    assert np.array_equal(found.labels.values, values)
+    found.close()
+    if "payload" not in change:  # the row itself stands then
+        found = again(reviewed.folder)
+        assert any("are missing" in note for note in found.notes)
+        found.close()
+
+
+def test_a_journal_put_back_to_yesterday_shows(reviewed, paint, tmp_path):
+    reviewed.close()
+    shutil.copy(reviewed.folder / JOURNAL, tmp_path / "yesterday")
+    today = again(reviewed.folder)
+    paint(today, 9)
+    today.close()
+    shutil.copy(tmp_path / "yesterday", reviewed.folder / JOURNAL)
+    found = again(reviewed.folder)
+    assert "1 entry of its log is lost" in found.notes[0]
+    assert found.labels.values[9].any()
+    found.close()
+
+
+def test_compaction_lets_go_of_voxels_and_of_no_row(session, scan, paint, monkeypatch):
+    monkeypatch.setattr(keeping, "SNAPSHOT_AT_LAST_AFTER", 10)
+    monkeypatch.setattr(history, "UNDO_STEPS", 6)
+    for number in range(60):
+        paint(session, number % 10, value=1 + number % 4, column=number % 5)
+    values, trail = session.labels.values.copy(), session.trail
+    payloads = session.journal._connection.execute("SELECT count(payload) FROM event").fetchone()[0]
+    assert 6 <= payloads < 40
+    session.close()
+    found = again(session.folder)
+    assert np.array_equal(found.labels.values, values)
+    assert [e.hash for e in found.trail] == [e.hash for e in trail]
+    assert found.notes == ()
+    undone = 0
+    while found.undo():
+        undone += 1
+    assert 6 <= undone < 40
+    found.close()
+
+
+def test_a_cut_snapshot_after_compaction_leaves_the_one_before(session, paint, monkeypatch):
+    monkeypatch.setattr(keeping, "SNAPSHOT_AT_LAST_AFTER", 10)
+    monkeypatch.setattr(history, "UNDO_STEPS", 3)
+    for number in range(47):
+        paint(session, number % 10, value=1 + number % 4, column=number % 5)
+    values = session.labels.values.copy()
+    session.close()
+    _, newest = sorted(session.folder.glob("labels-*.npz"))
+    newest.write_bytes(newest.read_bytes()[:-30])
+    found = again(session.folder)
+    assert np.array_equal(found.labels.values, values)
+    assert found.notes == ()
+    found.close()
+    for file in session.folder.glob("labels-*.npz"):
+        file.unlink()
+    found = again(session.folder)
+    assert "could not be read and must be made again" in found.notes[0]
+    found.close()
+
+
+FORMAT_1 = """
+CREATE TABLE about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE event (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, time_utc TEXT NOT NULL, reader TEXT NOT NULL,
+    kind TEXT NOT NULL, detail TEXT NOT NULL, payload BLOB
+);
+"""
+
+
+@pytest.fixture
+def of_version_1(reviewed, tmp_path):
+    """The journal of the session as the first version would have written it."""
+    old = tmp_path / "old"
+    old.mkdir()
+    connection = sqlite3.connect(old / JOURNAL)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.executescript(FORMAT_1)
+    now = reviewed.journal._connection
+    facts = [
+        row for row in now.execute("SELECT key, value FROM about") if row[0] in ("scan_sha256", "scan_name", "grid")
+    ]
+    connection.executemany("INSERT INTO about VALUES (?, ?)", [*facts, ("format", "1")])
+    rows = now.execute(
+        "SELECT time_utc, reader, kind, CASE WHEN kind IN ('undo', 'redo') THEN '{}' "
+        "ELSE json_remove(detail, '$.slices') END, payload FROM event ORDER BY seq"
+    )
+    connection.executemany("INSERT INTO event (time_utc, reader, kind, detail, payload) VALUES (?, ?, ?, ?, ?)", rows)
+    connection.commit()
+    connection.close()
+    return old
+
+
+def test_a_journal_of_the_first_version_opens_whole(reviewed, of_version_1):
+    found = again(of_version_1)
+    assert np.array_equal(found.labels.values, reviewed.labels.values)
+    assert found.marks.keys() == reviewed.marks.keys()
+    assert (found.undo_title, found.redo_title) == (reviewed.undo_title, reviewed.redo_title)
+    assert [e.kind for e in found.trail] == [*(e.kind for e in reviewed.trail), "upgrade"]
+    assert found.notes == ()
+    while found.undo():
+        pass
+    assert not found.labels.values.any()
+    found.close()
+    assert again(of_version_1).notes == ()
+
+
+def test_a_journal_of_the_first_version_may_be_looked_at_without_a_change(reviewed, of_version_1):
+    before = (of_version_1 / JOURNAL).read_bytes()
+    found = ReviewSession.resume(of_version_1, "Dr B", read_only="Only looking.")
+    assert np.array_equal(found.labels.values, reviewed.labels.values)
+    found.close()
+    assert (of_version_1 / JOURNAL).read_bytes() == before
+
+
+def test_a_cut_journal_of_the_first_version_keeps_what_is_left(of_version_1):
+    file = of_version_1 / JOURNAL
+    content = bytearray(file.read_bytes())
+    content[8192 + 8] ^= 0xFF  # the table's first cell pointer or its index; either is malformed
+    file.write_bytes(content + b"")
+    found = again(of_version_1)
+    assert found.trail
+    found.close()
+
+
+def test_a_journal_of_a_later_version_is_refused_by_name(reviewed):
+    reviewed.journal.remember({"format": 3})
+    reviewed.close()
+    with pytest.raises(ValueError, match="newer CovSeg; update"):
+        again(reviewed.folder)
+
+
+def test_looking_writes_nothing(reviewed, left_by_a_crash):
+    folder = left_by_a_crash(reviewed)
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    found = ReviewSession.resume(folder, "Dr B", read_only="Exporting changes nothing.")
+    assert np.array_equal(found.labels.values, reviewed.labels.values)
+    with pytest.raises(ValueError, match="Exporting changes nothing"):
+        found.undo()
+    found.close()
+    for name in before.keys() - {"session.sqlite-shm"}:
+        assert (folder / name).read_bytes() == before[name]
+
+
+@pytest.fixture
+def foreign_folder():
+    """A folder that another account may read and not write."""
+    folder = Path(tempfile.mkdtemp())
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+def _as_one_who_may_not_write(folder, work):
+    for file in folder.rglob("*"):
+        file.chmod(0o555 if file.is_dir() else 0o444)
+    folder.chmod(0o555)
+
+    def alone():
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        return work()
+
+    said = in_a_child(alone)
+    for file in (folder, *folder.rglob("*")):
+        file.chmod(0o755)
+    return said
+
+
+@pytest.mark.parametrize("is_crashed", [False, True])
+def test_a_read_only_folder_may_be_looked_at_and_says_why(reviewed, left_by_a_crash, foreign_folder, scan, is_crashed):
+    crashed = left_by_a_crash(reviewed)
+    reviewed.close()
+    shutil.copytree(crashed if is_crashed else reviewed.folder, foreign_folder / "s")
+    values = reviewed.labels.values
+
+    def look():
+        found = ReviewSession.begin(foreign_folder / "s", scan, "Dr B")
+        assert np.array_equal(found.labels.values, values)
+        try:
+            found.mark_reviewed(0)
+        except ValueError as error:
+            return str(error)
+        return "it was changed"
+
+    said = _as_one_who_may_not_write(foreign_folder, look)
+    assert "cannot be written, so this session can be looked at but not changed" in said
+
+
+def test_a_scan_can_be_looked_at_where_no_session_can_be_made(foreign_folder, scan):
+    def look():
+        return ReviewSession.begin(foreign_folder / "s", scan, "Dr B").refusal
+
+    assert "cannot be written" in _as_one_who_may_not_write(foreign_folder, look)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real disk of 7 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=7m", "tmpfs", disk], capture_output=True, check=False
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("only root may mount a small disk")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_costs_the_stroke_in_flight_and_the_review_goes_on_when_there_is_room(small_disk, scan, paint):
+    session = ReviewSession.begin(small_disk / "s", scan, "Dr A")
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        _fill(file)
+    refused, done = None, 0
+    while refused is None and done < 5000:
+        before = session.labels.values.copy()
+        try:
+            noise = np.random.default_rng(done).integers(0, 5, (10, 8, 6), dtype=np.uint8)
+            session.absorb(noise, "brush", "brush")
+            done += 1
+        except OSError as error:
+            refused = str(error)
+    assert "could not be saved" in refused
+    assert "full" in refused
+    assert np.array_equal(session.labels.values, before)
+    looked = ReviewSession.resume(session.folder, "Dr B", read_only="Only looking.")
+    assert np.array_equal(looked.labels.values, before)
+    ballast.unlink()
+    assert paint(session, 3, value=4) or paint(session, 3, value=0)
+    values = session.labels.values.copy()
+    session.close()
+    found = again(session.folder)
+    assert np.array_equal(found.labels.values, values)
+    assert found.notes == ()
+    found.close()
+
+
+def test_a_session_on_a_full_disk_opens_read_only_and_says_why(small_disk, scan, paint):
+    session = ReviewSession.begin(small_disk / "s", scan, "Dr A")
+    paint(session, 3)
+    session.close()
+    with (small_disk / "ballast").open("wb", buffering=0) as file:
+        _fill(file)
+    found = ReviewSession.begin(small_disk / "s", scan, "Dr A")
+    assert found.labels.values[3].any()
+    with pytest.raises((ValueError, OSError), match="full"):
+        paint(found, 4)
+    found.close()
+
+
+def _fill(file):
+    for size in (1 << 16, 1 << 12, 1):
+        try:
+            while True:
+                if not file.write(b"\0" * size):
+                    break
+        except OSError:
+            continue
+
+
+def test_a_limit_on_files_costs_the_stroke_in_flight(tmp_path, scan, paint):
+    """The same where nobody may mount: no file may grow beyond a few kilobytes."""
+
+    def review():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        session = ReviewSession.begin(tmp_path / "s", scan, "Dr A")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
+        try:
+            for number in range(1000):
+                paint(session, number % 10, value=1 + number % 4, column=number % 5)
+        except OSError as error:
+            return f"{len(session.trail)} {error}"
+        return "no error"
+
+    count, _, said = in_a_child(review).partition(" ")
+    assert "could not be saved" in said
+    found = again(tmp_path / "s")
+    assert len(found.trail) == int(count)
+    found.close()

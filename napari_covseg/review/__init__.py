@@ -4,6 +4,7 @@ from napari_covseg.review.correction import Correction, difference
 from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, PRESETS, HuRange
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.lesions import Lesion, LesionTable
+from napari_covseg.review.proposal import CHANGES, changes, proposed
 from napari_covseg.review.proposals import Proposals
 from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import ReviewSession
@@ -16,6 +17,7 @@ from napari_covseg.review.tools_shape import Kernel, fill_holes, keep_largest, r
 
 __all__ = [
     "BETWEEN_CLASSES_HU",
+    "CHANGES",
     "PRESETS",
     "SIGNED",
     "Correction",
@@ -32,6 +34,7 @@ __all__ = [
     "Signature",
     "Tip",
     "accept",
+    "changes",
     "copy_slice",
     "difference",
     "fill",
@@ -39,6 +42,7 @@ __all__ = [
     "grow",
     "interpolate",
     "keep_largest",
+    "proposed",
     "relabel",
     "relabel_by_hu",
     "remove_islands",

@@ -86,6 +86,7 @@ def lesions_of(desk: Desk) -> Labels | None:
 
 def choose_class(desk: Desk, name: str) -> None:
     """Paint this class from now on."""
+    desk.furniture.compare.end()
     lesions = lesions_of(desk)
     if lesions is None:
         return
@@ -107,6 +108,7 @@ def switch(desk: Desk, setting: str) -> None:
 
 def choose_mode(desk: Desk, mode: str) -> None:
     """Move, paint or erase from now on."""
+    desk.furniture.compare.end()
     lesions = lesions_of(desk)
     if lesions is None:
         return
@@ -124,7 +126,14 @@ def toggle_lungs(desk: Desk) -> None:
 
 def toggle_views(desk: Desk) -> None:
     """Show coronal and sagittal below the axial view, or put them away."""
+    desk.furniture.compare.end()
     desk.furniture.ortho.toggle()
+
+
+def compare(desk: Desk) -> None:
+    """Show what the network proposed, then what was changed, then the lesions again."""
+    if not desk.link.is_drawing:
+        desk.furniture.compare.next()
 
 
 def show_window(desk: Desk, preset: WindowPreset) -> None:

@@ -36,7 +36,7 @@ CLASS_KEYS = {"ggo": "A", "consolidation": "S", "effusion": "D", "infection": "Q
 def hide(desk: Desk) -> Iterator[None]:
     """Hide the lesions while the key is held."""
     lesions = gestures.lesions_of(desk)
-    if lesions is None:
+    if lesions is None or not lesions.visible:
         return
     lesions.visible = False
     yield
@@ -68,6 +68,7 @@ KEYS = (
     Key("W", "Next window", gestures.next_window),
     Key("Y", "Coronal and sagittal views", gestures.toggle_views),
     Key("U", "Lungs on or off", gestures.toggle_lungs),
+    Key("C", "Before and after: proposal, difference", gestures.compare),
     Key("H", "Hide lesions while held", hide, held=True),
     Key("O", "No outlines while held", fill_only, held=True),
     *(

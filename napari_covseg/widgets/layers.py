@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from napari.components import LayerList
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -64,6 +65,14 @@ def colours(scheme: ClassScheme) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=none | {each.value: each.colour for each in scheme})
 
 
+def slipped_in(layer: Layer, layers: LayerList, below: Layer | None = None) -> None:
+    """Put a layer among others, on top or below one of them, and leave the reader's choice of layer as it was."""
+    chosen, active = set(layers.selection), layers.selection.active
+    layers.insert(layers.index(below) if below in layers else len(layers), layer)
+    layers.selection = chosen
+    layers.selection.active = active
+
+
 def same_look(first: Layer, second: Layer, names: Sequence[str]) -> None:
     """Let two layers have the same mode, colours and the like from now on, whichever of them is changed."""
     for name in names:
@@ -76,15 +85,6 @@ def _copy(source: Layer, target: Layer, name: str, _event: Any = None) -> None:
     value = getattr(source, name)
     if getattr(target, name) != value:
         setattr(target, name, value)
-
-
-def slip_in(viewer: Any, layer: Layer, below: Layer) -> None:
-    """Put a layer below another; what is selected stays so, since the reader may be painting."""
-    layers, selected = viewer.layers, set(viewer.layers.selection)
-    active = layers.selection.active
-    layers.insert(layers.index(below) if below in layers else len(layers), layer)
-    layers.selection = selected  # napari selects what is new
-    layers.selection.active = active
 
 
 def brush_size(lesions: Labels, diameter_mm: float) -> int:

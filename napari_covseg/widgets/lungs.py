@@ -8,7 +8,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_covseg.volume import LUNGS
-from napari_covseg.widgets.layers import colours, placed, slip_in
+from napari_covseg.widgets.layers import colours, placed, slipped_in
 from napari_covseg.workbench import Lungs, OpenScan
 
 NAME = "lung"
@@ -69,7 +69,7 @@ class LungLayer:
         layer.contour, layer.editable, layer.visible = 1, False, False
         layer.events.visible.connect(self._tell)
         self.layer = layer
-        slip_in(self.viewer, layer, below)
+        slipped_in(layer, self.viewer.layers, below)
         self._tell()
 
     def _tell(self) -> None:

@@ -49,6 +49,11 @@ class OrthoViews:
         desk.link.redrawn.connect(self._refresh)
         desk.bench.lungs_found.connect(self._show_lungs)
 
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """What is in the views that are shown."""
+        return tuple(pane.model for pane in self.panes) if self.is_shown else ()
+
     def toggle(self) -> None:
         """Show the views, or put them away."""
         if self.is_shown or self.desk.link.layers is None:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 
 from napari_covseg.review.correction import Labels as Values
 from napari_covseg.volume import LESIONS
-from napari_covseg.widgets.layers import placed, slip_in
+from napari_covseg.widgets.layers import placed, slipped_in
 
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
@@ -55,7 +55,7 @@ class OtherNetwork(QObject):  # type: ignore[misc]
         colours = DirectLabelColormap(color_dict=white | {each.value: COLOUR for each in LESIONS})
         self.layer = Labels(self.labels, name=NAME, colormap=colours, **placed(opened))
         self.layer.contour, self.layer.editable = 1, False
-        slip_in(self.desk.viewer, self.layer, layers.lesions)
+        slipped_in(self.layer, self.desk.viewer.layers, layers.lesions)
 
     def chosen(self) -> tuple[str, Values]:
         """Return the network and what it drew.

@@ -62,8 +62,10 @@ class ReviewPanel(Panel):
         self.lungs_button = button("Lungs  (U)", "Show or hide the lungs that a network drew (U)")
         self.views_button.clicked.connect(lambda: gestures.toggle_views(self.desk))
         self.lungs_button.clicked.connect(lambda: gestures.toggle_lungs(self.desk))
-        row.addWidget(self.views_button)
-        row.addWidget(self.lungs_button)
+        self.compare_button = button("Compare  (C)", "What the network proposed, what you changed, and back (C)")
+        self.compare_button.clicked.connect(lambda: gestures.compare(self.desk))
+        for each in (self.views_button, self.lungs_button, self.compare_button):
+            row.addWidget(each)
         return row
 
     def _history(self) -> QLayout:
@@ -144,6 +146,7 @@ class ReviewPanel(Panel):
         link = self.desk.link
         nothing = "" if link.layers else NOTHING_OPEN
         allow(self.views_button, nothing)
+        allow(self.compare_button, nothing)
         allow(self.lungs_button, nothing or ("" if link.lungs.layer else gestures.NO_LUNGS))
 
     def _show_where(self) -> None:

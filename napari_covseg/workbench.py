@@ -23,8 +23,8 @@ from napari_covseg.export import export_nifti, mask_path
 from napari_covseg.io import Stated, UnstatedError, home, read_volume
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.stated import NOTHING, keep
-from napari_covseg.jobs import Job, JobRunner, Progress, Run
-from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.jobs import Enough, Job, JobRunner, Progress, Remark, Run
+from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.networks.bringing_in import bringing_in_torch
 from napari_covseg.review import SIGNED, Correction, Proposals, ReviewSession, Scene
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
@@ -111,6 +111,15 @@ class SegmentRequest:
     over_corrections: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LearnRequest:
+    """How to learn: optimiser steps (None for a minute or two's), device, and what to rehearse."""
+
+    steps: int | None = None
+    device: str = "auto"
+    replay: Path | None = None
+
+
 class Workbench:
     """What is open, what runs, and what the reader is told; the window and scripts drive this one object.
 
@@ -168,8 +177,23 @@ class Workbench:
         run.stepped.connect(take_in)
         return run
 
-    def finetune(self, parent: Checkpoint, *, steps: int | None = None, device: str = "auto") -> Run[Checkpoint]:
-        """Teach a checkpoint the reviewed slices of the open scan; `learned` tells the child.
+    def finetune(
+        self, parent: Checkpoint, *, steps: int | None = None, device: str = "auto", replay: Path | None = None
+    ) -> Run[Checkpoint]:
+        """Teach a checkpoint the reviewed slices of the open scan; `learned` tells the child, its verdict in its card.
+
+        The run can be paused, and wrapped up: the best so far is then kept and judged.
+
+        Parameters
+        ----------
+        parent
+            Where to start.
+        steps
+            Of the optimiser; a minute or two's without.
+        device
+            Where to compute.
+        replay
+            Folder or pack of annotated cases to rehearse and be asked about; the synthetic sample without.
 
         Raises
         ------
@@ -180,8 +204,10 @@ class Workbench:
         if not opened.session.reviewed:
             raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
         out = checkpoint.fresh_path(parent, datetime.now(), self.folder)
-        job = _learning(parent, opened, out, steps, device)
-        run = self._start(job(), "Learning from your corrections")
+        enough = Enough()
+        job = _learning(parent, opened, out, LearnRequest(steps, device, replay), enough)
+        run = self._start(job(), "Learning from your corrections", enough=enough)
+        run.stepped.connect(self._pass_on)
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
         return run
 
@@ -223,7 +249,7 @@ class Workbench:
         if opened.session.signature is not None:
             raise ValueError(SIGNED)
         scene = replace(self.scene(), labels=snapshot(opened.session).values)
-        run = self._start(_applying(tool, scene, title), title, self.tool_runner)
+        run = self._start(_applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
         return run
 
@@ -265,6 +291,22 @@ class Workbench:
             self._chosen[network] = trained
         self.chose.emit(self.chosen)
 
+    def promote(self, child: Checkpoint, reason: str = "") -> None:
+        """Work with a fine-tuned checkpoint from now on; against its gate only with a reason, which is kept.
+
+        Raises
+        ------
+        ValueError
+            If the gate did not promote it and no reason is given.
+        """
+        if not lineage.is_promoted(child, self.folder):
+            lineage.overrule(child, self.reader, reason, folder=self.folder)
+        self.choose(child.card.network, child)
+
+    def family(self, network: str) -> tuple[lineage.Branch, ...]:
+        """Return a network's checkpoints as a tree; `choose` goes back to any of them."""
+        return lineage.tree(network, self.folder)
+
     @property
     def remembered(self) -> Remembered:
         """What the window remembers: recent scans, and whether the tour was taken."""
@@ -286,11 +328,17 @@ class Workbench:
         self._on_bench.clear()
         self.current = None
 
-    def _start(self, job: Job[Any], title: str, runner: JobRunner | None = None) -> Run[Any]:
-        run = (runner or self.runner).start(job, title)
+    def _start(
+        self, job: Job[Any], title: str, *, enough: Enough | None = None, runner: JobRunner | None = None
+    ) -> Run[Any]:
+        run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
         return run
+
+    def _pass_on(self, step: object) -> None:
+        if isinstance(step, Remark):
+            self.said.emit(step.words)
 
     def _ask(self, path: Path, stated: Stated, error: Exception) -> None:
         if isinstance(error, UnstatedError):
@@ -427,20 +475,24 @@ def snapshot(session: ReviewSession) -> LabelMap:
 
 
 def _learning(
-    parent: Checkpoint, opened: OpenScan, out: Path, steps: int | None, device: str
+    parent: Checkpoint, opened: OpenScan, out: Path, request: LearnRequest, enough: Enough
 ) -> Callable[[], Job[Checkpoint]]:
     """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
     labels, reviewed = snapshot(opened.session), opened.session.reviewed
 
     def job() -> Job[Checkpoint]:
         with bringing_in_torch():
+            from napari_covseg.io.cases import find_cases
             from napari_covseg.networks import load
-            from napari_covseg.training.finetune import Lesson, finetuned, short_run
+            from napari_covseg.training.finetune import FineTuning, finetuned, short_run
+            from napari_covseg.training.lesson import Lesson
 
         lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
         spec = load(parent.card.network)
-        config = short_run(spec, steps) if steps else short_run(spec)
-        return (yield from finetuned(parent, [lesson], out, config=config, device=device))
+        config = short_run(spec, request.steps) if request.steps else short_run(spec)
+        replay = find_cases([request.replay]) if request.replay else None
+        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device)
+        return (yield from finetuned(asked, enough))
 
     return job
 

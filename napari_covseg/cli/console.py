@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from napari_covseg.jobs import Job, Progress, drain
+from napari_covseg.jobs import Job, Progress, Remark, drain
 
 Result = TypeVar("Result")
 Listener = Callable[[Any], None]
@@ -78,7 +78,9 @@ def following(title: str) -> Iterator[Listener]:
         task = bars.add_task(title, total=None)
 
         def tell(step: Any) -> None:
-            if isinstance(step, Progress):
+            if isinstance(step, Remark):
+                console.print(step.words, markup=False)
+            elif isinstance(step, Progress):
                 described = f"{title}: {step.doing}" if step.doing else title
                 bars.update(task, description=described, completed=step.done, total=step.total or None)
 
@@ -91,6 +93,8 @@ def _plain_lines(title: str) -> Listener:
 
     def tell(step: Any) -> None:
         nonlocal next_at_s
+        if isinstance(step, Remark):
+            say(step.words)
         if not isinstance(step, Progress):
             return
         is_last = step.total > 0 and step.done == step.total

@@ -19,6 +19,7 @@ from napari_covseg.widgets.words import count
 
 HEIGHT = 150
 EMPTY = "No lesions yet: let a network propose (Segment), or choose a class above and paint."
+COUNTING = "Counting the lesions…"
 CHOOSE = "Choose a lesion in the table first."
 
 
@@ -123,9 +124,14 @@ class LesionRows(QWidget):  # type: ignore[misc]
         if lesion := self.chosen:
             gestures.relabel_lesion(self.desk, lesion.place, 0)
 
+    def _told(self) -> str:
+        if lesions := self.model.lesions:
+            return f"<b>{count(len(lesions), 'lesion')}</b>"
+        return EMPTY if self.watch.is_up_to_date else COUNTING
+
     def _show_state(self) -> None:
         session, lesions = self.desk.session, self.model.lesions
-        self.heading.setText(f"<b>{count(len(lesions), 'lesion')}</b>" if lesions else EMPTY if session else "")
+        self.heading.setText(self._told() if session else "")
         for piece in (self.table, self.relabel, self.delete):
             piece.setVisible(bool(session and lesions))
         signed = session is not None and session.signature is not None
@@ -149,8 +155,10 @@ class LesionView(QTableView):  # type: ignore[misc]
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(22)
-        self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        self.horizontalHeader().setHighlightSections(False)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        header.setHighlightSections(False)
         self.setToolTip("Click a lesion to go there; click a heading to sort by it")
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name

@@ -102,7 +102,7 @@ def _lessons(folder: Path) -> list[Lesson]:
         If it is neither.
     """
     from napari_covseg.io.cases import find_cases
-    from napari_covseg.review.journal import FILE_NAME
+    from napari_covseg.review.recovery import FILE_NAME
     from napari_covseg.training.lesson import lesson_of_case
 
     if (folder / FILE_NAME).exists() or not (folder / "cases.json").exists():

@@ -538,3 +538,13 @@ def test_lengths_that_are_hardly_a_chest_are_said(tmp_path, shape, spacing_mm, i
 )
 def test_label_maps_are_told_by_their_names(name, is_labels):
     assert is_named_labels(Path(name)) is is_labels
+
+
+@pytest.mark.parametrize("end", [0, 3, 20, 200])
+def test_a_cut_picture_is_refused_in_silence(tmp_path, end, capfd):
+    path = tmp_path / "slice.jpg"
+    imageio.imwrite(path, np.arange(240, dtype=np.uint8).reshape(12, 20))
+    path.write_bytes(path.read_bytes()[:end])
+    assert "damaged" in str(refusal(path, window_hu=(-1000, 400)))
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")

@@ -30,7 +30,7 @@ Place = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the reader asks of a tool: the class, the slice on screen, the place if any, the sizes, another's proposal."""
+    """What the reader asks of a tool: class, slice on screen, place if any, settings, another network's proposal."""
 
     value: int
     index: int

@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
+    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -18,7 +19,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_covseg.review import SIGNED
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.handles import HANDLES, Handle
@@ -61,11 +61,16 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self.deep.clicked.connect(partial(self.tools.change, in_3d=True))
         self.low, self.high = self._limit("Lowest"), self._limit("Highest")
         self.buttons = {each.name: self._button(each) for each in HANDLES}
+        self.other = QComboBox()
+        self.other.setToolTip("Another network whose lesions are shown as white outlines, for Accept to take over")
+        self.other.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.other.textActivated.connect(self._on_other)
         self.waits, self.sizes = words(faint=True), ToolSizes(desk)
         self._lay_out()
         self.tools.changed.connect(self._show)
         desk.opened.connect(self._on_opened)
         desk.states_changed.connect(self._show)
+        desk.runs_changed.connect(self._show_others)
         self._on_opened()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
@@ -87,9 +92,11 @@ class ToolRows(QWidget):  # type: ignore[misc]
         rows.addWidget(self.sizes)
         grid = QGridLayout()
         grid.setSpacing(3)
-        for number, made in enumerate(self.buttons.values()):
+        in_grid = [made for name, made in self.buttons.items() if name != "Accept"]
+        for number, made in enumerate(in_grid):
             grid.addWidget(made, number // COLUMNS, number % COLUMNS)
         rows.addLayout(grid)
+        rows.addLayout(_row(self.buttons["Accept"], self.other))
         rows.addWidget(self.waits)
 
     def _switch(self, title: str, key: str, setting: str, tooltip: str) -> QPushButton:
@@ -121,6 +128,18 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self.tools.take(handle)
         self._show()
 
+    def _on_other(self, network: str) -> None:
+        self.tools.other.choose("" if network == NOBODY else network)
+
+    def _show_others(self) -> None:
+        """Offer the networks that drew something, and show which one is looked at."""
+        if self.desk.bench.runner.busy:
+            return
+        self.other.clear()
+        self.other.addItems([NOBODY, *self.tools.other.networks])
+        self.other.setCurrentText(self.tools.other.network or NOBODY)
+        self.other.setEnabled(self.other.count() > 1)
+
     def _on_range(self) -> None:
         self.tools.set_range(self.low.value(), self.high.value())
         self._show()
@@ -130,10 +149,11 @@ class ToolRows(QWidget):  # type: ignore[misc]
         if lesions is not None:
             lesions.events.selected_label.connect(self._show)
         self._show()
+        self._show_others()
 
     def _show(self) -> None:
         session, settings = self.desk.session, self.tools.settings
-        reason = NOTHING_OPEN if session is None else SIGNED if session.signature else ""
+        reason = NOTHING_OPEN if session is None else session.refusal
         for made, is_on in (
             (self.by_hu, settings.by_hu),
             (self.in_lungs, settings.in_lungs),

@@ -46,7 +46,7 @@ class ToolRows(QWidget):  # type: ignore[misc]
         super().__init__()
         self.desk, self.tools = desk, desk.tools
         self.by_hu = self._switch("HU range", "T", "by_hu", "Brush and eraser reach only HU in this range")
-        self.in_lungs = self._switch("In the lungs", "Shift-T", "in_lungs", "Stay in the lungs; effusion need not")
+        self.in_lungs = self._switch("In lungs", "Shift-T", "in_lungs", "Stay in the lungs; effusion need not")
         self.with_a_ball = self._switch("3-D brush", "Shift-B", "with_a_ball", "Brush and eraser are balls")
         self.erase = _tight(button("Erase  ⇧E", "Erase only what lies in the HU range (Shift-E)"))
         self.erase.clicked.connect(lambda: gestures.erase_in_range(self.desk))
@@ -84,10 +84,8 @@ class ToolRows(QWidget):  # type: ignore[misc]
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(3)
-        for wide in (self.by_hu, self.erase):
-            wide.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        rows.addLayout(_row(self.by_hu, self.low, QLabel("…"), self.high, self.erase))
-        rows.addLayout(_row(self.in_lungs, self.with_a_ball))
+        rows.addLayout(_row(self.by_hu, self.low, QLabel("…"), self.high))
+        rows.addLayout(_row(self.in_lungs, self.with_a_ball, self.erase))
         rows.addLayout(_row(self.flat, self.deep, self.sizes.opener))
         rows.addWidget(self.sizes)
         grid = QGridLayout()
@@ -118,8 +116,9 @@ class ToolRows(QWidget):  # type: ignore[misc]
         return box
 
     def _button(self, handle: Handle) -> QPushButton:
-        click = "; then click the place" if handle.at == "place" else ""
-        tooltip = f"{handle.title}{click} ({handle.key.replace('-', ' ')}{', where the cursor is' if click else ''})"
+        hint = f": {handle.hint}" if handle.hint else ""
+        how = "the key works where the cursor is; after a press, click the place" if handle.at == "place" else ""
+        tooltip = f"{handle.title}{hint} ({'; '.join(filter(None, (handle.key, how)))})"
         made = _tight(button(f"{handle.name}  {_sign(handle.key)}", tooltip, checkable=handle.at == "place"))
         made.clicked.connect(partial(self._on_tool, handle))
         return made
@@ -185,7 +184,7 @@ def _row(*pieces: QWidget) -> QLayout:
     row = QHBoxLayout()
     row.setSpacing(3)
     for piece in pieces:
-        row.addWidget(piece)
+        row.addWidget(piece, isinstance(piece, QPushButton | QComboBox))
     return row
 
 

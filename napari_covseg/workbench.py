@@ -230,7 +230,7 @@ class Workbench:
         Raises
         ------
         ValueError
-            If no scan is open, the session is signed, or the tool refuses.
+            If no scan is open, nothing in the session can be changed, or the tool refuses.
         """
         opened = self._opened()
         return self._take_correction(opened, tool(self.scene(index, axis)))
@@ -243,11 +243,11 @@ class Workbench:
         Raises
         ------
         ValueError
-            If no scan is open, or the session is signed.
+            If no scan is open, or nothing in the session can be changed.
         """
         opened = self._opened()
-        if opened.session.signature is not None:
-            raise ValueError(SIGNED)
+        if opened.session.refusal:
+            raise ValueError(opened.session.refusal)
         scene = replace(self.scene(), labels=snapshot(opened.session).values)
         run = self._start(_applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
@@ -399,7 +399,7 @@ class Workbench:
         if not isinstance(step, SliceDone):
             return
         session = opened.session
-        if session.signature is None and step.index not in session.marks:
+        if not session.refusal and step.index not in session.marks:
             opened.proposals.write(network, step.index, step.labels)
             session.propose(step.index, step.labels, title, group)
         if step.lung is not None:

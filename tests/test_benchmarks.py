@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,18 @@ def test_the_benchmark_of_opening_breaks_scans_without_a_traceback_or_a_wrong_lo
     kinds = {outcome.split(":")[0] for outcome in found["details"]["outcomes"]}
     packed = {"packed dicom", "packed nrrd", "packed mha", "zip"}
     assert kinds == {"nii", "nii.gz", "dicom", "nrrd", "mha", "png", "jpg"} | packed
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_review_prints_its_keys():
+    command = [sys.executable, BENCHMARKS / "bench_review.py", "--json", "--quick"]
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        pytest.skip("no screen; .ci/with_display gives one")
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    for key in ("brush_p95_ms", "fill3d_s", "napari_fill3d_s", "interpolate_s", "journal_p95_ms", "reopen_s"):
+        assert math.isfinite(found[key])
+        assert found[key] > 0
+    assert found["fills_are_alike"]
+    assert found["gui_gap_p99_ms"] > 0
+    assert 0 < found["session_mb"] < 10
+    assert found["details"]["strokes_painted_while_gaps_were_measured"] > 0

@@ -33,3 +33,24 @@ def test_the_benchmark_of_opening_breaks_scans_without_a_traceback_or_a_wrong_lo
     assert (found["fuzzed"], found["tracebacks"], found["wrong_loads"]) == (300, 0, 0)
     assert found["dicom_vs_simpleitk_speed"] > 0
     assert 1 <= found["open_peak_ratio"] < 5
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_recovery_loses_nothing_that_was_acknowledged_and_nothing_in_silence():
+    command = [
+        sys.executable,
+        BENCHMARKS / "bench_recovery.py",
+        "--json",
+        "--kills",
+        "10",
+        "--cuts",
+        "48",
+        "--seed",
+        "1",
+    ]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert (found["kills"], found["cuts"]) == (10, 48)
+    assert found["lost_acknowledged_corrections"] == found["silent_losses"] == found["unopenable_sessions"] == 0
+    assert found["details"]["acknowledged"] > 0
+    assert found["details"]["cuts_that_cost_rows"] > 0
+    assert found["details"]["rows_before_a_cut_that_were_lost"] == 0

@@ -202,17 +202,18 @@ def _strip(desk: Any) -> list[float]:
     from napari_covseg.volume import LESIONS
 
     rng = np.random.default_rng(0)
-    strip, tally, marks = desk.furniture.strip, desk.link.tally, desk.session._marks
+    strip, tally, standing = desk.furniture.strip, desk.link.tally, desk.session._standing
+    marks = standing.marks
     kind, depth = type(strip), type(strip).depth
     desk.link.tally = type("Tally", (), {"per_slice": {each.name: rng.random(SLICES_OF_STRIP) for each in LESIONS}})()
-    desk.session._marks = dict.fromkeys(range(SLICES_OF_STRIP))
+    standing.marks = dict.fromkeys(range(SLICES_OF_STRIP))
     kind.depth = property(lambda _: SLICES_OF_STRIP)
     strip.show_uncertainty(rng.random(SLICES_OF_STRIP))
     found = []
     for _ in range(100):
         strip._on_labels()
         found.append(1000 * _seconds(strip.grab))  # Qt may put a repaint off, and this not
-    kind.depth, desk.link.tally, desk.session._marks = depth, tally, marks
+    kind.depth, desk.link.tally, standing.marks = depth, tally, marks
     strip.show_uncertainty(None)
     strip._on_labels()
     return found

@@ -31,8 +31,12 @@ def test_the_benchmark_of_opening_breaks_scans_without_a_traceback_or_a_wrong_lo
     command = [sys.executable, BENCHMARKS / "bench_io.py", "--json", "--quick", "--count", "300"]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert (found["fuzzed"], found["tracebacks"], found["wrong_loads"]) == (300, 0, 0)
-    assert found["dicom_vs_simpleitk_speed"] > 0
-    assert 1 <= found["open_peak_ratio"] < 5
+    assert found["lines_printed"] == 0
+    assert found["dicom_vs_simpleitk_speed"] >= 1
+    assert 1 <= found["open_peak_ratio"] <= 3.5
+    kinds = {outcome.split(":")[0] for outcome in found["details"]["outcomes"]}
+    packed = {"packed dicom", "packed nrrd", "packed mha", "zip"}
+    assert kinds == {"nii", "nii.gz", "dicom", "nrrd", "mha", "png", "jpg"} | packed
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from napari_covseg.cli.console import followed, say, table
+from napari_covseg.cli.console import about, followed, say, table
 from napari_covseg.cli.options import (
     CheckpointName,
     Device,
@@ -27,7 +27,7 @@ from napari_covseg.cli.options import (
     parsed_slices,
     parsed_stated,
 )
-from napari_covseg.cli.verb import Answer, sentence_of, verb
+from napari_covseg.cli.verb import Answer, gave_up, verb
 
 if TYPE_CHECKING:
     from napari_covseg.inference import Ensemble, Segmenter
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from napari_covseg.volume import LabelMap
 
 Inputs = Annotated[
-    list[Path], typer.Argument(metavar="INPUT", help="Scan files, DICOM folders, or folders of scan files.")
+    list[Path],
+    typer.Argument(metavar="INPUT", readable=False, help="Scan files, DICOM folders, folders of scan files."),
 ]
 Slices = Annotated[
     str | None, typer.Option("--slices", metavar="A:B", help="Only slices A to B, counted from 1 at the apex.")
@@ -160,15 +161,14 @@ def _scans_at(path: Path) -> list[Path]:
     ValueError
         If there is none.
     """
-    from napari_covseg.io import format_of, stem_of
-    from napari_covseg.io.picture_names import LABEL_ENDINGS
+    from napari_covseg.io import format_of, is_named_labels
 
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}; check the name.")
     if not path.is_dir() or format_of(path) == "DICOM":
         return [path]
     files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
-    scans = [file for file in files if not file.name.startswith(".") and not stem_of(file).endswith(LABEL_ENDINGS)]
+    scans = [file for file in files if not file.name.startswith(".") and not is_named_labels(file)]
     if not scans:
         raise ValueError(f"{path} holds neither DICOM slices nor scan files; name a folder that does.")
     return scans
@@ -182,7 +182,7 @@ def _segmented(task: _Task, segmenter: Segmenter | Ensemble, wanted: range | Non
     started_s = time.monotonic()
     scan = read_volume(task.scan, task.stated)
     for doubt in doubts(scan):
-        say(f"{task.scan.name}: {doubt}")
+        say(about(task.scan, doubt))
     depth = reoriented(scan).geometry.shape[0]
     if wanted is not None and wanted.stop > depth:
         raise ValueError(f"{task.scan} has {depth} slices; --slices {wanted.start + 1}:{wanted.stop} goes past them.")
@@ -234,9 +234,7 @@ def _output(task: _Task, labels: LabelMap, seconds: float, device: str | None) -
 
 
 def _give_up(path: Path, error: Exception, failed: list[dict[str, str]]) -> None:
-    sentence = sentence_of(error)
-    say(sentence)
-    failed.append({"input": str(path), "error": sentence})
+    failed.append({"input": str(path), "error": gave_up(error)})
 
 
 def _shown(outputs: Sequence[dict[str, Any]]) -> Any:

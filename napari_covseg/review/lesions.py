@@ -74,8 +74,12 @@ class LesionTable:
 
     def update(self, labels: Labels, correction: Correction) -> None:
         """Look again at the slices that a correction reached; the labels are those after it."""
-        first, last = correction.slices[0], correction.slices[-1]
-        for at in correction.slices:
+        self.look_again(labels, correction.slices)
+
+    def look_again(self, labels: Labels, slices: range) -> None:
+        """Look again at slices that follow on one another; the labels are as they stand now."""
+        first, last = slices[0], slices[-1]
+        for at in slices:
             self._pieces[at] = _pieces(labels[at], self.scan.hu[at])
         for at in range(max(0, first - 1), min(len(labels) - 1, last + 1)):
             self._links[at] = _links(labels[at : at + 2], self._pieces[at : at + 2])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from napari_covseg.review.audit import Event
+from napari_covseg.review.correction import Correction
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.standing import Standing
@@ -97,6 +99,15 @@ class SessionFacts:
     def redo_title(self) -> str:
         """What redo would bring back; empty if there is nothing."""
         return self._standing.history.title("redo")
+
+    @property
+    def corrections(self) -> Iterator[Correction]:
+        """What was made and not undone, the newest first, as far back as undo reaches."""
+        for step in reversed(self._standing.history.done):
+            packed = self.journal.payload(step.seq)
+            if packed is None:
+                return
+            yield step.correction(packed)
 
     @property
     def signature(self) -> Signature | None:

@@ -7,8 +7,10 @@ from typing import Literal
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
-Place = Literal["left", "right", "top", "bottom", "top_left", "top_right", "bottom_left", "middle"]
+Place = Literal["left", "right", "top", "bottom", "top_left", "top_right", "bottom_left", "middle", "below_top"]
 MARGIN = 6
+BELOW = 38
+"""Under the letter at the top."""
 STYLE = "QLabel { color: white; background: rgba(0, 0, 0, 110); padding: 1px 5px; border-radius: 3px; }"
 
 
@@ -58,5 +60,13 @@ class CanvasLabel(QLabel):  # type: ignore[misc]
         around, own = self.parentWidget().size(), self.size()
         right, bottom = around.width() - own.width(), around.height() - own.height()
         x = MARGIN if "left" in self.place else right - MARGIN if "right" in self.place else right // 2
-        y = MARGIN if "top" in self.place else bottom - MARGIN if "bottom" in self.place else bottom // 2
+        y = (
+            BELOW
+            if self.place == "below_top"
+            else MARGIN
+            if "top" in self.place
+            else bottom - MARGIN
+            if "bottom" in self.place
+            else bottom // 2
+        )
         self.move(x, y)

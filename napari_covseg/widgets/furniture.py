@@ -8,6 +8,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_covseg.widgets.cheat_sheet import CheatSheet
+from napari_covseg.widgets.compare import Compare
 from napari_covseg.widgets.edge_letters import EdgeLetters
 from napari_covseg.widgets.keys import KEYS
 from napari_covseg.widgets.layers import is_ours
@@ -48,7 +49,7 @@ class Furniture:
         pane = pane_of(desk.viewer)
         self.note, self.letters = SliceNote(desk, pane), EdgeLetters(desk, pane)
         self.legend, self.window_note = Legend(desk, pane), WindowNote(desk, pane)
-        self.ortho = OrthoViews(desk)
+        self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
         self.viewer, self.strip = desk.viewer, Strip(desk)
         self._strip_dock: QDockWidget | None = None

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Labels
 
+from napari_covseg.review import Scene, relabel
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.windows import WindowPreset, after, preset_of
 
 if TYPE_CHECKING:
+    from napari_covseg.review.scene import Place
     from napari_covseg.widgets.benches import Desk
+    from napari_covseg.workbench import OpenScan
 
 NO_LUNGS = "No network has drawn the lungs of this scan; segment it with one that does."
 
@@ -27,6 +30,20 @@ def go_to(desk: Desk, index: int) -> None:
     if desk.bench.current is not None:
         depth = desk.bench.current.scan.geometry.shape[0]
         desk.viewer.dims.set_current_step(0, min(max(index, 0), depth - 1))
+
+
+def point_at(desk: Desk, place: Place) -> None:
+    """Show a voxel: its slice in every view, and for a moment a cross-hair through it."""
+    if desk.bench.current is not None:
+        desk.viewer.dims.current_step = place
+        desk.furniture.ortho.point()
+
+
+def relabel_lesion(desk: Desk, place: Place, value: int) -> None:
+    """Give the lesion at a place another class; 0 deletes it."""
+    opened = desk.bench.current
+    if opened is not None:
+        desk.attempt(lambda: opened.session.correct(relabel(_scene(opened), place, value)))
 
 
 def review_and_go_on(desk: Desk) -> None:
@@ -69,6 +86,7 @@ def lesions_of(desk: Desk) -> Labels | None:
 
 def choose_class(desk: Desk, name: str) -> None:
     """Paint this class from now on."""
+    desk.furniture.compare.end()
     lesions = lesions_of(desk)
     if lesions is None:
         return
@@ -77,8 +95,20 @@ def choose_class(desk: Desk, name: str) -> None:
     lesions.mode = "paint"
 
 
+def erase_in_range(desk: Desk) -> None:
+    """Erase only what lies in the range of the chosen class from now on."""
+    desk.tools.change(by_hu=True)
+    choose_mode(desk, "erase")
+
+
+def switch(desk: Desk, setting: str) -> None:
+    """Turn a setting of the tools on or off."""
+    desk.tools.change(**{setting: not getattr(desk.tools.settings, setting)})
+
+
 def choose_mode(desk: Desk, mode: str) -> None:
     """Move, paint or erase from now on."""
+    desk.furniture.compare.end()
     lesions = lesions_of(desk)
     if lesions is None:
         return
@@ -96,7 +126,14 @@ def toggle_lungs(desk: Desk) -> None:
 
 def toggle_views(desk: Desk) -> None:
     """Show coronal and sagittal below the axial view, or put them away."""
+    desk.furniture.compare.end()
     desk.furniture.ortho.toggle()
+
+
+def compare(desk: Desk) -> None:
+    """Show what the network proposed, then what was changed, then the lesions again."""
+    if not desk.link.is_drawing:
+        desk.furniture.compare.next()
 
 
 def show_window(desk: Desk, preset: WindowPreset) -> None:
@@ -116,6 +153,10 @@ def window_shown(desk: Desk) -> WindowPreset | None:
 def next_window(desk: Desk) -> None:
     """Show the next window preset in turn."""
     show_window(desk, after(window_shown(desk)))
+
+
+def _scene(opened: OpenScan) -> Scene:
+    return Scene(opened.session.labels.values, opened.scan)
 
 
 def _step_in_history(desk: Desk, direction: str) -> None:

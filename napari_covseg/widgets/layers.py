@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from napari.components import LayerList
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
@@ -64,6 +65,14 @@ def colours(scheme: ClassScheme) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=none | {each.value: each.colour for each in scheme})
 
 
+def slipped_in(layer: Layer, layers: LayerList, below: Layer | None = None) -> None:
+    """Put a layer among others, on top or below one of them, and leave the reader's choice of layer as it was."""
+    chosen, active = set(layers.selection), layers.selection.active
+    layers.insert(layers.index(below) if below in layers else len(layers), layer)
+    layers.selection = chosen
+    layers.selection.active = active
+
+
 def same_look(first: Layer, second: Layer, names: Sequence[str]) -> None:
     """Let two layers have the same mode, colours and the like from now on, whichever of them is changed."""
     for name in names:
@@ -86,6 +95,11 @@ def brush_size(lesions: Labels, diameter_mm: float) -> int:
 def brush_mm(lesions: Labels) -> float:
     """Return the diameter of the brush."""
     return float(lesions.brush_size * _finest_mm(lesions))
+
+
+def brush_tip_mm(lesions: Labels) -> float:
+    """Return the diameter of what napari's brush paints: whole voxels around the middle one."""
+    return float((2 * (lesions.brush_size // 2) + 1) * _finest_mm(lesions))
 
 
 def is_mid_stroke(lesions: Labels) -> bool:

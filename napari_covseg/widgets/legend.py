@@ -47,10 +47,11 @@ class Legend:
         totals_ml = link.tally.totals_ml
         for each in LESIONS:
             if totals_ml[each.name] and link.layers.lesions.visible:
-                yield _line(each.colour, each.title)
+                yield swatch_line(each.colour, each.title)
         if link.lungs.is_shown:
-            yield _line(LUNGS["lung"].colour, "Lung", outline=True)
+            yield swatch_line(LUNGS["lung"].colour, "Lung", outline=True)
 
 
-def _line(colour: str, title: str, *, outline: bool = False) -> str:
+def swatch_line(colour: str, title: str, *, outline: bool = False) -> str:
+    """Return a title with its colour before it."""
     return f'<span style="color:{colour}">{"□" if outline else "■"}</span> {title}'

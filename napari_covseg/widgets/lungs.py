@@ -8,7 +8,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_covseg.volume import LUNGS
-from napari_covseg.widgets.layers import colours, placed
+from napari_covseg.widgets.layers import colours, placed, slipped_in
 from napari_covseg.workbench import Lungs, OpenScan
 
 NAME = "lung"
@@ -69,11 +69,7 @@ class LungLayer:
         layer.contour, layer.editable, layer.visible = 1, False, False
         layer.events.visible.connect(self._tell)
         self.layer = layer
-        layers, selected = self.viewer.layers, set(self.viewer.layers.selection)
-        active = layers.selection.active
-        layers.insert(layers.index(below) if below in layers else len(layers), layer)
-        layers.selection = selected  # napari selects what is new; the reader may be painting
-        layers.selection.active = active
+        slipped_in(layer, self.viewer.layers, below)
         self._tell()
 
     def _tell(self) -> None:

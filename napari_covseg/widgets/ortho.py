@@ -19,6 +19,8 @@ VIEWS = (("Coronal", (1, 0, 2)), ("Sagittal", (2, 0, 1)))
 SHARES = (3, 2)
 """Of the height: the axial view, and the two below it."""
 
+POINT_MS = 1500
+
 
 class OrthoViews:
     """The two views below the first one, and what links the three.
@@ -39,9 +41,18 @@ class OrthoViews:
         self._fit_later = QTimer()  # the canvases have their new sizes only after a turn of Qt's loop
         self._fit_later.setSingleShot(True)
         self._fit_later.timeout.connect(self._fit)
+        self._point_no_more = QTimer()
+        self._point_no_more.setSingleShot(True)
+        self._point_no_more.setInterval(POINT_MS)
+        self._point_no_more.timeout.connect(lambda: self.cross_hair.show(self.is_shown))
         desk.opened.connect(self._on_opened)
         desk.link.redrawn.connect(self._refresh)
         desk.bench.lungs_found.connect(self._show_lungs)
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """What is in the views that are shown."""
+        return tuple(pane.model for pane in self.panes) if self.is_shown else ()
 
     def toggle(self) -> None:
         """Show the views, or put them away."""
@@ -50,9 +61,15 @@ class OrthoViews:
         else:
             self._show()
 
+    def point(self) -> None:
+        """Show the cross-hair, where it is not there anyway, for a moment."""
+        self.cross_hair.show(True)
+        self._point_no_more.start()
+
     def close(self) -> None:
         """End the views."""
         self._hide()
+        self._point_no_more.stop()
         self._fit_later.stop()
         self.desk.link.redrawn.disconnect(self._refresh, missing_ok=True)
         self.desk.bench.lungs_found.disconnect(self._show_lungs, missing_ok=True)

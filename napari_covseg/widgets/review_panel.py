@@ -12,7 +12,9 @@ from napari_covseg.review import SIGNED
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
+from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.tool_rows import ToolRows
 from napari_covseg.widgets.windows import PRESETS
 from napari_covseg.widgets.words import clock, count, slice_numbers
 
@@ -26,10 +28,14 @@ class ReviewPanel(Panel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
+        self.rows.setSpacing(4)
         self.where = words(FIRST)
         self.classes, self.brush = ClassRows(self.desk), BrushRow(self.desk)
-        self.add(self.where, self.classes, self.brush, self._windows(), self._views(), self._history())
+        self.tools = ToolRows(self.desk)
+        self.add(self.where, self.classes, self.brush, self.tools, self._windows(), self._views(), self._history())
         self._add_marks()
+        self.lesions = LesionRows(self.desk)
+        self.add(self.lesions)
         self.rows.addStretch()
         self._listen()
         self._show_all()
@@ -56,8 +62,10 @@ class ReviewPanel(Panel):
         self.lungs_button = button("Lungs  (U)", "Show or hide the lungs that a network drew (U)")
         self.views_button.clicked.connect(lambda: gestures.toggle_views(self.desk))
         self.lungs_button.clicked.connect(lambda: gestures.toggle_lungs(self.desk))
-        row.addWidget(self.views_button)
-        row.addWidget(self.lungs_button)
+        self.compare_button = button("Compare  (C)", "What the network proposed, what you changed, and back (C)")
+        self.compare_button.clicked.connect(lambda: gestures.compare(self.desk))
+        for each in (self.views_button, self.lungs_button, self.compare_button):
+            row.addWidget(each)
         return row
 
     def _history(self) -> QLayout:
@@ -138,6 +146,7 @@ class ReviewPanel(Panel):
         link = self.desk.link
         nothing = "" if link.layers else NOTHING_OPEN
         allow(self.views_button, nothing)
+        allow(self.compare_button, nothing)
         allow(self.lungs_button, nothing or ("" if link.lungs.layer else gestures.NO_LUNGS))
 
     def _show_where(self) -> None:

@@ -24,6 +24,8 @@ TICKS_TOP, TICKS_HEIGHT = 62, 8
 REVIEWED, UNSURE, HERE = QColor("#4ade80"), QColor("#f97316"), QColor("#ffffff")
 HELP = "Millilitres on each slice, apex on the left; green below: reviewed. Click or drag to go there."
 
+NOTHING_LABELLED = "Nothing is labelled yet: press Segment, or choose a class and paint."
+
 
 class Strip(QWidget):  # type: ignore[misc]
     """A bar for each slice; click or drag to go there.
@@ -96,6 +98,8 @@ class Strip(QWidget):  # type: ignore[misc]
             painter.drawImage(0, int(UNCERTAIN.top()), _image(heat(self._uncertainty, _rgb(UNSURE), size)))
         self._draw_ticks(painter)
         self._draw_scale(painter, theme.text)
+        if not self._most_ml:
+            painter.drawText(self.rect().adjusted(4, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, NOTHING_LABELLED)
         self._draw_here(painter, theme.text)
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
@@ -143,8 +147,8 @@ class Strip(QWidget):  # type: ignore[misc]
             painter.fillRect(QRectF(start, TICKS_TOP, max(end - start, 1.0), TICKS_HEIGHT), REVIEWED)
 
     def _draw_scale(self, painter: QPainter, colour: QColor) -> None:
+        painter.setPen(colour)
         if self._most_ml > 0:
-            painter.setPen(colour)
             painter.drawText(QRectF(4, BARS_TOP, 120, 16), Qt.AlignmentFlag.AlignLeft, f"{self._most_ml:.1f} mL")
 
     def _draw_here(self, painter: QPainter, colour: QColor) -> None:

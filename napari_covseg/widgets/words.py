@@ -8,7 +8,13 @@ from typing import Any
 
 from napari_covseg.volume import LESIONS, Volume
 
-SHORT_TITLES = {"lesion": "opacities", "ggo": "ground-glass", "consolidation": "consolidation", "effusion": "effusion"}
+SHORT_TITLES = {
+    "lesion": "opacities",
+    "ggo": "ground-glass",
+    "consolidation": "consolidation",
+    "effusion": "effusion",
+    "infection": "unspecified",
+}
 
 
 def scan_line(scan: Volume) -> str:

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 from PIL import ExifTags, Image
 
-from napari_covseg.io import Stated, UnstatedError, format_of, read_either, read_volume
+from napari_covseg.io import Stated, UnstatedError, format_of, is_named_labels, read_either, read_volume
 from napari_covseg.io.memory import available_bytes, require_memory
 from napari_covseg.io.stated import keep, kept_in
 from napari_covseg.volume import LESIONS, LUNGS, LabelMap, Volume, reoriented
@@ -520,3 +520,21 @@ def test_lengths_that_are_hardly_a_chest_are_said(tmp_path, shape, spacing_mm, i
     hu = np.resize(CHEST, shape).astype(np.int16)
     notes = read_volume(in_file(tmp_path / "case.nii", hu, np.diag([*spacing_mm, 1.0]))).notes
     assert any("check its lengths" in note for note in notes) is is_said
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "is_labels"),
+    [
+        ("case_lesion.nii.gz", True),
+        ("CASE_SEG.NRRD", True),
+        ("case_labels.png", True),
+        ("case_segmentation.mha", True),
+        ("case_ct.nii.gz", False),
+        ("seg.nii.gz", False),
+    ],
+)
+def test_label_maps_are_told_by_their_names(name, is_labels):
+    assert is_named_labels(Path(name)) is is_labels

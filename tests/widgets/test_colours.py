@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from napari_covseg.review import CHANGES
 from napari_covseg.volume import LESIONS, LUNGS
 
 LEAST_LIGHTNESS_APART = 4.0
@@ -25,6 +26,7 @@ SEEN_BY = {
         [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
     ),
 }
+LEAST_CHANGES_APART = 10.0
 COLOURS = {each.title: each.colour for each in (*LESIONS, *LUNGS)}
 
 
@@ -47,6 +49,12 @@ def test_every_two_classes_differ_in_lightness(seen_by: str) -> None:
     found = {title: lightness(colour, SEEN_BY[seen_by]) for title, colour in COLOURS.items()}
     apart = {(a, b): abs(found[a] - found[b]) for a, b in combinations(found, 2)}
     assert min(apart.values()) >= LEAST_LIGHTNESS_APART, min(apart, key=lambda pair: apart[pair])
+
+
+@pytest.mark.parametrize("seen_by", SEEN_BY)
+def test_every_two_kinds_of_change_differ_in_lightness(seen_by: str) -> None:
+    found = [lightness(each.colour, SEEN_BY[seen_by]) for each in CHANGES]
+    assert min(abs(a - b) for a, b in combinations(found, 2)) >= LEAST_CHANGES_APART
 
 
 @pytest.mark.parametrize("seen_by", SEEN_BY)

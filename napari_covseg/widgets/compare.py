@@ -1,0 +1,126 @@
+"""Before and after: what the networks proposed, what stands now, and where the two differ, in turn on one key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal
+
+from napari.layers import Labels
+
+from napari_covseg.measure import millilitres
+from napari_covseg.review import CHANGES, changes, proposed
+from napari_covseg.volume import LESIONS, ClassScheme, LabelMap
+from napari_covseg.widgets.canvas_label import CanvasLabel
+from napari_covseg.widgets.layers import FILL_OPACITY, colours, placed, slipped_in
+from napari_covseg.widgets.legend import swatch_line
+from napari_covseg.widgets.picture import Pane
+from napari_covseg.workbench import OpenScan
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_covseg.widgets.benches import Desk
+
+Shown = Literal["current", "proposal", "difference"]
+NOTHING_PROPOSED = "No network has proposed anything on this scan yet; there is nothing to compare with."
+DIFFERENCE_OPACITY = 0.45
+
+
+class Compare:
+    """Puts layers of its own in the place of the lesions; nothing can be painted meanwhile, and any change ends it.
+
+    Parameters
+    ----------
+    desk
+        Whose scan.
+    pane
+        On which picture it says what is shown.
+    """
+
+    def __init__(self, desk: Desk, pane: Pane) -> None:
+        self.desk, self.shown = desk, "current"
+        self.banner = CanvasLabel(pane.native, "below_top")
+        self._proposal: npt.NDArray[Any] | None = None
+        self._added: list[tuple[Any, Labels]] = []
+        desk.opened.connect(self.end)
+        desk.labels_changed.connect(self.end)
+
+    def next(self) -> None:
+        """Show the proposal, then the difference, then the lesions again."""
+        opened = self.desk.bench.current
+        if opened is None or self.desk.link.layers is None:
+            return
+        self.desk.link.settle()
+        if self.shown == "current":
+            self._proposal = proposed(opened.session.labels.values, opened.session.corrections)
+        if self._proposal is None:
+            self.desk.bench.said.emit(NOTHING_PROPOSED)
+        elif self.shown == "current":
+            self._show("proposal", opened, LabelMap(self._proposal, opened.session.geometry, LESIONS))
+        elif self.shown == "proposal":
+            found = changes(self._proposal, opened.session.labels.values)
+            self._show("difference", opened, LabelMap(found, opened.session.geometry, CHANGES))
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """Show the lesions as they stand."""
+        if self.shown == "current":
+            return
+        self.shown = "current"
+        self._proposal = None
+        self._clear()
+        self.banner.say("")
+        if layers := self.desk.link.layers:
+            layers.lesions.visible = True
+
+    def _show(self, shown: Shown, opened: OpenScan, labels: LabelMap) -> None:
+        layers = self.desk.link.layers
+        if layers is None:
+            return
+        self._clear()
+        self.shown = shown
+        layers.lesions.visible = False
+        for model in self._models():
+            for layer in _drawn(shown, opened, labels, layers.outlines.contour):
+                slipped_in(layer, model.layers)
+                self._added.append((model, layer))
+        self.banner.say("<br>".join(_told(shown, labels)))
+
+    def _clear(self) -> None:
+        for model, layer in self._added:
+            if layer in model.layers:
+                model.layers.remove(layer)
+        self._added.clear()
+
+    def _models(self) -> Iterator[Any]:
+        yield self.desk.viewer
+        yield from self.desk.furniture.ortho.models
+
+
+def _drawn(shown: Shown, opened: OpenScan, labels: LabelMap, contour: int) -> Iterator[Labels]:
+    """Yield a light fill, and the outlines over it."""
+    opacity = FILL_OPACITY if shown == "proposal" else DIFFERENCE_OPACITY
+    where, look = placed(opened), colours(labels.scheme)
+    fill = Labels(labels.values, name=shown, opacity=opacity, colormap=look, **where)
+    outlines = Labels(labels.values, name=f"{shown} outlines", colormap=look, **where)
+    outlines.contour = contour
+    for layer in (fill, outlines):
+        layer.editable = False
+        yield layer
+
+
+def _told(shown: Shown, labels: LabelMap) -> Iterator[str]:
+    if shown == "proposal":
+        yield "<b>As the network proposed it</b>"
+        yield "C: what you changed"
+        return
+    yield "<b>What you changed</b>"
+    yield from _volumes(labels, labels.scheme)
+    yield "C: back to the lesions"
+
+
+def _volumes(labels: LabelMap, scheme: ClassScheme) -> Iterator[str]:
+    found = millilitres(labels)
+    for each in scheme:
+        yield swatch_line(each.colour, f"{each.title} {found[each.name]:.1f} mL")

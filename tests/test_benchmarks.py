@@ -53,3 +53,23 @@ def test_the_benchmark_of_the_review_prints_its_keys():
     assert found["gui_gap_p99_ms"] > 0
     assert 0 < found["session_mb"] < 10
     assert found["details"]["strokes_painted_while_gaps_were_measured"] > 0
+
+
+def test_the_benchmark_of_recovery_loses_nothing_that_was_acknowledged_and_nothing_in_silence():
+    command = [
+        sys.executable,
+        BENCHMARKS / "bench_recovery.py",
+        "--json",
+        "--kills",
+        "10",
+        "--cuts",
+        "48",
+        "--seed",
+        "1",
+    ]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert (found["kills"], found["cuts"]) == (10, 48)
+    assert found["lost_acknowledged_corrections"] == found["silent_losses"] == found["unopenable_sessions"] == 0
+    assert found["details"]["acknowledged"] > 0
+    assert found["details"]["cuts_that_cost_rows"] > 0
+    assert found["details"]["rows_before_a_cut_that_were_lost"] == 0

@@ -116,7 +116,7 @@ def _of_session(folder: Path) -> Lesson:
     Raises
     ------
     ValueError
-        If the scan is not where it was, or is another one by now.
+        If the scan is not where it was, nor near there, or is another one by now.
     """
     from napari_covseg.cli.sessions import resumed, scan_of
     from napari_covseg.training.lesson import Lesson

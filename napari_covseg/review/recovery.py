@@ -121,7 +121,7 @@ def looked_at(folder: Path, witness: Witness) -> Found:
     Raises
     ------
     ValueError
-        If the file is no journal of ours, or one of a later version.
+        If the file is no journal of ours, one of a later version, or one that an earlier version has open.
     """
     path = folder / FILE_NAME
     memory = connected(":memory:")
@@ -135,8 +135,10 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         finally:
             with_file.close()
         return _whole(memory, witness)
-    except (_DamagedError, sqlite3.DatabaseError):
+    except (_DamagedError, sqlite3.DatabaseError) as error:
         memory.close()
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):  # version 1 lets nobody look
+            raise ValueError(f"The session {folder.name} is open in another window; close that one first.") from error
         rows, about = _left_of(folder)
         return _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
 
@@ -202,8 +204,8 @@ def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
         raise ValueError("This session was written by a newer CovSeg; update this one to open it.")
     rows, is_right = [], True
     for row in rows_of(connection):
-        is_pruned = row.payload is None and row.seq <= pruned
-        is_right = is_right and row.is_whole and (is_pruned or row.has_its_payload)
+        is_there = row.payload is not None or row.seq <= pruned or row.has_its_payload
+        is_right = is_right and is_there and row.is_whole
         rows.append(row if row.payload is None else row._replace(payload=b""))
     events = tuple(audit.read(row) for row in rows) if is_right else ()
     known = audit.accounted(events)

@@ -9,7 +9,6 @@ import numpy as np
 
 from napari_covseg.volume import LabelMap
 
-
 LOOKED_FOR = ("ggo", "consolidation", "effusion")
 """What a reader who marks a slice reviewed has looked for."""
 

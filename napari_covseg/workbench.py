@@ -137,7 +137,7 @@ class Workbench:
 
         Where the reader must state something first, `asked` tells what, and what was stated so far.
         """
-        run = self._start(_reading(path, stated), f"Opening {path.name}")
+        run = self.start(_reading(path, stated), f"Opening {path.name}")
         run.finished.connect(partial(self._take, path, stated))
         run.failed.connect(partial(self._ask, path, stated))
         return run
@@ -153,7 +153,7 @@ class Workbench:
         opened = self._opened()
         slices = self._slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
-        run = self._start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
+        run = self.start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
         take_in = partial(self._take_in, opened, f"{title} on {len(slices)} slices", secrets.token_hex(4))
         run.stepped.connect(take_in)
         return run
@@ -171,7 +171,7 @@ class Workbench:
             raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
         out = checkpoint.fresh_path(parent, datetime.now(), self.folder)
         job = _learning(parent, opened, out, steps, device)
-        run = self._start(job(), "Learning from your corrections")
+        run = self.start(job(), "Learning from your corrections")
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
         return run
 
@@ -190,7 +190,7 @@ class Workbench:
             If no scan is open.
         """
         session = self._opened().session
-        run = self._start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
+        run = self.start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
@@ -233,7 +233,8 @@ class Workbench:
         self._on_bench.clear()
         self.current = None
 
-    def _start(self, job: Job[Any], title: str) -> Run[Any]:
+    def start(self, job: Job[Any], title: str) -> Run[Any]:
+        """Run a job on the compute thread; what goes wrong is told, and that it was stopped."""
         run = self.runner.start(job, title)
         run.failed.connect(self._complain)
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))

@@ -70,6 +70,7 @@ class Desk(QObject):  # type: ignore[misc]
     chose = Signal(object)
     said = Signal(str)
     complained = Signal(str)
+    ended = Signal()
 
     def __init__(self, viewer: Viewer, bench: Workbench) -> None:
         super().__init__(viewer.window._qt_window)
@@ -105,6 +106,7 @@ class Desk(QObject):  # type: ignore[misc]
         if self.is_closed:
             return
         self.is_closed = True
+        self.ended.emit()
         _desks.pop(self.viewer, None)
         self._timer.stop()
         self.blockSignals(True)

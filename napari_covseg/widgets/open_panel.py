@@ -12,6 +12,7 @@ from napari_covseg.widgets.panel import Panel, button, words
 from napari_covseg.widgets.recent_scans import RecentScans
 from napari_covseg.widgets.series import Question
 from napari_covseg.widgets.words import scan_line, slice_numbers
+from napari_covseg.widgets.worklist_rows import WorklistRows
 from napari_covseg.workbench import OpenScan
 
 FILES = "Chest CT (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.zip *.png *.jpg *.jpeg);;All files (*)"
@@ -40,8 +41,8 @@ class OpenPanel(Panel):
             self.line,
             self.session_line,
         )
-        self.recent = RecentScans(self.desk)
-        self.add(self.recent)
+        self.recent, self.worklist = RecentScans(self.desk), WorklistRows(self.desk)
+        self.add(self.recent, self.worklist)
         self.rows.addStretch()
         self.file_button.clicked.connect(self._on_file)
         self.folder_button.clicked.connect(self._on_folder)

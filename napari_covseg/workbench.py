@@ -22,17 +22,23 @@ from psygnal import Signal
 from napari_covseg.export import export_nifti, mask_path
 from napari_covseg.io import Stated, UnstatedError, home, read_volume
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
-from napari_covseg.io.stated import NOTHING, keep
+from napari_covseg.io.stated import NOTHING, kept_in
 from napari_covseg.jobs import Job, JobRunner, Progress, Run
 from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.bringing_in import bringing_in_torch
-from napari_covseg.review import SIGNED, ReviewSession
-from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
+from napari_covseg.review import ReviewSession
+from napari_covseg.review.before_signing import checked_before_signing
+from napari_covseg.review.places import FoundAt, facts_in
+from napari_covseg.review.shelf import Shelf
+from napari_covseg.review.whereabouts import scan_found
+from napari_covseg.volume import LUNGS, Geometry, LabelMap, Provenance, Volume, reoriented
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_covseg.inference import Segmentation
+    from napari_covseg.measure import Finding
+    from napari_covseg.review.worklist import Worklist
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +125,7 @@ class Workbench:
     exported = Signal(Path)
     asked = Signal(Path, Stated, UnstatedError)
     chose = Signal(object)
+    listed = Signal(object)
     said = Signal(str)
     complained = Signal(str)
 
@@ -127,7 +134,8 @@ class Workbench:
         self.folder = folder or home()
         self.runner = JobRunner()
         self.current: OpenScan | None = None
-        self._on_bench: dict[str, OpenScan] = {}
+        self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
+        self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
         self.network = checkpoint.best_first(self.folder)[0]
         self.runner.changed.connect(self._tidy)
@@ -138,9 +146,67 @@ class Workbench:
         Where the reader must state something first, `asked` tells what, and what was stated so far.
         """
         run = self.start(_reading(path, stated), f"Opening {path.name}")
-        run.finished.connect(partial(self._take, path, stated))
+        run.finished.connect(partial(self._take, FoundAt(path, stated)))
         run.failed.connect(partial(self._ask, path, stated))
         return run
+
+    def resume(self, folder: Path) -> Run[tuple[Path, Volume]]:
+        """Open a session by its folder, with its scan, which is looked for where it was and near there."""
+        facts, stated = facts_in(folder), kept_in(folder)
+        near = tuple(dict.fromkeys(recent.path.parent for recent in self.remembered.recent))
+        path = Path(facts.get("scan_path") or "")
+        job = scan_found(path, str(facts.get("scan_sha256")), stated, near)
+        run = self.start(job, f"Opening {folder.name}")
+        run.finished.connect(lambda found: self._take(FoundAt(found[0], stated), found[1]))
+        return run
+
+    def second_reading(self) -> Run[Volume]:
+        """Begin this reader's own session of the open scan, beside that of the reader who began the open one.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        opened = self._opened()
+        found_at = FoundAt(opened.path, kept_in(opened.session.folder))
+        run = self.start(_reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
+        run.finished.connect(partial(self._take, found_at, beside=True))
+        return run
+
+    def check(self) -> Run[tuple[Finding, ...]]:
+        """Look the open session over before it is signed; the run's result is what is odd, each with a place to go to.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        opened = self._opened()
+        job = checked_before_signing(snapshot(opened.session), opened.scan, opened.session.marks)
+        return self.start(job, "Looking over the label map")
+
+    def list_scans(self, folder: Path, url: str = "") -> Run[Worklist]:
+        """Put a folder of scans on the worklist; `listed` tells it when it is there."""
+        run = self.start(_listing(folder, url), f"Looking for scans in {folder.name}")
+        run.finished.connect(self._take_list)
+        return run
+
+    def open_next(self) -> Run[Volume] | None:
+        """Open the next scan of the worklist that nobody has; None, and a word, where there is none.
+
+        Raises
+        ------
+        ValueError
+            If there is no worklist.
+        """
+        if self.shelf.worklist is None:
+            raise ValueError("There is no worklist; choose a folder of scans first.")
+        entry = self.shelf.worklist.next(self.reader)
+        if entry is None:
+            self.said.emit("Every scan of the worklist is taken or done.")
+            return None
+        return self.open(entry.path)
 
     def segment(self, request: SegmentRequest) -> Run[Segmentation]:
         """Run a network on the open scan; finished slices go into the session one by one, as one undoable step.
@@ -154,7 +220,8 @@ class Workbench:
         slices = self._slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
         run = self.start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
-        take_in = partial(self._take_in, opened, f"{title} on {len(slices)} slices", secrets.token_hex(4))
+        told = (f"{title} on {len(slices)} slices", secrets.token_hex(4), provenance_of(request.trained))
+        take_in = partial(self._take_in, opened, told)
         run.stepped.connect(take_in)
         return run
 
@@ -228,8 +295,7 @@ class Workbench:
     def close(self) -> None:
         """Stop everything and let go of every session."""
         self.runner.close()
-        for opened in self._on_bench.values():
-            opened.session.close()
+        self.shelf.close()
         self._on_bench.clear()
         self.current = None
 
@@ -240,25 +306,26 @@ class Workbench:
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
         return run
 
+    def _take_list(self, worklist: Worklist) -> None:
+        self.shelf.list_on(worklist)
+        self.listed.emit(worklist)
+
     def _ask(self, path: Path, stated: Stated, error: Exception) -> None:
         if isinstance(error, UnstatedError):
             self.asked.emit(path, stated, error)
 
-    def _take(self, path: Path, stated: Stated, volume: Volume) -> None:
-        sha256 = volume.sha256
-        opened = self._on_bench.get(sha256)
-        if opened is None:
-            folder = self.folder / "sessions" / f"{volume.name}-{sha256[:8]}"
-            try:
-                session = ReviewSession.begin(folder, volume, self.reader, path)
-                keep(stated, folder)
-            except (ValueError, OSError) as error:
-                self._complain(error)
-                return
-            opened = self._on_bench[sha256] = _on_the_bench(path, volume, session)
-        self.current = opened
-        self.remember(self.remembered.opened(Recent(path.resolve(), volume.name, stated)))
+    def _take(self, found_at: FoundAt, volume: Volume, *, beside: bool = False) -> None:
+        try:
+            session = self.shelf.take(volume, self.reader, found_at, beside=beside)
+        except (ValueError, OSError) as error:
+            self._complain(error)
+            return
+        if session not in self._on_bench:
+            self._on_bench[session] = _on_the_bench(found_at.path, volume, session)
+        opened = self.current = self._on_bench[session]
+        self.remember(self.remembered.opened(Recent(found_at.path.resolve(), volume.name, found_at.stated)))
         self.opened.emit(opened)
+        self._tell_of(opened.session)
         if volume.notes:
             self.said.emit(" ".join(volume.notes))
 
@@ -266,10 +333,15 @@ class Workbench:
         """Let go of sessions that are neither on screen nor needed by a job."""
         if self.runner.busy:
             return
-        for sha256, opened in list(self._on_bench.items()):
+        for session, opened in list(self._on_bench.items()):
             if opened is not self.current:
-                opened.session.close()
-                del self._on_bench[sha256]
+                self.shelf.let_go(session)
+                del self._on_bench[session]
+
+    def _tell_of(self, session: ReviewSession) -> None:
+        if session.notes:
+            tell = self.complained if session.is_read_only or session.was_damaged else self.said
+            tell.emit(" ".join(session.notes))
 
     def _opened(self) -> OpenScan:
         if self.current is None:
@@ -277,8 +349,8 @@ class Workbench:
         return self.current
 
     def _slices_for(self, session: ReviewSession, request: SegmentRequest) -> tuple[int, ...]:
-        if session.signature is not None:
-            raise ValueError(SIGNED)
+        if session.refusal:
+            raise ValueError(session.refusal)
         depth = session.geometry.shape[0]
         wanted: Sequence[int] = {
             "slice": range(request.centre, request.centre + 1),
@@ -293,14 +365,14 @@ class Workbench:
             raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
         return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))
 
-    def _take_in(self, opened: OpenScan, title: str, group: str, step: object) -> None:
+    def _take_in(self, opened: OpenScan, told: tuple[str, str, Provenance], step: object) -> None:
         from napari_covseg.inference import SliceDone
 
         if not isinstance(step, SliceDone):
             return
         session = opened.session
-        if session.signature is None and step.index not in session.marks:
-            session.propose(step.index, step.labels, title, group)
+        if not session.refusal and step.index not in session.marks:
+            session.propose(step.index, step.labels, *told)
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)
@@ -319,6 +391,21 @@ def checkpoint_title(trained: Checkpoint) -> str:
 
     title = listing(trained.card.network).title
     return title if trained.is_shipped else f"{title} ({trained.name})"
+
+
+def provenance_of(trained: Checkpoint) -> Provenance:
+    """Return what the log tells of a checkpoint: its network, its name, its fingerprint."""
+    return Provenance(trained.card.network, trained.card.network, trained.name, trained.sha256)
+
+
+def _listing(folder: Path, url: str) -> Job[Worklist]:
+    from napari_covseg.review.worklist import Worklist
+
+    yield Progress(0, 1, f"looking into {folder.name}")
+    worklist = Worklist(folder, url)
+    worklist.look()
+    yield Progress(1, 1, f"looking into {folder.name}")
+    return worklist
 
 
 def _on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:

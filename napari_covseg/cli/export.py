@@ -44,9 +44,13 @@ def export(
 def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> dict[str, Any]:
     from napari_covseg.export import export_nifti
     from napari_covseg.review import ReviewSession
+    from napari_covseg.review.session_facts import ONLY_LOOKED_AT
 
-    session = ReviewSession.resume(folder, getpass.getuser())
+    session = ReviewSession.resume(folder, getpass.getuser(), read_only=ONLY_LOOKED_AT)
     try:
+        for note in session.notes:
+            if note != ONLY_LOOKED_AT:
+                say(f"{folder.name}: {note}")
         if any(Path(file).name.startswith(f"{session.case}_lesion.") for file in written):
             raise ValueError(f"{folder} is of a second case called {session.case}; export it into another folder.")
         path = export_nifti(session.labels, session.home_geometry, session.case, out, overwrite=overwrite)

@@ -44,23 +44,20 @@ def _lesson(folder: Path) -> Lesson:
     Raises
     ------
     ValueError
-        If the scan is not where it was, or is another one by now.
+        If the scan is not where it was, nor near there, or is another one by now.
     """
-    from napari_covseg.io import read_volume
     from napari_covseg.io.stated import kept_in
     from napari_covseg.review import ReviewSession
+    from napari_covseg.review.session_facts import ONLY_LOOKED_AT
+    from napari_covseg.review.whereabouts import scan_found
     from napari_covseg.training.finetune import Lesson
     from napari_covseg.volume import reoriented
     from napari_covseg.workbench import snapshot
 
-    session = ReviewSession.resume(folder, getpass.getuser())
+    session = ReviewSession.resume(folder, getpass.getuser(), read_only=ONLY_LOOKED_AT)
     try:
-        path = session.scan_path
-        if path == Path() or not path.exists():
-            raise ValueError(f"The scan of session {folder.name} is not at {path}; open it once more in napari.")
-        scan = read_volume(path, kept_in(folder))
-        if scan.sha256 != session.scan_sha256:
-            raise ValueError(f"{path} is not the scan that session {folder.name} belongs to; put that one back.")
+        job = scan_found(session.scan_path, session.scan_sha256, kept_in(folder))
+        _, scan = followed(job, f"Looking for the scan of {folder.name}")
         return Lesson(reoriented(scan), snapshot(session), session.reviewed, session.scan_sha256)
     finally:
         session.close()

@@ -121,7 +121,7 @@ def looked_at(folder: Path, witness: Witness) -> Found:
     Raises
     ------
     ValueError
-        If the file is no journal of ours, or one of a later version.
+        If the file is no journal of ours, one of a later version, or one that an earlier version has open.
     """
     path = folder / FILE_NAME
     memory = connected(":memory:")
@@ -135,8 +135,10 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         finally:
             with_file.close()
         return _whole(memory, witness)
-    except (_DamagedError, sqlite3.DatabaseError):
+    except (_DamagedError, sqlite3.DatabaseError) as error:
         memory.close()
+        if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):  # version 1 lets nobody look
+            raise ValueError(f"The session {folder.name} is open in another window; close that one first.") from error
         rows, about = _left_of(folder)
         return _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
 

@@ -56,6 +56,7 @@ class ReviewSession(SessionFacts):
         self._seen_s: dict[int, float] = {}
         self.saved_at = journal.trail[-1].time_utc if journal.trail else None
         self.notes = sentences(journal, self._standing, loss)
+        self.was_damaged = loss is not None
         if loss is not None:
             self._keep_in_the_log(loss)
         self._keeper.when_due()

@@ -15,6 +15,7 @@ from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.standing import Standing
 from napari_covseg.volume import LESIONS, Geometry, LabelMap, Provenance
 
+ONLY_LOOKED_AT = "This session is only looked at here; nothing in it is changed."
 LONGEST_PAUSE_S = 120
 """A longer pause between two rows of the log is no time of reading."""
 
@@ -32,6 +33,8 @@ class SessionFacts:
         When the last row was written; None before the first.
     notes
         How the session was found, where the reader should know: a sentence each.
+    was_damaged
+        Whether its journal had to be put together again.
     """
 
     journal: Journal
@@ -42,6 +45,7 @@ class SessionFacts:
     geometry: Geometry
     saved_at: datetime | None
     notes: tuple[str, ...]
+    was_damaged: bool
     _standing: Standing
 
     @property

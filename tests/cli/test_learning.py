@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.networks import checkpoint
+from napari_covseg.review import ReviewSession
 
 NETWORK = ("--network", "res_att_unet")
 SMALL = ("--width", "compact", "--batch", "1", "--device", "cpu")
@@ -208,3 +209,14 @@ def test_a_session_open_elsewhere_is_said(covseg, session, tmp_path):
         other.close()
     assert said.status == 1
     assert "another window" in said.err
+
+
+def test_a_session_open_in_a_window_is_exported_as_it_stands(covseg, session, tmp_path):
+    held = ReviewSession.resume(session, "Dr A")
+    values = held.labels.values.copy()
+    values[0, 5:7, 5:7] = 2
+    held.absorb(values, "brush", "brush")
+    said = covseg("export", session, "--to", "nifti", "--out", tmp_path / "masks")
+    held.close()
+    assert said.status == 0, said.err
+    assert (np.asarray(nib.load(tmp_path / "masks" / "case_lesion.nii.gz").dataobj) == 2).sum() == 4

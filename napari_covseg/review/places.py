@@ -1,0 +1,152 @@
+"""Where the sessions of a scan are: one folder per reader, found by the scan's fingerprint."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_covseg.io.stated import NOTHING, Stated, keep, kept_in
+from napari_covseg.review import snapshot
+from napari_covseg.review.recovery import FILE_NAME
+from napari_covseg.review.session import ReviewSession, is_session
+from napari_covseg.review.tables import about_of
+from napari_covseg.volume import Geometry, Volume
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAt:
+    """Where a scan was read from, and what the reader stated about it."""
+
+    path: Path
+    stated: Stated = NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The folder of a session, why it can only be looked at, if so, and what else is to be told."""
+
+    folder: Path
+    read_only: str = ""
+    note: str = ""
+
+
+def folder_of(sessions: Path, scan: Volume, reader: str) -> Path:
+    """Return the folder of a reader's session of a scan: the reader's own where there is one, else the first."""
+    folders = folders_of(sessions, scan)
+    own = (folder for folder in folders[1:] if facts_in(folder).get("reader") == reader)
+    return next(own, _first(sessions, scan))
+
+
+def folders_of(sessions: Path, scan: Volume) -> tuple[Path, ...]:
+    """Return the folders of all sessions of a scan, the first reader's first."""
+    return _family(_first(sessions, scan))
+
+
+def folders_beside(folder: Path) -> tuple[Path, ...]:
+    """Return the folders of all sessions of the scan of a session, its own with them."""
+    first = str(facts_in(folder).get("scan_sha256"))[:8]
+    name, _, number = folder.name.rpartition("-")
+    return _family(folder.with_name(name) if number != first and name.endswith(f"-{first}") else folder)
+
+
+def folder_for_another_reader(sessions: Path, scan: Volume, reader: str) -> Path:
+    """Return a folder for a reader's own session of a scan that another reader has begun.
+
+    Raises
+    ------
+    ValueError
+        If the reader has a session of this scan, or nobody has.
+    """
+    folders = folders_of(sessions, scan)
+    if not folders:
+        raise ValueError("Nobody has read this scan yet; the session that is open is the first.")
+    if any(facts_in(folder).get("reader") == reader for folder in folders):
+        raise ValueError(f"{reader} has a session of this scan already; another reader may begin one beside it.")
+    return sessions / f"{_first(sessions, scan).name}-{max(1, *map(_number, folders)) + 1}"
+
+
+def place_of(sessions: Path, scan: Volume, reader: str, found_at: FoundAt) -> Place:
+    """Return where the session of a scan is or will be, and whether the scan changed on disk since another began."""
+    folder = folder_of(sessions, scan, reader)
+    other = None if is_session(folder) else changed_since(sessions, scan, found_at)
+    if other is None:
+        return Place(folder)
+    name = found_at.path.name
+    if not _on_grid_of(facts_in(other), scan):
+        return Place(folder, note=f"{name} has changed since session {other.name} began; that one is kept as it is.")
+    why = (
+        f"{name} has changed on disk since this session began, so the session can be looked at but not changed; put "
+        "the old scan back, or give the new one another name."
+    )
+    return Place(other, read_only=why)
+
+
+def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> ReviewSession:
+    """Open the session at a place, new or as it was left.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read.
+    """
+    if place.read_only:
+        return ReviewSession.resume(place.folder, reader, read_only=place.read_only)
+    session = ReviewSession.begin(place.folder, scan, reader, found_at.path)
+    session.notes += (place.note,) if place.note else ()
+    if not session.is_read_only:
+        with suppress(OSError):  # it is asked again next time
+            keep(found_at.stated, place.folder)
+    return session
+
+
+def changed_since(sessions: Path, scan: Volume, found_at: FoundAt) -> Path | None:
+    """Return the session whose scan was at this path when its voxels were others; None where there is none.
+
+    A session of which something else was stated (another series, another spacing) is of another scan.
+    """
+    place = str(found_at.path.resolve())
+    for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
+        if not folder.name.startswith(f"{scan.name}-") or not is_session(folder):
+            continue
+        if facts_in(folder).get("scan_path") == place and kept_in(folder) == found_at.stated:
+            return folder
+    return None
+
+
+def facts_in(folder: Path) -> Mapping[str, Any]:
+    """Return what a session says about itself, without opening it; nothing where it cannot be read."""
+    with suppress(sqlite3.Error, ValueError, TypeError):
+        address = f"{(folder / FILE_NAME).resolve().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
+            return about_of(connection)
+    return next((each.about for each in snapshot.kept(folder)), {})
+
+
+def _first(sessions: Path, scan: Volume) -> Path:
+    return sessions / f"{scan.name}-{scan.sha256[:8]}"
+
+
+def _family(first: Path) -> tuple[Path, ...]:
+    """Return the first session of a scan and those beside it, as far as they are there."""
+    with suppress(OSError):
+        beside = (each for each in first.parent.iterdir() if each.name.removeprefix(f"{first.name}-").isdecimal())
+        return tuple(each for each in (first, *sorted(beside, key=_number)) if is_session(each))
+    return ()
+
+
+def _number(folder: Path) -> int:
+    last = folder.name.rpartition("-")[2]
+    return int(last) if last.isdecimal() and len(last) < 8 else 1
+
+
+def _on_grid_of(facts: Mapping[str, Any], scan: Volume) -> bool:
+    with suppress(KeyError, ValueError, TypeError):
+        grid = facts["grid"]
+        return Geometry(tuple(grid["shape"]), np.array(grid["affine"])).same_grid(scan.geometry)
+    return False

@@ -1,0 +1,125 @@
+"""The sessions that one window has open, and the worklist that follows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_covseg.review.places import (
+    FoundAt,
+    Place,
+    facts_in,
+    folder_for_another_reader,
+    folders_beside,
+    place_of,
+    session_at,
+)
+from napari_covseg.review.readers import ReadersAgreement, agreement_of_readers
+from napari_covseg.review.session import ReviewSession
+from napari_covseg.review.session_facts import ONLY_LOOKED_AT
+from napari_covseg.volume import Volume
+
+if TYPE_CHECKING:
+    from napari_covseg.review.turn import Turn
+    from napari_covseg.review.worklist import Worklist
+
+
+class Shelf:
+    """Opens each session once, and closes it when nobody needs it.
+
+    Parameters
+    ----------
+    folder
+        Where sessions live.
+    complain
+        Is told in a sentence what the worklist refuses.
+    """
+
+    def __init__(self, folder: Path, complain: Callable[[str], None]) -> None:
+        self.folder = folder
+        self.worklist: Worklist | None = None
+        self._complain = complain
+        self._open: dict[tuple[Path, str], ReviewSession] = {}
+        self._turns: dict[ReviewSession, Turn] = {}
+
+    def take(self, scan: Volume, reader: str, found_at: FoundAt, *, beside: bool = False) -> ReviewSession:
+        """Return the session of a scan on its own grid: open already, as it was left, or new.
+
+        Parameters
+        ----------
+        scan, reader, found_at
+            What is read, by whom, and where it was found.
+        beside
+            Begin the reader's own session beside that of another reader.
+
+        Raises
+        ------
+        ValueError
+            If it cannot be read, or there is nobody beside whom to read.
+        """
+        if beside:
+            place = Place(folder_for_another_reader(self.folder, scan, reader))
+        else:
+            place = place_of(self.folder, scan, reader, found_at)
+        key = (place.folder, scan.sha256)
+        if key not in self._open:
+            self._open[key] = session_at(place, scan, reader, found_at)
+        self._follow(self._open[key], found_at.path)
+        return self._open[key]
+
+    def let_go(self, session: ReviewSession) -> None:
+        """Close a session."""
+        if turn := self._turns.pop(session, None):
+            turn.close()
+        self._open = {key: each for key, each in self._open.items() if each is not session}
+        session.close()
+
+    def list_on(self, worklist: Worklist) -> None:
+        """Let a worklist follow what is opened from now on, in place of the one before."""
+        self.close_list()
+        self.worklist = worklist
+        for session in self._open.values():
+            self._follow(session, session.scan_path)
+
+    def close_list(self) -> None:
+        """Let go of the worklist."""
+        for turn in self._turns.values():
+            turn.close()
+        self._turns.clear()
+        if self.worklist is not None:
+            self.worklist.close()
+            self.worklist = None
+
+    def close(self) -> None:
+        """Close everything."""
+        for session in list(self._open.values()):
+            self.let_go(session)
+        self.close_list()
+
+    def _follow(self, session: ReviewSession, path: Path) -> None:
+        if self.worklist is not None and session not in self._turns:
+            from napari_covseg.review.turn import Turn
+
+            self._turns[session] = Turn(self.worklist, session, path, self._complain)
+
+
+def other_readings(session: ReviewSession) -> dict[Path, str]:
+    """Return the folders of other sessions of the same scan, and who began each."""
+    beside = (folder for folder in folders_beside(session.folder) if folder != session.folder)
+    return {folder: str(facts_in(folder).get("reader") or "") for folder in beside}
+
+
+def agreement_with(session: ReviewSession, folder: Path) -> ReadersAgreement:
+    """Return how far a session and another of the same scan agree, on the slices reviewed in both.
+
+    Raises
+    ------
+    ValueError
+        If the sessions are of two scans, or no slice was reviewed in both.
+    """
+    other = ReviewSession.resume(folder, session.reader, read_only=ONLY_LOOKED_AT)
+    try:
+        return agreement_of_readers(session, other)
+    finally:
+        other.close()

@@ -1,0 +1,154 @@
+"""A scan finds its session wherever it lies; a changed one is told; readers have places of their own."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_covseg.io import Stated, read_volume
+from napari_covseg.jobs import drain
+from napari_covseg.review import ReviewSession
+from napari_covseg.review.places import FoundAt, facts_in, folders_beside, folders_of, place_of, session_at
+from napari_covseg.review.shelf import Shelf, agreement_with, other_readings
+from napari_covseg.review.whereabouts import scan_found
+
+
+@pytest.fixture
+def sessions(tmp_path):
+    return tmp_path / "sessions"
+
+
+@pytest.fixture
+def begun(sessions, small_scan):
+    """A session with one stroke, closed."""
+    scan = read_volume(small_scan)
+    found_at = FoundAt(small_scan)
+    session = session_at(place_of(sessions, scan, "Dr A", found_at), scan, "Dr A", found_at)
+    values = session.labels.values.copy()
+    values[2, 10:20, 10:20] = 2
+    session.absorb(values, "brush", "brush")
+    session.close()
+    return session
+
+
+def _change(path, by=7, crop=0):
+    image = nib.load(path)
+    hu = np.asanyarray(image.dataobj)[..., crop:] + np.int16(by)
+    nib.save(nib.Nifti1Image(hu, image.affine), path)
+    return read_volume(path)
+
+
+def test_a_moved_scan_finds_its_session(begun, sessions, small_scan, tmp_path):
+    moved = tmp_path / "elsewhere" / "renamed.nii.gz"
+    moved.parent.mkdir()
+    small_scan.rename(moved)
+    (tmp_path / "elsewhere" / small_scan.name).write_bytes(moved.read_bytes())
+    place, scan = drain(scan_found(begun.scan_path, begun.scan_sha256, Stated()))
+    assert place == tmp_path / "elsewhere" / small_scan.name
+    found = session_at(place_of(sessions, scan, "Dr A", FoundAt(place)), scan, "Dr A", FoundAt(place))
+    assert found.labels.values[2].any()
+    assert found.scan_path == place.resolve()
+    assert found.notes == ()
+    found.close()
+
+
+def test_a_scan_is_looked_for_where_others_lie(begun, small_scan, tmp_path):
+    far = tmp_path / "far" / "away" / "deep"
+    far.mkdir(parents=True)
+    small_scan.rename(far / small_scan.name)
+    with pytest.raises(ValueError, match="open it from where it is now"):
+        drain(scan_found(begun.scan_path, begun.scan_sha256, Stated()))
+    place, _ = drain(scan_found(begun.scan_path, begun.scan_sha256, Stated(), near=[far]))
+    assert place == far / small_scan.name
+
+
+def test_another_scan_of_that_name_is_not_taken_for_it(begun, small_scan):
+    _change(small_scan)
+    with pytest.raises(ValueError, match="not the scan that this session belongs to"):
+        drain(scan_found(begun.scan_path, begun.scan_sha256, Stated()))
+
+
+def test_a_scan_that_changed_on_disk_leaves_its_session_read_only_and_says_so(begun, sessions, small_scan):
+    changed = _change(small_scan)
+    place = place_of(sessions, changed, "Dr A", FoundAt(small_scan))
+    assert place.folder == begun.folder
+    session = session_at(place, changed, "Dr A", FoundAt(small_scan))
+    assert session.labels.values[2].any()
+    assert session.notes == (session.refusal,)
+    assert "has changed on disk since this session began" in session.refusal
+    with pytest.raises(ValueError, match="changed on disk"):
+        session.mark_reviewed(0)
+    session.close()
+
+
+def test_a_changed_scan_of_another_name_or_elsewhere_begins_a_session_of_its_own(begun, sessions, small_scan, tmp_path):
+    copy = tmp_path / "copy" / small_scan.name
+    copy.parent.mkdir()
+    copy.write_bytes(small_scan.read_bytes())
+    changed = _change(copy)
+    place = place_of(sessions, changed, "Dr A", FoundAt(copy))
+    assert (place.read_only, place.note) == ("", "")
+    assert place.folder != begun.folder
+
+
+def test_a_scan_of_another_grid_in_its_place_is_told_and_begins_anew(begun, sessions, small_scan):
+    changed = _change(small_scan, crop=2)
+    place = place_of(sessions, changed, "Dr A", FoundAt(small_scan))
+    session = session_at(place, changed, "Dr A", FoundAt(small_scan))
+    assert not session.labels.values.any()
+    assert f"has changed since session {begun.folder.name} began" in session.notes[0]
+    assert not session.refusal
+    session.close()
+
+
+def test_the_same_file_of_which_something_else_is_stated_has_not_changed(begun, sessions, small_scan):
+    changed = _change(small_scan)
+    found_at = FoundAt(small_scan, Stated(series="2"))
+    assert place_of(sessions, changed, "Dr A", found_at).read_only == ""
+
+
+def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun, sessions, small_scan):
+    scan, found_at, told = read_volume(small_scan), FoundAt(small_scan), []
+    shelf = Shelf(sessions, told.append)
+    first = shelf.take(scan, "Dr B", found_at)
+    assert first.folder == begun.folder
+    second = shelf.take(scan, "Dr B", found_at, beside=True)
+    assert second.folder.name == f"{begun.folder.name}-2"
+    assert not second.labels.values.any()
+    assert (first.begun_by, second.begun_by) == ("Dr A", "Dr B")
+    assert other_readings(second) == {first.folder: "Dr A"}
+    assert other_readings(first) == {second.folder: "Dr B"}
+    for each in (first, second):
+        each.mark_reviewed(1)
+    assert agreement_with(second, first.folder).slices == (1,)
+    shelf.close()
+    assert shelf.take(scan, "Dr B", found_at).folder == second.folder
+    assert shelf.take(scan, "Dr A", found_at).folder == first.folder
+    with pytest.raises(ValueError, match="Dr B has a session of this scan already"):
+        shelf.take(scan, "Dr B", found_at, beside=True)
+    third = shelf.take(scan, "Dr C", found_at, beside=True)
+    assert third.folder.name.endswith("-3")
+    assert folders_of(sessions, scan) == folders_beside(third.folder)
+    shelf.close()
+
+
+def test_nobody_reads_beside_nobody(sessions, small_scan):
+    with pytest.raises(ValueError, match="Nobody has read"):
+        Shelf(sessions, print).take(read_volume(small_scan), "Dr B", FoundAt(small_scan), beside=True)
+
+
+def test_facts_are_told_without_opening_and_after_damage(begun):
+    assert facts_in(begun.folder)["scan_sha256"] == begun.scan_sha256
+    (begun.folder / "session.sqlite").write_bytes(b"SQL")
+    assert facts_in(begun.folder)["scan_sha256"] == begun.scan_sha256
+    assert facts_in(begun.folder.parent) == {}
+
+
+def test_a_read_only_session_of_a_changed_scan_leaves_the_session_free(begun, sessions, small_scan):
+    original = small_scan.read_bytes()
+    changed = _change(small_scan)
+    looking = session_at(place_of(sessions, changed, "Dr A", FoundAt(small_scan)), changed, "Dr A", FoundAt(small_scan))
+    small_scan.write_bytes(original)
+    writing = ReviewSession.begin(begun.folder, read_volume(small_scan), "Dr A")
+    writing.mark_reviewed(0)
+    writing.close()
+    looking.close()

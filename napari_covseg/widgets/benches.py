@@ -68,9 +68,9 @@ class Desk(QObject):  # type: ignore[misc]
     exported = Signal(object)
     asked = Signal(object, object, object)
     chose = Signal(object)
+    listed = Signal(object)
     said = Signal(str)
     complained = Signal(str)
-    ended = Signal()
 
     def __init__(self, viewer: Viewer, bench: Workbench) -> None:
         super().__init__(viewer.window._qt_window)
@@ -106,7 +106,6 @@ class Desk(QObject):  # type: ignore[misc]
         if self.is_closed:
             return
         self.is_closed = True
-        self.ended.emit()
         _desks.pop(self.viewer, None)
         self._timer.stop()
         self.blockSignals(True)
@@ -129,6 +128,7 @@ class Desk(QObject):  # type: ignore[misc]
             (bench.exported, self.exported),
             (bench.asked, self.asked),
             (bench.chose, self.chose),
+            (bench.listed, self.listed),
             (bench.said, self.said),
             (bench.complained, self.complained),
         ):

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
 
-from napari_covseg.jobs import Job, Progress
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, words
-from napari_covseg.widgets.reading_time import ReadingTime
 from napari_covseg.widgets.words import count
 from napari_covseg.widgets.worklist_view import WorklistView
 
 if TYPE_CHECKING:
-    from napari_covseg.review.worklist import Entry, SortedBy, Worklist
+    from napari_covseg.review.worklist import SortedBy, Worklist
 
 CHOOSE = "Choose a scan in the list first."
-ALL_READ = "Nothing is left to read on this worklist."
 STILL_YOURS = "You still have {} in review: sign it, reject it or put it back, and the next one opens."
 
 
@@ -36,7 +33,6 @@ class WorklistRows(QWidget):  # type: ignore[misc]
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
-        self.worklist: Worklist | None = None
         self._is_begun = False
         self._order: tuple[SortedBy, bool] = ("name", False)
         self.folder_button = button("Worklist of a folder…", "Choose a folder of scans to read one after the other")
@@ -45,22 +41,18 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self.open_button = button("Open", "Open the chosen scan (Enter)")
         self.back_button = button("Put back", "Let go of the chosen scan, for anybody to take")
         self.reject_button = button("Reject…", "Say why the chosen scan cannot be read")
-        self.time = ReadingTime(desk, self._spend)
         self._lay_out()
         self._listen()
         self._show()
 
     def choose(self, folder: Path) -> None:
         """Look into a folder and show its worklist."""
-        run = self.desk.bench.start(_looking(folder), f"Looking into {folder.name}")
-        run.finished.connect(self._take)
+        self.desk.attempt(lambda: self.desk.bench.list_scans(folder))
 
-    def close_down(self) -> None:
-        """Let go of the database."""
-        self.time.close()
-        if self.worklist is not None:
-            self.worklist.close()
-            self.worklist = None
+    @property
+    def worklist(self) -> Worklist | None:
+        """The worklist that the bench follows."""
+        return self.desk.bench.shelf.worklist
 
     def showEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
         """Go on with the worklist of the day before."""
@@ -71,18 +63,16 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self._is_begun = True
 
     def _lay_out(self) -> None:
-        rows, first, last = QVBoxLayout(self), QGridLayout(), QHBoxLayout()
+        rows, last = QVBoxLayout(self), QHBoxLayout()
         rows.setContentsMargins(0, 8, 0, 0)
         rows.setSpacing(4)
         self.search.setPlaceholderText("Search names and readers")
         self.search.setClearButtonEnabled(True)
         self.why.setPlaceholderText("Why? Then press Enter")
         self.why.hide()
-        first.addWidget(self.folder_button, 0, 0)
         for made in (self.open_button, self.back_button, self.reject_button):
             last.addWidget(made)
-        rows.addLayout(first)
-        for piece in (self.heading, self.next_button, self.search, self.view):
+        for piece in (self.folder_button, self.heading, self.next_button, self.search, self.view):
             rows.addWidget(piece)
         rows.addLayout(last)
         rows.addWidget(self.why)
@@ -98,18 +88,15 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self.view.chosen.connect(self._show_choice)
         self.view.wanted.connect(self._on_open)
         self.view.reordered.connect(self._on_order)
-        self.desk.opened.connect(self._on_opened)
-        self.desk.states_changed.connect(self._on_states)
-        self.desk.ended.connect(self.close_down)
+        for signal in (self.desk.opened, self.desk.states_changed, self.desk.runs_changed):
+            signal.connect(self._show)
+        self.desk.listed.connect(self._on_listed)
 
     @property
     def _reader(self) -> str:
         return str(self.desk.bench.reader)
 
-    def _take(self, worklist: Worklist) -> None:
-        if self.worklist is not None:
-            self.worklist.close()
-        self.worklist = worklist
+    def _on_listed(self, worklist: Worklist) -> None:
         self.desk.bench.remember(replace(self.desk.bench.remembered, worklist=worklist.folder))
         self._show()
 
@@ -123,27 +110,17 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self._show()
 
     def _on_next(self) -> None:
-        if worklist := self.worklist:
-            entry, current = self.desk.attempt(lambda: worklist.next(self._reader)), self.desk.bench.current
-            if entry is None:
-                self.desk.bench.said.emit(ALL_READ)
-            elif current is not None and current.path.resolve() == entry.path.resolve():
-                self.desk.bench.said.emit(STILL_YOURS.format(entry.name))
-            else:
-                self._open(entry)
-            self._show()
-
-    def _on_open(self) -> None:
-        entry, worklist = self.view.entry, self.worklist
-        if entry is None or worklist is None:
-            return
-        if entry.state in ("new", "in review"):
-            self.desk.attempt(lambda: worklist.take(entry.path, self._reader))
-        self._open(entry)
+        bench, worklist = self.desk.bench, self.worklist
+        here = worklist.entry(bench.current.path) if worklist and bench.current else None
+        if here is not None and here.state == "in review" and here.reader == bench.reader:
+            bench.said.emit(STILL_YOURS.format(here.name))
+        else:
+            self.desk.attempt(bench.open_next)
         self._show()
 
-    def _open(self, entry: Entry) -> None:
-        self.desk.attempt(lambda: self.desk.bench.open(entry.path))
+    def _on_open(self) -> None:
+        if entry := self.view.entry:
+            self.desk.attempt(lambda: self.desk.bench.open(entry.path))
 
     def _on_back(self) -> None:
         entry, worklist = self.view.entry, self.worklist
@@ -163,34 +140,6 @@ class WorklistRows(QWidget):  # type: ignore[misc]
             self.why.clear()
             self.why.hide()
         self._show()
-
-    def _on_opened(self, opened: Any) -> None:
-        """Whatever way a scan of the list was opened, it is in review from now on."""
-        entry = self._entry_of(opened.path)
-        if entry is not None and entry.state == "new" and self.worklist is not None:
-            worklist = self.worklist
-            self.desk.attempt(lambda: worklist.take(entry.path, self._reader))
-        self._show()
-
-    def _on_states(self) -> None:
-        """Say on the list what was signed here."""
-        opened, worklist = self.desk.bench.current, self.worklist
-        entry = self._entry_of(opened.path) if opened else None
-        if opened is None or worklist is None or entry is None:
-            return
-        if opened.session.signature is not None and entry.state in ("new", "in review"):
-            self.desk.attempt(lambda: worklist.sign(entry.path, self._reader))
-            self._show()
-
-    def _spend(self, seconds: float) -> None:
-        opened = self.desk.bench.current
-        if self.worklist is not None and opened is not None:
-            self.worklist.spend(opened.path, seconds)
-            if self.isVisible():
-                self._show()
-
-    def _entry_of(self, path: Path) -> Entry | None:
-        return self.worklist.entry(path) if self.worklist is not None else None
 
     def _show(self) -> None:
         worklist = self.worklist
@@ -212,13 +161,3 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         allow(self.back_button, CHOOSE if entry is None else "" if entry.state != "new" else "Nobody has taken it.")
         settled = entry is not None and entry.state in ("signed", "rejected")
         allow(self.reject_button, CHOOSE if entry is None else f"It is {entry.state} already." if settled else "")
-
-
-def _looking(folder: Path) -> Job[Worklist]:
-    from napari_covseg.review.worklist import Worklist  # the database is woken only where there is a list
-
-    yield Progress(0, 1, f"looking into {folder.name}")
-    worklist = Worklist(folder)
-    worklist.look()
-    yield Progress(1, 1, f"looking into {folder.name}")
-    return worklist

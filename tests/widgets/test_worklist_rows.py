@@ -8,7 +8,6 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_covseg.review.worklist import Worklist
-from napari_covseg.widgets.reading_time import ReadingTime
 
 from .conftest import write_scan
 
@@ -141,20 +140,3 @@ def test_a_folder_that_is_gone_is_told(window: Any, tmp_path: Path) -> None:
     driver.tabs.panels["Open"].worklist.choose(tmp_path / "nowhere")
     driver.until(lambda: complaints)
     assert "nowhere" in complaints[0]
-
-
-def test_time_is_counted_while_something_happens_and_not_over_a_lunch(at_work: Any) -> None:
-    now, told = [0.0], []
-    reading = ReadingTime(at_work.desk, told.append, lambda: now[0])
-    for now[0] in (10.0, 40.0, 100.0):
-        at_work.viewer.dims.set_current_step(0, int(now[0]) % 7)
-    reading.count()
-    assert sum(told) == 100
-    now[0] = 4000.0
-    at_work.viewer.dims.set_current_step(0, 1)
-    now[0] = 4005.0
-    at_work.viewer.dims.set_current_step(0, 2)
-    reading.count()
-    reading.count()
-    assert told == [100, 5]
-    reading.close()

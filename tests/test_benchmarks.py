@@ -33,3 +33,16 @@ def test_the_benchmark_of_opening_breaks_scans_without_a_traceback_or_a_wrong_lo
     assert (found["fuzzed"], found["tracebacks"], found["wrong_loads"]) == (300, 0, 0)
     assert found["dicom_vs_simpleitk_speed"] > 0
     assert 1 <= found["open_peak_ratio"] < 5
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_window_prints_its_keys():
+    pytest.importorskip("napari")
+    display = Path(__file__).parents[1] / ".ci" / "with_display"
+    command = [display, sys.executable, BENCHMARKS / "bench_window.py", "--json", "--quick"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    keys = ("open_panels_s", "scroll_p95_ms", "napari_bare_scroll_p95_ms", "strip_p95_ms", "open_views_s")
+    for key in (*keys, "gui_gap_p99_ms", "gui_gap_worst_ms"):
+        assert math.isfinite(found[key])
+        assert found[key] > 0
+    assert found["scroll_ratio"] == pytest.approx(found["scroll_p95_ms"] / found["napari_bare_scroll_p95_ms"], abs=0.01)

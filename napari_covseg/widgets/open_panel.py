@@ -80,7 +80,7 @@ class OpenPanel(Panel):
 def _session_line(opened: OpenScan) -> str:
     session = opened.session
     if session.signature is not None:
-        return f"This scan was signed by {session.signature.reader}; it can be looked at and exported."
+        return f"This scan was signed by {session.signature.reader}; it can be exported, or opened again in Review."
     if session.reviewed:
         return f"Your session goes on where you left it. Reviewed: slices {slice_numbers(session.reviewed)}."
     if session.undo_title:

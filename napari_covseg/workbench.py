@@ -178,7 +178,7 @@ class Workbench:
 
         Where the reader must state something first, `asked` tells what, and what was stated so far.
         """
-        run = self._start(_reading(path, stated), f"Opening {path.name}")
+        run = self.start(_reading(path, stated), f"Opening {path.name}")
         run.finished.connect(partial(self._take, FoundAt(path, stated)))
         run.failed.connect(partial(self._ask, path, stated))
         return run
@@ -189,7 +189,7 @@ class Workbench:
         near = tuple(dict.fromkeys(recent.path.parent for recent in self.remembered.recent))
         path = Path(facts.get("scan_path") or "")
         job = scan_found(path, str(facts.get("scan_sha256")), stated, near)
-        run = self._start(job, f"Opening {folder.name}")
+        run = self.start(job, f"Opening {folder.name}")
         run.finished.connect(lambda found: self._take(FoundAt(found[0], stated), found[1]))
         return run
 
@@ -203,7 +203,7 @@ class Workbench:
         """
         opened = self._opened()
         found_at = FoundAt(opened.path, kept_in(opened.session.folder))
-        run = self._start(_reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
+        run = self.start(_reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
         run.finished.connect(partial(self._take, found_at, beside=True))
         return run
 
@@ -217,11 +217,11 @@ class Workbench:
         """
         opened = self._opened()
         job = checked_before_signing(snapshot(opened.session), opened.scan, opened.session.marks)
-        return self._start(job, "Looking over the label map")
+        return self.start(job, "Looking over the label map")
 
     def list_scans(self, folder: Path, url: str = "") -> Run[Worklist]:
         """Put a folder of scans on the worklist; `listed` tells it when it is there."""
-        run = self._start(_listing(folder, url), f"Looking for scans in {folder.name}")
+        run = self.start(_listing(folder, url), f"Looking for scans in {folder.name}")
         run.finished.connect(self._take_list)
         return run
 
@@ -252,7 +252,7 @@ class Workbench:
         opened = self._opened()
         slices = self._slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
-        run = self._start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
+        run = self.start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
         told = (f"{title} on {len(slices)} slices", secrets.token_hex(4), provenance_of(request.trained))
         take_in = partial(self._take_in, opened, title, told)
         run.stepped.connect(take_in)
@@ -298,7 +298,7 @@ class Workbench:
         enough = Enough()
         old = tuple(lineage.unfinished(opened.session.scan_sha256, self.folder))
         job = _learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
-        run = self._start(job(), "Learning from your corrections", enough=enough)
+        run = self.start(job(), "Learning from your corrections", enough=enough)
         run.stepped.connect(self._pass_on)
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
         return run
@@ -341,7 +341,7 @@ class Workbench:
         if opened.session.refusal:
             raise ValueError(opened.session.refusal)
         scene = replace(self.scene(), labels=snapshot(opened.session).values)
-        run = self._start(_applying(tool, scene, title), title, runner=self.tool_runner)
+        run = self.start(_applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
         return run
 
@@ -360,7 +360,7 @@ class Workbench:
             If no scan is open.
         """
         session = self._opened().session
-        run = self._start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
+        run = self.start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
@@ -423,9 +423,10 @@ class Workbench:
         self._on_bench.clear()
         self.current = None
 
-    def _start(
+    def start(
         self, job: Job[Any], title: str, *, enough: Enough | None = None, runner: JobRunner | None = None
     ) -> Run[Any]:
+        """Run a job, on the compute thread unless a runner is given; what goes wrong is told, and that it was stopped."""
         run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))

@@ -73,3 +73,16 @@ def test_the_benchmark_of_recovery_loses_nothing_that_was_acknowledged_and_nothi
     assert found["details"]["acknowledged"] > 0
     assert found["details"]["cuts_that_cost_rows"] > 0
     assert found["details"]["rows_before_a_cut_that_were_lost"] == 0
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_window_prints_its_keys():
+    pytest.importorskip("napari")
+    display = Path(__file__).parents[1] / ".ci" / "with_display"
+    command = [display, sys.executable, BENCHMARKS / "bench_window.py", "--json", "--quick"]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    keys = ("open_panels_s", "scroll_p95_ms", "napari_bare_scroll_p95_ms", "strip_p95_ms", "open_views_s")
+    for key in (*keys, "gui_gap_p99_ms", "gui_gap_worst_ms"):
+        assert math.isfinite(found[key])
+        assert found[key] > 0
+    assert found["scroll_ratio"] == pytest.approx(found["scroll_p95_ms"] / found["napari_bare_scroll_p95_ms"], abs=0.01)

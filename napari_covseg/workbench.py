@@ -426,7 +426,7 @@ class Workbench:
     def start(
         self, job: Job[Any], title: str, *, enough: Enough | None = None, runner: JobRunner | None = None
     ) -> Run[Any]:
-        """Run a job, on the compute thread unless a runner is given; what goes wrong is told, and that it was stopped."""
+        """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
         run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))

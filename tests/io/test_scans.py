@@ -548,3 +548,15 @@ def test_a_cut_picture_is_refused_in_silence(tmp_path, end, capfd):
     assert "damaged" in str(refusal(path, window_hu=(-1000, 400)))
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")
+
+
+def test_the_folder_one_stands_in_has_a_name_in_sentences(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=rf"^{tmp_path.name} holds no DICOM slices"):
+        read_volume(Path())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_no_scan(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is none of" in str(refusal(tmp_path / "pipe"))

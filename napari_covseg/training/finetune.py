@@ -25,7 +25,7 @@ from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
 from napari_covseg.networks.lineage import RUN_ENDING
 from napari_covseg.networks.spec import Stage
 from napari_covseg.training.check import check_sample
-from napari_covseg.training.gate import MARGIN, found_on, judged, largest_fall, table
+from napari_covseg.training.gate import MARGIN, found_on, judged, table, worst_fall
 from napari_covseg.training.keeping import NOBODY, Keeping, between
 from napari_covseg.training.lesson import Lesson, stack_of_lesson
 from napari_covseg.training.loop import TrainingConfig
@@ -74,7 +74,7 @@ class FineTuning:
     replay
         Annotated cases to rehearse and to be asked about; None for the bundled synthetic sample.
     margin
-        By how much the Dice of a class may fall on these.
+        By how much the Dice of any lesion, and the mean of the classes, may fall on these.
     device
         Where to compute.
     resume
@@ -257,7 +257,8 @@ def _stepped_back(
     for way in WAYS:
         network.module.load_state_dict(between(parent, child, way))
         found = yield from found_on(network, old.recalled, "recalling")
-        if largest_fall(table(recalled, found))[0] <= margin:
+        fall = worst_fall(table(recalled, found), margin)
+        if fall is None or fall.is_allowed:
             break
     if way < WAYS[0]:
         yield Remark(f"Older cases suffered: the child went back to {way:.0%} of what it had changed.")

@@ -166,6 +166,7 @@ class Workbench:
         self.folder = folder or home()
         self.runner, self.tool_runner = JobRunner(), JobRunner()
         self.current: OpenScan | None = None
+        self._still_labels: npt.NDArray[np.uint8] = np.empty((0, 0, 0), dtype=np.uint8)
         self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
@@ -340,7 +341,7 @@ class Workbench:
         opened = self._opened()
         if opened.session.refusal:
             raise ValueError(opened.session.refusal)
-        scene = replace(self.scene(), labels=snapshot(opened.session).values)
+        scene = replace(self.scene(), labels=self._still(opened.session))
         run = self.start(_applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
         return run
@@ -515,6 +516,14 @@ class Workbench:
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)
+
+    def _still(self, session: ReviewSession) -> npt.NDArray[np.uint8]:
+        """Return the labels as they are now, in memory that is used again as soon as no tool reads it."""
+        values = session.labels.values
+        if self._still_labels.shape != values.shape or self.tool_runner.busy:
+            self._still_labels = np.empty_like(values)
+        np.copyto(self._still_labels, values)
+        return self._still_labels
 
     def _take_correction(self, opened: OpenScan, correction: Correction | None) -> Correction | None:
         """Make a correction and tell it, with the slices that are no longer marked reviewed."""

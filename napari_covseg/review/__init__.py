@@ -10,7 +10,7 @@ from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.tools_between import copy_slice, interpolate
-from napari_covseg.review.tools_brush import Tip, stroke
+from napari_covseg.review.tools_brush import Tip, reachable, stroke
 from napari_covseg.review.tools_classes import accept, relabel, relabel_by_hu
 from napari_covseg.review.tools_grow import Growth, fill, grow
 from napari_covseg.review.tools_shape import Kernel, fill_holes, keep_largest, remove_islands, smooth
@@ -43,6 +43,7 @@ __all__ = [
     "interpolate",
     "keep_largest",
     "proposed",
+    "reachable",
     "relabel",
     "relabel_by_hu",
     "remove_islands",

@@ -21,8 +21,8 @@ BY_FACES, BY_CORNERS, IN_A_SLICE = 6, 26, 8
 SLAB_VOXELS = 4_000_000
 """Of an array larger than this, so much is numbered at a time: some 20 ms."""
 
-NEAR_VOXELS = 32
-"""How far around a place a component is looked for at first; the box doubles until the component ends inside it."""
+MARGIN_VOXELS = 4
+"""How much wider than its three cuts the box is in which a component is looked for at first."""
 
 
 def component(scene: Scene, place: Place, members: Callable[[Box], Mask], connectivity: int) -> tuple[Box, Mask] | None:
@@ -39,20 +39,31 @@ def component(scene: Scene, place: Place, members: Callable[[Box], Mask], connec
     connectivity
         `BY_FACES` or `BY_CORNERS`.
     """
-    margin = NEAR_VOXELS
+    if not members(scene.box_around(place, (0, 0, 0))).all():
+        return None
+    box = _first_look(scene, place, members, connectivity)
     while True:
-        box = scene.box_around(place, (margin, margin, margin))
         mask = members(box)
         at = tuple(p - span.start for p, span in zip(place, box, strict=True))
-        if not mask[at]:
-            return None
-        found = numbered(mask, connectivity)
-        own = found == found[at]
-        if not _goes_on(own, box, scene.reach):
+        own = connected(mask, at, connectivity)
+        wider = _wider(own, box, scene.reach)
+        if wider == box:
             tight = box_of(own, box)
             assert tight is not None
             return tight, own[_inside(tight, box)]
-        margin *= 2
+        box = wider
+
+
+def connected(mask: npt.NDArray[Any], at: tuple[int, ...], connectivity: int) -> Mask:
+    """Return what hangs together with a voxel of a mask."""
+    slabs, tables = _slabs(mask, connectivity)
+    thick = len(slabs[0])
+    number = tables[at[0] // thick][slabs[at[0] // thick][at[0] % thick][at[1:]]]
+    own: Mask = np.zeros(mask.shape, dtype=bool)
+    for first, slab, table in zip(range(0, len(mask), thick), slabs, tables, strict=True):
+        if (is_own := table == number).any():
+            own[first : first + thick] = is_own[slab]
+    return own
 
 
 def numbered(mask: npt.NDArray[Any], connectivity: int) -> npt.NDArray[np.uint32]:
@@ -61,15 +72,25 @@ def numbered(mask: npt.NDArray[Any], connectivity: int) -> npt.NDArray[np.uint32
     A large array is numbered slab by slab: connected-components-3d keeps Python's lock while it counts, and the window
     would stand still as long.
     """
+    slabs, tables = _slabs(mask, connectivity)
+    if len(slabs) == 1:
+        return slabs[0]
+    return np.concatenate([table[slab] for table, slab in zip(tables, slabs, strict=True)])
+
+
+def _slabs(
+    mask: npt.NDArray[Any], connectivity: int
+) -> tuple[list[npt.NDArray[np.uint32]], list[npt.NDArray[np.uint32]]]:
+    """Return the slabs of an array, each numbered for itself, and of each a table of the numbers in the whole."""
     thick = max(1, SLAB_VOXELS // mask[0].size) if mask.ndim == 3 and mask.size else max(1, len(mask))
-    slabs = [_numbered_at_once(mask[at : at + thick], connectivity) for at in range(0, len(mask), thick)]
-    if len(slabs) < 2:
-        return slabs[0] if slabs else np.zeros(mask.shape, dtype=np.uint32)
-    offsets = np.cumsum([0, *(int(slab.max()) for slab in slabs)])
-    joints = [_numbered_at_once(mask[at - 1 : at + 1], connectivity) for at in range(thick, len(mask), thick)]
-    table = _merged(slabs, joints, offsets)
-    own_tables = (np.concatenate([[0], table[a:b]]).astype(np.uint32) for a, b in pairwise(offsets))
-    return np.concatenate([own_table[slab] for own_table, slab in zip(own_tables, slabs, strict=True)])
+    starts = range(0, max(1, len(mask)), thick)
+    slabs = [_numbered_at_once(mask[at : at + thick], connectivity) for at in starts]
+    offsets = np.cumsum([0, *(int(slab.max(initial=0)) for slab in slabs)])
+    table = np.arange(1, offsets[-1] + 1, dtype=np.uint32)
+    if len(slabs) > 1:
+        joints = [_numbered_at_once(mask[at - 1 : at + 1], connectivity) for at in starts[1:]]
+        table = _merged(slabs, joints, offsets)
+    return slabs, [np.concatenate([[0], table[a:b]]).astype(np.uint32) for a, b in pairwise(offsets)]
 
 
 def _numbered_at_once(mask: npt.NDArray[Any], connectivity: int) -> npt.NDArray[np.uint32]:
@@ -115,10 +136,39 @@ def _inside(box: Box, around: Box) -> Box:
     return i, j, k
 
 
-def _goes_on(mask: Mask, box: Box, reach: Box) -> bool:
-    """Whether a mask touches a side of its box that is not a side of the reach."""
+def _first_look(scene: Scene, place: Place, members: Callable[[Box], Mask], connectivity: int) -> Box:
+    """Return the box around a component's cuts through a place: axial, coronal and sagittal; it may go on beyond."""
+    lows, highs = list(place), [p + 1 for p in place]
+    for axis in range(3):
+        spans = list(scene.reach)
+        spans[axis] = slice(place[axis], place[axis] + 1)
+        cut = spans[0], spans[1], spans[2]
+        at = tuple(p - span.start for p, span in zip(place, cut, strict=True))
+        around = box_of(_numbered_as(members(cut), at, connectivity), cut)
+        assert around is not None
+        lows = [min(low, span.start) for low, span in zip(lows, around, strict=True)]
+        highs = [max(high, span.stop) for high, span in zip(highs, around, strict=True)]
+    i, j, k = (
+        slice(max(span.start, low - MARGIN_VOXELS), min(span.stop, high + MARGIN_VOXELS))
+        for span, low, high in zip(scene.reach, lows, highs, strict=True)
+    )
+    return i, j, k
+
+
+def _numbered_as(mask: Mask, at: tuple[int, ...], connectivity: int) -> Mask:
+    found = _numbered_at_once(mask, connectivity)
+    own: Mask = found == found[at]
+    return own
+
+
+def _wider(own: Mask, box: Box, reach: Box) -> Box:
+    """Return a box half as long again on every side where a component goes on beyond it; the same where it ends."""
+    spans = []
     for axis, (span, limit) in enumerate(zip(box, reach, strict=True)):
-        ends = ((0, span.start > limit.start), (-1, span.stop < limit.stop))
-        if any(is_open and mask.take(end, axis=axis).any() for end, is_open in ends):
-            return True
-    return False
+        start, stop, length = span.start, span.stop, (span.stop - span.start) // 2 + MARGIN_VOXELS
+        if start > limit.start and own.take(0, axis=axis).any():
+            start = max(limit.start, start - length)
+        if stop < limit.stop and own.take(-1, axis=axis).any():
+            stop = min(limit.stop, stop + length)
+        spans.append(slice(start, stop))
+    return spans[0], spans[1], spans[2]

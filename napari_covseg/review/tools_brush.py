@@ -73,15 +73,28 @@ def stroke(scene: Scene, path: Sequence[Place], tip: Tip) -> Correction | None:
     box = _box_of(scene, path, tip.diameter_mm)
     if any(span.stop <= span.start for span in box):
         return None
-    reached = _swept(scene, path, tip.diameter_mm, box)
+    reached = _swept(scene, path, tip.diameter_mm, box) & reachable(scene, tip, box)
+    before = scene.labels[box]
+    return scene.correction(box, np.where(reached, np.uint8(tip.value), before), tip.name, tip.name)
+
+
+def reachable(scene: Scene, tip: Tip, box: Box) -> Mask:
+    """Return the voxels of a box that a brush may change, wherever it is moved.
+
+    Raises
+    ------
+    ValueError
+        If the brush is bounded by lungs that nobody has drawn.
+    """
+    before = scene.labels[box]
+    reached = np.ones(before.shape, dtype=bool)
     if tip.hu_range is not None:
         reached &= tip.hu_range.holds(smoothed_hu(scene.scan, box))
     if tip.in_lungs and tip.value not in (0, EFFUSION):
         reached &= scene.lungs_in(box)
-    before = scene.labels[box]
     if tip.value and not tip.over_classes:
         reached &= (before == 0) | (before == tip.value)
-    return scene.correction(box, np.where(reached, np.uint8(tip.value), before), tip.name, tip.name)
+    return reached
 
 
 def _box_of(scene: Scene, path: Sequence[Place], diameter_mm: float) -> Box:

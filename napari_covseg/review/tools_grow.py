@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 from scipy import ndimage
 
-from napari_covseg.review.components import BY_FACES, component, numbered
+from napari_covseg.review.components import BY_FACES, component, connected
 from napari_covseg.review.correction import Box, Correction
 from napari_covseg.review.hu_range import HuRange, smoothed_hu
 from napari_covseg.review.scene import TITLES, Mask, Place, Scene
@@ -93,8 +93,7 @@ def grow(scene: Scene, seed: Place, growth: Growth) -> Correction | None:
     open_to = _open_to(scene, box, growth)
     near = _ball(scene, seed, growth.limit_mm, box)
     at = tuple(p - span.start for p, span in zip(seed, box, strict=True))
-    found = numbered(open_to & near, BY_FACES)
-    grown = found == found[at]
+    grown = connected(open_to & near, at, BY_FACES)
     leaked = bool((ndimage.binary_dilation(grown) & open_to & ~near).any())
     after = np.where(grown, np.uint8(growth.value), scene.labels[box])
     ml = np.count_nonzero(grown) * scene.voxel_mm3 / 1000.0

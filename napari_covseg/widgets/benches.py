@@ -128,8 +128,8 @@ class Desk(QObject):  # type: ignore[misc]
         bench = self.bench
         self.viewer.layers.events.inserted.connect(self._on_inserted)
         bench.opened.connect(self._on_opened)
-        for runner in (bench.runner, bench.tool_runner):
-            runner.changed.connect(self._on_runs)
+        bench.runner.changed.connect(self._on_runs)
+        bench.tool_runner.changed.connect(self._on_tool_runs)
         for signal, qt_signal in (
             (bench.learned, self.learned),
             (bench.exported, self.exported),
@@ -177,11 +177,18 @@ class Desk(QObject):  # type: ignore[misc]
             show_warning(message)
 
     def _on_runs(self) -> None:
+        self._pump_while_busy()
+        self.runs_changed.emit()
+
+    def _on_tool_runs(self) -> None:
+        self._pump_while_busy()
+        self.ticked.emit()  # no panel offers anything else while a tool works
+
+    def _pump_while_busy(self) -> None:
         if self.bench.runner.busy or self.bench.tool_runner.busy:
             self._timer.start()
         else:
             self._timer.stop()
-        self.runs_changed.emit()
 
     def _on_timer(self) -> None:
         self.bench.tool_runner.pump()

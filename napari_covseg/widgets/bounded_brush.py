@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_covseg.review import Correction, Scene, stroke
+from napari_covseg.review import Correction, Scene, reachable, stroke
 from napari_covseg.widgets.link import TOOLS
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def bound(lesions: Labels, desk: Desk) -> None:
     """Let the brush, the eraser and the fill of a painted layer be our tools, with what the toolbox is set to."""
     lesions.paint = partial(_paint, lesions, desk, lesions.paint)
+    lesions.paint_polygon = partial(_paint_polygon, lesions, desk, lesions.paint_polygon)
     lesions.fill = partial(_fill, lesions, desk)
 
 
@@ -46,6 +47,30 @@ def _paint(
         _write(lesions, correction, new_label)
         if refresh:
             lesions.refresh(extent=False)
+
+
+def _paint_polygon(lesions: Labels, desk: Desk, plain: Any, points: Any, new_label: int) -> None:
+    """Fill an outline that was drawn, then take back what the brush could not have reached."""
+    hidden, settings = lesions._slice_input.not_displayed, desk.tools.settings
+    is_bounded = (settings.by_hu or settings.in_lungs) and desk.bench.current is not None and len(hidden) == 1
+    if not is_bounded:
+        desk.link.tools.update(TOOLS)
+        plain(points, new_label)
+        return
+    place = _voxel(points[0])
+    tip = desk.tools.tip(lesions, new_label)
+    try:
+        scene = _scene(lesions, desk, place, hidden[0]).on_slice(place[hidden[0]], hidden[0])
+        allowed = reachable(scene, tip, scene.reach)
+    except ValueError as error:
+        desk.bench.complained.emit(str(error))
+        return
+    drawn_on = lesions.data[scene.reach]
+    before = drawn_on.copy()
+    plain(points, new_label)
+    desk.link.tools[str(lesions.mode)] = tip.name
+    drawn_on[~allowed] = before[~allowed]
+    lesions.refresh(extent=False)
 
 
 def _fill(lesions: Labels, desk: Desk, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:  # noqa: ARG001

@@ -190,7 +190,7 @@ class Link:
         shown = self._array[correction.box]
         untouched = shown == correction.before
         shown[untouched] = correction.after[untouched]
-        self.tally.update(self.opened.session.labels, correction)
+        self.tally.update(correction)
         self._redraw.start()
 
     def _refresh(self) -> None:

@@ -1,4 +1,4 @@
-"""Millilitres per slice and class, kept up to date slice by slice: counting a whole scan per stroke is slow."""
+"""How much every slice holds of each class, kept up to date by what changes: counting the scan per stroke is slow."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from napari_covseg.measure import millilitres_per_slice
 from napari_covseg.review import Correction
-from napari_covseg.volume import LabelMap, cropped
+from napari_covseg.volume import LabelMap
 
 
 class Tally:
@@ -20,23 +20,31 @@ class Tally:
     """
 
     def __init__(self, labels: LabelMap) -> None:
-        self.per_slice: dict[str, npt.NDArray[np.float64]] = millilitres_per_slice(labels)
+        self._voxel_ml, self._scheme = labels.geometry.voxel_ml, labels.scheme
+        ml = millilitres_per_slice(labels)
+        self._voxels = {name: np.rint(each / self._voxel_ml).astype(np.int64) for name, each in ml.items()}
+
+    @property
+    def per_slice(self) -> dict[str, npt.NDArray[np.float64]]:
+        """Millilitres of every slice, by class name."""
+        return {name: voxels * np.float64(self._voxel_ml) for name, voxels in self._voxels.items()}
 
     @property
     def totals_ml(self) -> dict[str, float]:
         """Millilitres of the whole scan, by class name."""
-        return {name: float(ml.sum()) for name, ml in self.per_slice.items()}
+        return {name: float(voxels.sum()) * self._voxel_ml for name, voxels in self._voxels.items()}
 
     @property
     def fullest_slice(self) -> int | None:
         """Index of the slice that holds most, or None where nothing is labelled."""
-        ml = np.sum(list(self.per_slice.values()), axis=0)
-        return int(ml.argmax()) if ml.any() else None
+        voxels = np.sum(list(self._voxels.values()), axis=0)
+        return int(voxels.argmax()) if voxels.any() else None
 
-    def update(self, labels: LabelMap, correction: Correction) -> None:
-        """Count the slices again that a correction reached; the labels are those after it."""
-        first, last = correction.slices[0], correction.slices[-1] + 1
-        _, height, width = labels.geometry.shape
-        slab = cropped(labels, (first, 0, 0), (last, height, width))
-        for name, ml in millilitres_per_slice(slab).items():
-            self.per_slice[name][first:last] = ml
+    def update(self, correction: Correction) -> None:
+        """Count what a correction put in place of what."""
+        slices = slice(correction.slices[0], correction.slices[-1] + 1)
+        for each in self._scheme:
+            gained, lost = (
+                np.count_nonzero(values == each.value, axis=(1, 2)) for values in (correction.after, correction.before)
+            )
+            self._voxels[each.name][slices] += gained - lost

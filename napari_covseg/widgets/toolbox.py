@@ -151,6 +151,8 @@ class Toolbox(QObject):  # type: ignore[misc]
         step = [int(each) for each in self.desk.viewer.dims.current_step]
         if self._pointed is not None:
             model, position = self._pointed
+            if model.dims.ndisplay != 2:
+                return None  # a place in a 3-D view is anywhere along a line
             here = [round(float(each)) for each in lesions.world_to_data(position[-3:])]
             for axis in model.dims.displayed:
                 step[axis] = here[axis]
@@ -167,7 +169,7 @@ class Toolbox(QObject):  # type: ignore[misc]
 
     def _apply(self, handle: Handle, place: Place | None, axis: int) -> None:
         lesions = gestures.lesions_of(self.desk)
-        if lesions is not None:
+        if lesions is not None and not self.desk.link.is_drawing:
             self.desk.attempt(lambda: self._applied(handle, int(lesions.selected_label) or 1, place, axis))
 
     def _applied(self, handle: Handle, value: int, place: Place | None, axis: int) -> None:

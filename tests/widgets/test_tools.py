@@ -275,6 +275,23 @@ def test_the_hu_brush_and_the_range_eraser_reach_only_the_range(at_work: Any) ->
     assert np.array_equal(at_work.session.labels.values > 0, (plain > 0) & ~RANGE.holds(hu))
 
 
+def test_an_outline_that_is_filled_reaches_only_the_range(at_work: Any) -> None:
+    at_work.key(Qt.Key.Key_A)
+    at_work.desk.tools.set_range(-700, -300)
+    square = np.array([(SLICE, 16, 4), (SLICE, 16, 20), (SLICE, 32, 20), (SLICE, 32, 4)])
+    at_work.lesions.paint_polygon(square, 1)
+    at_work.desk.link.settle()
+    plain = at_work.session.labels.values.copy()
+    assert plain[SLICE, 17, 5] == 1
+    at_work.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    at_work.key(Qt.Key.Key_T)
+    at_work.lesions.paint_polygon(square, 1)
+    at_work.desk.link.settle()
+    hu = smoothed_hu(at_work.bench.current.scan, tuple(slice(0, n) for n in plain.shape))
+    assert np.array_equal(at_work.session.labels.values > 0, (plain > 0) & RANGE.holds(hu))
+    assert at_work.session.undo_title == "HU brush on slice 7"
+
+
 def test_the_brush_in_3_d_is_a_ball_and_the_lung_brush_stays_in_the_lungs(at_work: Any) -> None:
     at_work.key(Qt.Key.Key_A)
     press(at_work, "Shift-T")

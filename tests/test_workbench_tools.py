@@ -1,0 +1,139 @@
+"""Tools without a window: on the bench they are told, refused, undone, and never wait for a network."""
+
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from napari_covseg.jobs import Progress
+from napari_covseg.review import copy_slice, fill, relabel, remove_islands
+from napari_covseg.workbench import SegmentRequest, Workbench
+
+
+@pytest.fixture
+def bench(isolated_home, small_scan):
+    bench = Workbench("Dr A")
+    bench.words = []
+    bench.said.connect(bench.words.append)
+    bench.complained.connect(bench.words.append)
+    bench.runner.wait(bench.open(small_scan), 30)
+    values = bench.current.session.labels.values.copy()
+    values[1:4, 10:20, 10:20] = 1
+    bench.current.session.absorb(values, "brush", "a lesion")
+    bench.words.clear()
+    yield bench
+    bench.close()
+
+
+def values_of(bench):
+    return bench.current.session.labels.values
+
+
+def test_a_tool_on_a_slice_is_told_and_undone_in_one_step(bench):
+    before = values_of(bench).copy()
+    correction = bench.apply(partial(relabel, place=(2, 15, 15), value=2), 2)
+    assert bench.words == ["Relabel ground-glass opacity as consolidation on slice 3."]
+    assert correction.slices == range(2, 3)
+    assert (values_of(bench)[2, 10:20, 10:20] == 2).all()
+    assert bench.current.session.undo()
+    assert np.array_equal(values_of(bench), before)
+
+
+def test_a_coronal_slice_is_a_slice_too(bench):
+    bench.apply(partial(relabel, place=(2, 15, 15), value=2), 15, axis=1)
+    assert set(np.argwhere(values_of(bench) == 2)[:, 1]) == {15}
+
+
+def test_marks_that_are_lost_are_told_and_a_tool_without_effect_too(bench):
+    bench.current.session.mark_reviewed(1)
+    bench.current.session.mark_reviewed(5)
+    bench.apply(partial(relabel, place=(2, 15, 15), value=2))
+    assert bench.words[-1].endswith("on slices 2–4. No longer marked reviewed: slice 2.")
+    assert bench.current.session.reviewed == (5,)
+    assert bench.apply(partial(remove_islands, below_mm3=0)) is None
+    assert bench.words[-1] == "There was nothing to change."
+
+
+def test_a_refusal_changes_nothing(bench):
+    before = values_of(bench).copy()
+    with pytest.raises(ValueError, match="holds no lesion"):
+        bench.apply(partial(copy_slice, index=4, step=1))
+    run = bench.apply_aside(partial(fill, place=(0, 0, 0), value=1), "Filling")
+    bench.tool_runner.wait(run, 30)
+    assert "not enclosed" in bench.words[-1]
+    assert np.array_equal(values_of(bench), before)
+
+
+def test_beside_the_window_a_tool_sees_the_labels_as_they_were_and_never_wipes_a_later_stroke(bench):
+    go_on, seen = threading.Event(), []
+
+    def slow(scene):
+        go_on.wait(10)
+        seen.append(scene.labels[2, 15, 15])
+        return relabel(scene, (2, 15, 15), 2)
+
+    run = bench.apply_aside(slow, "Relabelling")
+    values = values_of(bench).copy()
+    values[2, 15, 15] = 3
+    bench.current.session.absorb(values, "brush", "a stroke meanwhile")
+    go_on.set()
+    bench.tool_runner.wait(run, 30)
+    assert seen == [1]
+    assert "has changed since" in bench.words[-1]
+    assert np.array_equal(values_of(bench), values)
+    bench.tool_runner.wait(bench.apply_aside(partial(relabel, place=(2, 15, 16), value=2), "Relabelling"), 30)
+    assert values_of(bench)[2, 15, 16] == 2
+    assert values_of(bench)[2, 15, 15] == 3
+
+
+def test_two_tools_beside_the_window_each_have_their_own_labels(bench):
+    runs = [bench.apply_aside(partial(relabel, place=(1 + n, 15, 15), value=2 + n), "Relabelling") for n in range(2)]
+    for run in runs:
+        bench.tool_runner.wait(run, 30)
+    assert (values_of(bench)[1:4, 10:20, 10:20] == 2).all()
+    assert "has changed since" in bench.words[-1]
+
+
+def test_a_tool_does_not_wait_for_a_network(bench, untrained, monkeypatch):
+    from napari_covseg import inference
+
+    go_on = threading.Event()
+
+    def segmenting(*_):
+        go_on.wait(20)
+        yield Progress(1, 1)
+
+    monkeypatch.setattr(inference, "segmenting", segmenting)
+    network = bench.segment(SegmentRequest(untrained, "slice", centre=5))
+    run = bench.apply_aside(partial(relabel, place=(2, 15, 15), value=2), "Relabelling")
+    bench.tool_runner.wait(run, 10)
+    assert not network.over
+    assert (values_of(bench)[1:4, 10:20, 10:20] == 2).all()
+    go_on.set()
+    bench.runner.wait(network, 10)
+
+
+def test_signed_is_signed(bench):
+    bench.current.session.mark_reviewed(1)
+    bench.current.session.sign()
+    tool = partial(relabel, place=(2, 15, 15), value=2)
+    for act in (lambda: bench.apply(tool), lambda: bench.apply_aside(tool, "Relabelling")):
+        with pytest.raises(ValueError, match="signed"):
+            act()
+
+
+def test_what_networks_drew_is_kept_for_comparison_also_after_a_restart(bench, untrained, small_scan):
+    run = bench.segment(SegmentRequest(untrained, "slice", centre=5, device="cpu"))
+    bench.runner.wait(run, 120)
+    (network,) = bench.current.proposals.networks
+    drawn = bench.current.proposals.labels(network)
+    assert np.array_equal(drawn[5], values_of(bench)[5])
+    assert not drawn[1].any()
+    bench.close()
+    time.sleep(0.1)
+    again = Workbench("Dr A")
+    again.runner.wait(again.open(small_scan), 30)
+    assert np.array_equal(again.current.proposals.labels(network), drawn)
+    again.close()

@@ -67,8 +67,8 @@ def _paint_polygon(lesions: Labels, desk: Desk, plain: Any, points: Any, new_lab
         return
     drawn_on = lesions.data[scene.reach]
     before = drawn_on.copy()
-    plain(points, new_label)
     desk.link.tools[str(lesions.mode)] = tip.name
+    plain(points, new_label)
     drawn_on[~allowed] = before[~allowed]
     lesions.refresh(extent=False)
 

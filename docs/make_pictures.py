@@ -104,11 +104,13 @@ def states(theme: str) -> Iterator[tuple[str, Callable[[Studio], None]]]:
         yield "tour", lambda studio: (studio.tabs.show_panel("Open"), studio.tabs.tour._show())
     yield "open_error", _cannot_open
     yield "open_full", lambda studio: (studio.open_sample(), studio.tabs.show_panel("Open"))
+    yield "open_worklist", _worklist
     yield "segment_busy", _segmenting
     yield "segment_full", _segmented
     yield "segment_error", _all_reviewed
     yield "review_full", _reviewed
     yield "review_keys", lambda studio: studio.desk.furniture.cheat_sheet.toggle()
+    yield "review_compare", _compared
     yield "review_views", _three_views
     yield "review_mediastinum", _mediastinum
     yield "learn_full", lambda studio: (_lung_window(studio), studio.tabs.show_panel("Learn"))
@@ -159,9 +161,56 @@ def _reviewed(studio: Studio) -> None:
     gestures.toggle_lungs(studio.desk)
 
 
-def _three_views(studio: Studio) -> None:
+def _worklist(studio: Studio) -> None:
+    """Show a morning's folder, some of it read."""
+    from napari_covseg.io import sample_scan
+    from napari_covseg.review.worklist import Worklist
+
+    folder = studio.desk.bench.folder / "monday"
+    folder.mkdir()
+    paths = [folder / f"chest_{number:04}_ct.nii.gz" for number in (17, 21, 22, 30, 34, 41)]
+    for path in paths:
+        path.symlink_to(sample_scan())
+    worklist = Worklist(folder)
+    worklist.look()
+    for path, reader, minutes in ((paths[0], "m.okafor", 11), (paths[1], "m.okafor", 8)):
+        worklist.spend(path, 60 * minutes)
+        worklist.sign(path, reader)
+    worklist.reject(paths[2], "j.lindqvist", "cut at the base")
+    worklist.take(paths[4], "j.lindqvist")
+    worklist.close()
+    rows = studio.tabs.panels["Open"].worklist
+    rows.choose(folder)
+    studio.wait(studio.desk.bench.runner.runs[0])
+    rows.view.selectRow(3)
+
+
+def _compared(studio: Studio) -> None:
+    """Erase some of what the network proposed, paint some of another class, and compare."""
+    from napari_covseg.widgets import gestures
+
     studio.desk.furniture.cheat_sheet.hide()
-    studio.desk.furniture.ortho.toggle()
+    lesions = gestures.lesions_of(studio.desk)
+    lesions.brush_size = 26
+    with lesions.block_history():
+        for row in range(140, 165, 3):
+            lesions.paint((40, row, 205), 0)
+            lesions.paint((40, row - 30, 70), 1)
+            lesions.paint((40, 155, row - 65), 1)
+    studio.live(0.3)
+    for _ in range(2):
+        gestures.compare(studio.desk)
+    studio.live(0.2)
+
+
+def _three_views(studio: Studio) -> None:
+    from napari_covseg.widgets import gestures
+
+    gestures.compare(studio.desk)
+    gestures.undo(studio.desk)
+    studio.review(40)
+    studio.desk.said.emit("")
+    gestures.toggle_views(studio.desk)
     studio.desk.viewer.dims.current_step = (40, 170, 60)
     studio.live(0.6)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import getpass
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -28,6 +28,7 @@ from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.networks.bringing_in import bringing_in_torch
 from napari_covseg.review import Correction, Proposals, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
+from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt, facts_in
 from napari_covseg.review.shelf import Shelf
 from napari_covseg.review.whereabouts import scan_found
@@ -119,11 +120,24 @@ class SegmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class LearnRequest:
-    """How to learn: optimiser steps (None for a minute or two's), device, and what to rehearse."""
+    """How to learn.
+
+    Parameters
+    ----------
+    steps
+        Of the optimiser; None for a minute or two's.
+    device
+        Where to compute.
+    replay
+        What to rehearse; None for the synthetic sample.
+    stopped
+        Children's files of earlier runs on this scan that were stopped.
+    """
 
     steps: int | None = None
     device: str = "auto"
     replay: Path | None = None
+    stopped: tuple[Path, ...] = ()
 
 
 class Workbench:
@@ -164,7 +178,7 @@ class Workbench:
 
         Where the reader must state something first, `asked` tells what, and what was stated so far.
         """
-        run = self._start(_reading(path, stated), f"Opening {path.name}")
+        run = self.start(_reading(path, stated), f"Opening {path.name}")
         run.finished.connect(partial(self._take, FoundAt(path, stated)))
         run.failed.connect(partial(self._ask, path, stated))
         return run
@@ -175,7 +189,7 @@ class Workbench:
         near = tuple(dict.fromkeys(recent.path.parent for recent in self.remembered.recent))
         path = Path(facts.get("scan_path") or "")
         job = scan_found(path, str(facts.get("scan_sha256")), stated, near)
-        run = self._start(job, f"Opening {folder.name}")
+        run = self.start(job, f"Opening {folder.name}")
         run.finished.connect(lambda found: self._take(FoundAt(found[0], stated), found[1]))
         return run
 
@@ -189,7 +203,7 @@ class Workbench:
         """
         opened = self._opened()
         found_at = FoundAt(opened.path, kept_in(opened.session.folder))
-        run = self._start(_reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
+        run = self.start(_reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
         run.finished.connect(partial(self._take, found_at, beside=True))
         return run
 
@@ -203,11 +217,11 @@ class Workbench:
         """
         opened = self._opened()
         job = checked_before_signing(snapshot(opened.session), opened.scan, opened.session.marks)
-        return self._start(job, "Looking over the label map")
+        return self.start(job, "Looking over the label map")
 
     def list_scans(self, folder: Path, url: str = "") -> Run[Worklist]:
         """Put a folder of scans on the worklist; `listed` tells it when it is there."""
-        run = self._start(_listing(folder, url), f"Looking for scans in {folder.name}")
+        run = self.start(_listing(folder, url), f"Looking for scans in {folder.name}")
         run.finished.connect(self._take_list)
         return run
 
@@ -238,14 +252,20 @@ class Workbench:
         opened = self._opened()
         slices = self._slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
-        run = self._start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
+        run = self.start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
         told = (f"{title} on {len(slices)} slices", secrets.token_hex(4), provenance_of(request.trained))
         take_in = partial(self._take_in, opened, title, told)
         run.stepped.connect(take_in)
         return run
 
     def finetune(
-        self, parent: Checkpoint, *, steps: int | None = None, device: str = "auto", replay: Path | None = None
+        self,
+        parent: Checkpoint,
+        *,
+        steps: int | None = None,
+        device: str = "auto",
+        replay: Path | None = None,
+        resume: bool = False,
     ) -> Run[Checkpoint]:
         """Teach a checkpoint the reviewed slices of the open scan; `learned` tells the child, its verdict in its card.
 
@@ -261,6 +281,8 @@ class Workbench:
             Where to compute.
         replay
             Folder or pack of annotated cases to rehearse and be asked about; the synthetic sample without.
+        resume
+            Go on with a run that was stopped, where `can_resume` says so; otherwise what such runs left is removed.
 
         Raises
         ------
@@ -270,10 +292,13 @@ class Workbench:
         opened = self._opened()
         if not opened.session.reviewed:
             raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
-        out = checkpoint.fresh_path(parent, datetime.now(), self.folder)
+        killed, about = self._killed(parent) if resume else (None, {})
+        out = killed or checkpoint.fresh_path(parent, datetime.now(), self.folder)
+        steps = about["config"]["steps"] if killed else steps
         enough = Enough()
-        job = _learning(parent, opened, out, LearnRequest(steps, device, replay), enough)
-        run = self._start(job(), "Learning from your corrections", enough=enough)
+        old = tuple(lineage.unfinished(opened.session.scan_sha256, self.folder))
+        job = _learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
+        run = self.start(job(), "Learning from your corrections", enough=enough)
         run.stepped.connect(self._pass_on)
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
         return run
@@ -297,7 +322,7 @@ class Workbench:
         Raises
         ------
         ValueError
-            If no scan is open, the session is signed, or the tool refuses.
+            If no scan is open, nothing in the session can be changed, or the tool refuses.
         """
         opened = self._opened()
         return self._take_correction(opened, tool(self.scene(index, axis)))
@@ -310,13 +335,13 @@ class Workbench:
         Raises
         ------
         ValueError
-            If no scan is open, or the session is signed.
+            If no scan is open, or nothing in the session can be changed.
         """
         opened = self._opened()
         if opened.session.refusal:
             raise ValueError(opened.session.refusal)
         scene = replace(self.scene(), labels=snapshot(opened.session).values)
-        run = self._start(_applying(tool, scene, title), title, runner=self.tool_runner)
+        run = self.start(_applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
         return run
 
@@ -335,7 +360,7 @@ class Workbench:
             If no scan is open.
         """
         session = self._opened().session
-        run = self._start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
+        run = self.start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
@@ -357,6 +382,10 @@ class Workbench:
         if trained is not None:
             self._chosen[network] = trained
         self.chose.emit(self.chosen)
+
+    def can_resume(self, parent: Checkpoint) -> bool:
+        """Whether a fine-tuning of this parent on the open scan's corrections, as they stand, was stopped midway."""
+        return self.current is not None and self._killed(parent)[0] is not None
 
     def promote(self, child: Checkpoint, reason: str = "") -> None:
         """Work with a fine-tuned checkpoint from now on; against its gate only with a reason, which is kept.
@@ -394,13 +423,22 @@ class Workbench:
         self._on_bench.clear()
         self.current = None
 
-    def _start(
+    def start(
         self, job: Job[Any], title: str, *, enough: Enough | None = None, runner: JobRunner | None = None
     ) -> Run[Any]:
+        """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
         run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
         return run
+
+    def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
+        session = self._opened().session
+        sha256 = reviewed_sha256(session.scan_sha256, session.labels, session.reviewed)
+        for out, about in lineage.unfinished(session.scan_sha256, self.folder).items():
+            if about["parent_sha256"] == parent.sha256 and about["sessions_sha256"] == [sha256]:
+                return out, about
+        return None, {}
 
     def _pass_on(self, step: object) -> None:
         if isinstance(step, Remark):
@@ -571,14 +609,17 @@ def _learning(
         with bringing_in_torch():
             from napari_covseg.io.cases import find_cases
             from napari_covseg.networks import load
-            from napari_covseg.training.finetune import FineTuning, finetuned, short_run
+            from napari_covseg.training.finetune import FineTuning, finetuned, forget, short_run, steps_for
             from napari_covseg.training.lesson import Lesson
 
         lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
         spec = load(parent.card.network)
-        config = short_run(spec, request.steps) if request.steps else short_run(spec)
+        config = short_run(spec, request.steps or steps_for(len(reviewed)))
         replay = find_cases([request.replay]) if request.replay else None
-        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device)
+        for stopped in set(request.stopped) - {out}:
+            forget(stopped)
+        resume = out in request.stopped
+        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume)
         return (yield from finetuned(asked, enough))
 
     return job

@@ -70,16 +70,17 @@ def finetune(
     from napari_covseg.io.cases import find_cases
     from napari_covseg.networks import lineage, load
     from napari_covseg.networks.checkpoint import find
-    from napari_covseg.training.finetune import STEPS, FineTuning, finetuned, short_run
+    from napari_covseg.training.finetune import FineTuning, finetuned, short_run, steps_for
     from napari_covseg.training.keeping import Keeping
 
     parent = find(network, checkpoint)
     lessons = tuple(lesson for folder in session for lesson in _lessons(folder))
+    slices = sum(len(lesson.reviewed) for lesson in lessons)
     asked = FineTuning(
         parent,
         lessons,
         out,
-        short_run(load(network), steps or STEPS, seed),
+        short_run(load(network), steps or steps_for(slices), seed),
         Keeping(True, distil, pull, freeze_encoder, freeze_batch_norm),
         replay=find_cases(replay) if replay else None,
         margin=margin,
@@ -90,7 +91,7 @@ def finetune(
     child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
     if overrule is not None:
         lineage.overrule(child, getpass.getuser(), overrule)
-    return _answer(parent, child, sum(len(lesson.reviewed) for lesson in lessons))
+    return _answer(parent, child, slices)
 
 
 def _lessons(folder: Path) -> list[Lesson]:

@@ -19,11 +19,8 @@ import numpy as np
 
 from napari_covseg.io import home, write_labels, write_volume, written
 from napari_covseg.io.cases import find_cases, read_case
-from napari_covseg.review.fingerprint import reviewed_sha256
+from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
 from napari_covseg.volume import LESIONS, LabelMap, Volume, labels_on, reoriented
-
-ANNOTATED = ("ggo", "consolidation", "effusion")
-"""What a reader who marks a slice reviewed has looked for."""
 
 KEY_FILE = "bundle.key"
 LISTING = "cases.json"
@@ -113,10 +110,10 @@ def _write(one: ReviewedScan, folder: Path, name: str) -> None:
 
 def _entry(one: ReviewedScan, patient: str) -> dict[str, Any]:
     return {
-        "annotated": list(ANNOTATED),
+        "annotated": list(LOOKED_FOR),
         "patient": patient,
         "slices": [index + 1 for index in sorted(one.reviewed)],
-        "session_sha256": reviewed_sha256(one.scan_sha256, one.labels, one.reviewed, ANNOTATED),
+        "session_sha256": reviewed_sha256(one.scan_sha256, one.labels, one.reviewed),
     }
 
 

@@ -27,10 +27,11 @@ class Recent:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What there is to remember; the scan that was open last comes first."""
+    """What there is to remember; the scan that was open last comes first, and the folder of the worklist."""
 
     recent: tuple[Recent, ...] = ()
     tour_taken: bool = False
+    worklist: Path | None = None
 
     def opened(self, scan: Recent) -> Remembered:
         """Return the same with a scan at the head of the list."""

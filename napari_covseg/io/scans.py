@@ -38,6 +38,7 @@ def read_volume(path: Path, stated: Stated = NOTHING) -> Volume:
     ValueError
         If nothing readable is there, or it is no chest CT; one sentence that names the path and the remedy.
     """
+    path = path if path.name not in ("", "..") else path.resolve()  # sentences need a name
     return _accepted(_read(path, stated), path, stated)
 
 
@@ -108,7 +109,9 @@ def _by_format(path: Path, stated: Stated) -> Volume:
 
             return dicom.read_series(path, stated)
     if path.is_dir():
-        raise ValueError(f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series.")
+        raise ValueError(
+            f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series, or a scan file."
+        )
     raise ValueError(f"{path.name} is none of {KNOWN}; export the scan as one of these.")
 
 

@@ -21,6 +21,9 @@ from napari_covseg.networks.checkpoint import OWN_FOLDER, Checkpoint, known
 
 DECISIONS = "decisions.jsonl"
 
+RUN_ENDING = ".run.json"
+"""Ends the name of what a fine-tuning is about, beside the child it is to become, until that is there."""
+
 
 class Decision(BaseModel):
     """What a reader decided about a checkpoint, against its gate: who, why, when."""
@@ -122,6 +125,22 @@ def tree(network: str, folder: Path | None = None) -> tuple[Branch, ...]:
             yield from branches(each.sha256, depth + 1)
 
     return tuple(branches("", 0))
+
+
+def unfinished(scan_sha256: str, folder: Path | None = None) -> Mapping[Path, Mapping[str, Any]]:
+    """Return the fine-tunings on one scan alone that were stopped: what each is about, by its child's file.
+
+    ``parent_sha256`` and ``sessions_sha256`` tell whether it may go on: both must be as they were.
+    """
+    found: dict[Path, Mapping[str, Any]] = {}
+    for path in sorted((folder or home()).joinpath(OWN_FOLDER).glob(f"*{RUN_ENDING}")):
+        try:
+            about = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(about, dict) and about.get("scans_sha256") == [scan_sha256]:
+            found[path.with_name(path.name.removesuffix(RUN_ENDING))] = about
+    return found
 
 
 def _log(folder: Path | None) -> Path:

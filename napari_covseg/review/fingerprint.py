@@ -9,8 +9,13 @@ import numpy as np
 
 from napari_covseg.volume import LabelMap
 
+LOOKED_FOR = ("ggo", "consolidation", "effusion")
+"""What a reader who marks a slice reviewed has looked for."""
 
-def reviewed_sha256(scan_sha256: str, labels: LabelMap, reviewed: Collection[int], annotated: Collection[str]) -> str:
+
+def reviewed_sha256(
+    scan_sha256: str, labels: LabelMap, reviewed: Collection[int], annotated: Collection[str] = LOOKED_FOR
+) -> str:
     """Return the fingerprint of the scan, its reviewed slices, their labels, and the classes that were looked for."""
     slices = sorted(set(reviewed))
     digest = hashlib.sha256(scan_sha256.encode())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Job, Progress, Remark
 from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
+from napari_covseg.networks.lineage import RUN_ENDING
 from napari_covseg.networks.spec import Stage
 from napari_covseg.training.check import check_sample
-from napari_covseg.training.gate import MARGIN, found_on, judged, largest_fall, table
+from napari_covseg.training.gate import MARGIN, found_on, judged, table, worst_fall
 from napari_covseg.training.keeping import NOBODY, Keeping, between
 from napari_covseg.training.lesson import Lesson, stack_of_lesson
 from napari_covseg.training.loop import TrainingConfig
@@ -43,7 +45,7 @@ WAYS = (1.0, 0.75, 0.5, 0.25)
 UNLABELLED = 32
 """Slices nobody reviewed on which the parent's say is kept, at most."""
 
-MOST_LOOKED_BACK = 12
+MOST_LOOKED_BACK = 6
 """Learned slices on which before and after are told, at most."""
 
 DECIMALS = 4
@@ -72,7 +74,7 @@ class FineTuning:
     replay
         Annotated cases to rehearse and to be asked about; None for the bundled synthetic sample.
     margin
-        By how much the Dice of a class may fall on these.
+        By how much the Dice of any lesion, and the mean of the classes, may fall on these.
     device
         Where to compute.
     resume
@@ -100,17 +102,23 @@ class FineTuning:
     @property
     def run_file(self) -> Path:
         """Return where it is written what a killed run was about."""
-        return self.out.with_name(f"{self.out.name}.run.json")
+        return self.out.with_name(f"{self.out.name}{RUN_ENDING}")
 
     def about(self) -> dict[str, Any]:
         """Return what must be the same for a run to go on."""
         return {
             "parent_sha256": self.parent.sha256,
             "sessions_sha256": [lesson.sha256 for lesson in self.lessons],
+            "scans_sha256": [lesson.scan_sha256 for lesson in self.lessons],
             "config": json.loads(json.dumps(asdict(self.config))),
             "keeping": asdict(self.keeping),
             "replay": None if self.replay is None else sorted({case.name for case in self.replay}),
         }
+
+
+def steps_for(slices: int) -> int:
+    """Return how many steps so many reviewed slices are worth: `STEPS` for a few, four a slice for more, up to 600."""
+    return min(600, max(STEPS, 4 * slices))
 
 
 def short_run(spec: NetworkSpec, steps: int = STEPS, seed: int = 0) -> TrainingConfig:
@@ -153,7 +161,9 @@ def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -
     parent = deepcopy(network.module)
     yield from _taught(request, network, lessons, dealt, old, enough)
     way = yield from _stepped_back(network, parent, old, recalled, request.margin)
-    child = checkpoint.save(network.module.cpu(), _card(request, lessons, dealt, {"gate": UNJUDGED}), _draft(request))
+    child = checkpoint.save(
+        network.module.cpu(), _card(request, lessons, dealt, {"gate": UNJUDGED}), _draft(request.out)
+    )
     taught = Segmenter(child, request.device)
     after = yield from _measured(taught, (held, old.asked, learned), "measuring after")
     tables = [table(*pair) for pair in zip(before[:2], after[:2], strict=True)]
@@ -178,18 +188,17 @@ def _check(request: FineTuning) -> None:
                 f"{request.run_file.name} is about other corrections or settings; start without --resume to learn anew."
             )
         return
-    forget(request)
+    forget(request.out)
     with written(request.run_file) as draft:
         draft.write_text(json.dumps(about, indent=1), "utf-8")
 
 
-def forget(request: FineTuning) -> None:
-    """Remove what lies beside the child's file for a killed run to go on with."""
-    name = request.out.name
-    for path in request.out.parent.glob(f"{name}.*"):
-        if path.suffix in (".state", ".done") or path == request.run_file:
+def forget(out: Path) -> None:
+    """Remove what lies beside a child's file for a killed run to go on with."""
+    for path in out.parent.glob(f"{escape(out.name)}.*"):
+        if path.suffix in (".state", ".done") or path.name == f"{out.name}{RUN_ENDING}":
             path.unlink(missing_ok=True)
-    _draft(request).unlink(missing_ok=True)
+    _draft(out).unlink(missing_ok=True)
 
 
 def _taught(
@@ -248,7 +257,8 @@ def _stepped_back(
     for way in WAYS:
         network.module.load_state_dict(between(parent, child, way))
         found = yield from found_on(network, old.recalled, "recalling")
-        if largest_fall(table(recalled, found))[0] <= margin:
+        fall = worst_fall(table(recalled, found), margin)
+        if fall is None or fall.is_allowed:
             break
     if way < WAYS[0]:
         yield Remark(f"Older cases suffered: the child went back to {way:.0%} of what it had changed.")
@@ -298,15 +308,15 @@ def _dice(found: dict[str, list[Agreement]]) -> dict[str, float]:
     return {f"dice_{name}": round(value, DECIMALS) for name, value in sorted(dice.items()) if value is not None}
 
 
-def _draft(request: FineTuning) -> Path:
+def _draft(out: Path) -> Path:
     """Return where the child is until it is judged; no list of checkpoints shows it."""
-    return request.out.with_name(f".{request.out.name.removesuffix(checkpoint.SUFFIX)}.unjudged{checkpoint.SUFFIX}")
+    return out.with_name(f".{out.name.removesuffix(checkpoint.SUFFIX)}.unjudged{checkpoint.SUFFIX}")
 
 
 def _kept(request: FineTuning, child: Checkpoint, metrics: dict[str, Any]) -> Checkpoint:
     card = child.card.model_copy(update={"metrics": metrics})
     kept = checkpoint.save(checkpoint.revived(child), card, request.out)
-    forget(request)
+    forget(request.out)
     return kept
 
 

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 
 from napari_covseg.io.cases import Case, read_case
 from napari_covseg.networks import NetworkSpec
-from napari_covseg.review.fingerprint import reviewed_sha256
+from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
 from napari_covseg.training.stacks import Stack, stack_of
 from napari_covseg.volume import LabelMap, Volume
-
-ALL_CLASSES = frozenset({"ggo", "consolidation", "effusion"})
-"""What a reader who marks a slice reviewed has looked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +32,7 @@ class Lesson:
     labels: LabelMap
     reviewed: tuple[int, ...]
     scan_sha256: str
-    annotated: frozenset[str] = ALL_CLASSES
+    annotated: frozenset[str] = frozenset(LOOKED_FOR)
 
     @property
     def sha256(self) -> str:

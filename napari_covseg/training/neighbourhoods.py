@@ -6,7 +6,7 @@ makes of slices nobody corrected.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,9 @@ ONE_LESION_MM = 20.0
 """So are slices as close as this whose lesions lie over each other."""
 
 HELD_OUT_SHARE = 0.2
+MOST_HELD_OUT = 40
+"""More of one scan judge no better, and all of them are segmented twice."""
+
 TEACHING_SHARE = 0.5
 """At least this share of the reviewed slices teaches, or none is held out."""
 
@@ -65,13 +68,21 @@ def are_neighbours(lesson: Lesson, one: int, other: int) -> bool:
 def _best(lesson: Lesson) -> Split:
     """Return the split that holds out what judges best; without one, all teaches."""
     candidates = list(_candidates(lesson))
-    return min(candidates, key=lambda found: _cost(lesson, found)) if candidates else Split(lesson.reviewed)
+    classes = {index: frozenset(np.unique(lesson.labels.values[index]).tolist()) - {0} for index in lesson.reviewed}
+    depth = lesson.scan.geometry.shape[0]
+    return min(candidates, key=lambda found: _cost(found, classes, depth)) if candidates else Split(lesson.reviewed)
+
+
+def _wanted(count: int) -> int:
+    """Return how many of so many slices of a lesson judge."""
+    return min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * count)))
 
 
 def _candidates(lesson: Lesson) -> Iterator[Split]:
     reviewed, count = lesson.reviewed, len(lesson.reviewed)
     close = np.array([[are_neighbours(lesson, a, b) for b in reviewed] for a in reviewed]).reshape(count, count)
-    for size in range(1, max(1, round(2 * HELD_OUT_SHARE * count)) + 1):
+    wanted = _wanted(count)
+    for size in sorted({max(1, wanted // 2), wanted, min(2 * wanted, MOST_HELD_OUT)}):
         for first in range(count - size + 1):
             held = np.zeros(count, bool)
             held[first : first + size] = True
@@ -81,13 +92,9 @@ def _candidates(lesson: Lesson) -> Iterator[Split]:
                 yield Split(*(tuple(np.array(reviewed)[each].tolist()) for each in (taught, held, left)))
 
 
-def _cost(lesson: Lesson, found: Split) -> tuple[float, ...]:
+def _cost(found: Split, classes: Mapping[int, frozenset[int]], depth: int) -> tuple[float, ...]:
     """Return what speaks against a split, the weightiest first."""
-    values = lesson.labels.values
-
-    def classes(slices: Sequence[int]) -> int:
-        return len(set(np.unique(values[list(slices)]).tolist()) - {0})
-
-    size_off = abs(len(found.held_out) - max(1, round(HELD_OUT_SHARE * len(lesson.reviewed))))
-    middle_off = abs(2 * found.held_out[0] + 1 - values.shape[0])
-    return (-min(1, classes(found.held_out)), len(found.left_out) + size_off, -classes(found.held_out), middle_off)
+    shown = len(frozenset[int]().union(*(classes[index] for index in found.held_out)))
+    size_off = abs(len(found.held_out) - _wanted(len(classes)))
+    middle_off = abs(2 * found.held_out[0] + 1 - depth)
+    return (-min(1, shown), len(found.left_out) + size_off, -shown, middle_off)

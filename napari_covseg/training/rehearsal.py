@@ -20,6 +20,9 @@ REHEARSED, ASKED, RECALLED = 48, 12, 8
 """Slices that are rehearsed, that are asked about, and of those rehearsed the ones that are recalled in full, at most:
 more would take longer than what is learned."""
 
+OF_A_LONE_PATIENT = 4
+"""So much fewer slices are asked about and recalled of a lone patient: more of them say no more."""
+
 OF_BEFORE = "rehearsed"
 """Stands among what a rehearsed stack is annotated for; no class has this name."""
 
@@ -63,6 +66,7 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
     """
     rehearsed, asked = _sides(cases)
     lone = not asked
+    fewer = OF_A_LONE_PATIENT if lone else 1
     stacks, recalled, lessons = [], [], []
     together = spec.grain == "patch"
     chosen = [(case, False) for case in rehearsed] + [(case, True) for case in asked]
@@ -76,10 +80,10 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
             kept = _spread(labels, slices[: middle - 1] if lone else slices, share, together=together)
             known = {"annotated": case.annotated | {OF_BEFORE}, "case": case.name, "patient": case.patient}
             stacks.append(stack_of(scan, labels, lung, spec, slices=kept, **known))  # type: ignore[arg-type]
-            few = kept[:: -(-len(kept) * len(rehearsed) // RECALLED)] if kept else ()
+            few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)] if kept else ()
             recalled.append(Lesson(scan, labels, few, case.name, case.annotated - {"lung"}))
         if lone or is_asked:
-            share = -(-ASKED // max(1, len(asked)))
+            share = -(-ASKED // fewer // max(1, len(asked)))
             kept = _spread(labels, slices[middle + 1 :] if lone else slices, share, together=together)
             lessons.append(Lesson(scan, labels, kept, case.name, case.annotated - {"lung"}))
     return Rehearsal(

@@ -71,6 +71,7 @@ class Desk(QObject):  # type: ignore[misc]
     exported = Signal(object)
     asked = Signal(object, object, object)
     chose = Signal(object)
+    listed = Signal(object)
     said = Signal(str)
     complained = Signal(str)
 
@@ -134,6 +135,7 @@ class Desk(QObject):  # type: ignore[misc]
             (bench.exported, self.exported),
             (bench.asked, self.asked),
             (bench.chose, self.chose),
+            (bench.listed, self.listed),
             (bench.said, self.said),
             (bench.complained, self.complained),
         ):

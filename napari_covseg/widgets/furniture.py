@@ -13,6 +13,7 @@ from napari_covseg.widgets.edge_letters import EdgeLetters
 from napari_covseg.widgets.keys import KEYS
 from napari_covseg.widgets.layers import is_ours
 from napari_covseg.widgets.legend import Legend
+from napari_covseg.widgets.looks import Looks
 from napari_covseg.widgets.mouse import Mouse
 from napari_covseg.widgets.ortho import OrthoViews
 from napari_covseg.widgets.outline_width import OutlineWidth
@@ -51,6 +52,7 @@ class Furniture:
         self.legend, self.window_note = Legend(desk, pane), WindowNote(desk, pane)
         self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
+        self.looks = Looks(desk)
         self.viewer, self.strip = desk.viewer, Strip(desk)
         self._strip_dock: QDockWidget | None = None
         self._fit_later = QTimer()
@@ -94,6 +96,13 @@ class Furniture:
             event.disconnect(self._show_slider)
         self.strip.close_down()
         self._fit_later.stop()
-        closable: tuple[Closable, ...] = (self.note, self.letters, self.mouse, self.outline_width, self.ortho)
+        closable: tuple[Closable, ...] = (
+            self.note,
+            self.letters,
+            self.mouse,
+            self.outline_width,
+            self.ortho,
+            self.looks,
+        )
         for piece in closable:
             piece.close()

@@ -52,6 +52,7 @@ def review_and_go_on(desk: Desk) -> None:
     if session is None:
         return
     index, depth = slice_shown(desk), session.geometry.shape[0]
+    desk.furniture.looks.count()
     desk.attempt(lambda: None if index in session.marks else session.mark_reviewed(index))
     if index not in session.marks:
         return

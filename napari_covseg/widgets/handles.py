@@ -30,7 +30,7 @@ Place = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the reader asks of a tool: the class, the slice on screen, the place if any, the sizes, another's proposal."""
+    """What the reader asks of a tool: class, slice on screen, place if any, settings, another network's proposal."""
 
     value: int
     index: int
@@ -57,6 +57,8 @@ class Handle:
         ``place``: where the reader points. ``scope``: on the slice or on all. ``slice``: on the slice on screen.
     doing
         What the state line says while it runs on all slices.
+    hint
+        What its tooltip says beside the title.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Handle:
     tool: Callable[[Asked], Tool]
     at: Literal["place", "scope", "slice"]
     doing: str = ""
+    hint: str = ""
 
 
 def _here(asked: Asked) -> Place:
@@ -95,19 +98,30 @@ def _interpolate(asked: Asked) -> Tool:
 
 
 HANDLES = (
-    Handle("Fill", "Shift-F", "Fill what hangs together here with the chosen class", _fill, "place", "Filling"),
-    Handle("Grow", "G", "Grow from here within the HU range of the chosen class", _grow, "place", "Growing"),
+    Handle(
+        "Fill",
+        "Shift-F",
+        "Fill here with the class",
+        _fill,
+        "place",
+        "Filling",
+        hint="all that hangs together here; background only where lesions enclose it",
+    ),
+    Handle(
+        "Grow", "G", "Grow from here in the HU range", _grow, "place", "Growing", hint="as far as the limit under Sizes"
+    ),
     Handle(
         "Interpolate",
         "I",
-        "Fill the empty slices between two painted ones; point at a lesion for that one alone",
+        "Fill slices between two painted ones",
         _interpolate,
         "slice",
+        hint="the class, over background; point at a lesion to fill that one alone",
     ),
     Handle(
         "Relabel",
         "K",
-        "Give the lesion here the chosen class",
+        "Give the lesion here the class",
         lambda asked: partial(relabel, place=_here(asked), value=asked.value),
         "place",
         "Relabelling",
@@ -115,10 +129,11 @@ HANDLES = (
     Handle(
         "By density",
         "Shift-K",
-        "Tell ground glass from consolidation by HU",
+        "Ground glass or consolidation by HU",
         lambda asked: partial(relabel_by_hu, above_hu=asked.settings.density_hu),
         "scope",
         "Relabelling by density",
+        hint="the border is under Sizes; effusion stays",
     ),
     Handle(
         "Delete",
@@ -128,28 +143,46 @@ HANDLES = (
         "place",
         "Deleting",
     ),
-    Handle("Accept", "Shift-A", "Take over the other network's lesion here", _accept, "place", "Accepting"),
+    Handle(
+        "Accept",
+        "Shift-A",
+        "Take the other network's lesion here",
+        _accept,
+        "place",
+        "Accepting",
+        hint="beside what is painted already",
+    ),
     Handle(
         "Islands",
         "Shift-I",
-        "Erase every lesion below a volume",
+        "Erase lesions below a volume",
         lambda asked: partial(remove_islands, below_mm3=asked.settings.islands_below_mm3),
         "scope",
         "Removing islands",
+        hint="the volume is under Sizes",
     ),
-    Handle("Holes", "Shift-H", "Fill the holes in lesions", lambda _: fill_holes, "scope", "Filling holes"),
+    Handle(
+        "Holes",
+        "Shift-H",
+        "Fill holes in lesions",
+        lambda _: fill_holes,
+        "scope",
+        "Filling holes",
+        hint="with the class around each",
+    ),
     Handle(
         "Smooth",
         "Shift-S",
-        "Smooth the outlines; borders between classes stay",
+        "Smooth the outlines",
         lambda asked: partial(smooth, size_mm=asked.settings.smoothing_mm, kind=asked.settings.smoothing),
         "scope",
         "Smoothing",
+        hint="borders between classes stay",
     ),
     Handle(
         "Largest",
         "Shift-L",
-        "Erase all of the chosen class but its largest lesion",
+        "Keep the largest of the class",
         lambda asked: partial(keep_largest, value=asked.value),
         "scope",
         "Keeping the largest",
@@ -157,16 +190,18 @@ HANDLES = (
     Handle(
         "Copy ↑",
         "Shift-Up",
-        "Paint here what the slice above holds",
+        "Copy from the slice above",
         lambda asked: partial(copy_slice, index=asked.index, step=-1),
         "slice",
+        hint="over background only",
     ),
     Handle(
         "Copy ↓",
         "Shift-Down",
-        "Paint here what the slice below holds",
+        "Copy from the slice below",
         lambda asked: partial(copy_slice, index=asked.index, step=1),
         "slice",
+        hint="over background only",
     ),
 )
 BY_NAME = {each.name: each for each in HANDLES}

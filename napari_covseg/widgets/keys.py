@@ -75,7 +75,7 @@ KEYS = (
         Key(key, f"Paint {LESIONS[name].title.lower()}", partial(gestures.choose_class, name=name))
         for name, key in CLASS_KEYS.items()
     ),
-    Key("T", "HU range for brush and eraser on or off", partial(gestures.switch, setting="by_hu")),
+    Key("T", "HU range on or off (brush, eraser)", partial(gestures.switch, setting="by_hu")),
     Key("Shift-T", "In the lungs on or off", partial(gestures.switch, setting="in_lungs")),
     Key("Shift-B", "Brush in 3-D on or off", partial(gestures.switch, setting="with_a_ball")),
     Key("Shift-E", "Erase in the HU range", gestures.erase_in_range),

@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from napari_covseg.volume import LESIONS, LUNGS
-from napari_covseg.widgets.canvas_label import CanvasLabel
-from napari_covseg.widgets.picture import Pane
-
-if TYPE_CHECKING:
-    from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.canvas_label import Place
+from napari_covseg.widgets.canvas_note import CanvasNote
 
 
-class Legend:
-    """Stands in a corner of the picture.
+class Legend(CanvasNote):
+    """The classes that are there and can be seen."""
 
-    Parameters
-    ----------
-    desk
-        Whose scan.
-    pane
-        On which picture.
-    """
+    place: ClassVar[Place] = "top_left"
 
-    def __init__(self, desk: Desk, pane: Pane) -> None:
-        self.desk = desk
-        self.label = CanvasLabel(pane.native, "top_left")
-        desk.opened.connect(self._on_opened)
-        desk.labels_changed.connect(self._show)
-        desk.lungs_shown.connect(self._show)
-        self._on_opened()
+    def listen(self) -> None:
+        """Follow what is labelled, and the lungs."""
+        self.desk.labels_changed.connect(self.say)
+        self.desk.lungs_shown.connect(self.say)
 
-    def _on_opened(self) -> None:
+    def follow(self) -> None:
+        """Follow whether the lesions are shown."""
         if layers := self.desk.link.layers:
-            layers.lesions.events.visible.connect(self._show)
-        self._show()
+            layers.lesions.events.visible.connect(self.say)
 
-    def _show(self) -> None:
-        self.label.say("<br>".join(self._lines()))
+    def told(self) -> str:
+        """Return a line for each."""
+        return "<br>".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
         link = self.desk.link

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QMenu, QTableView, QVBoxLayout, QWidget
 
-from napari_covseg.review import SIGNED, Correction, Lesion
+from napari_covseg.review import Correction, Lesion
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
@@ -134,9 +134,9 @@ class LesionRows(QWidget):  # type: ignore[misc]
         self.heading.setText(self._told() if session else "")
         for piece in (self.table, self.relabel, self.delete):
             piece.setVisible(bool(session and lesions))
-        signed = session is not None and session.signature is not None
+        refusal = session.refusal if session else ""
         for of in (self.relabel, self.delete):
-            allow(of, SIGNED if signed else "" if self.chosen else CHOOSE)
+            allow(of, refusal or ("" if self.chosen else CHOOSE))
 
 
 class LesionView(QTableView):  # type: ignore[misc]

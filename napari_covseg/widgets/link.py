@@ -18,12 +18,11 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_covseg.review import Correction, difference
-from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.layers import ReadingLayers, forget_history, is_mid_stroke, layers_of
 from napari_covseg.widgets.lungs import LungLayer
 from napari_covseg.widgets.picture import as_on_a_light_box, fit, scale_bar
+from napari_covseg.widgets.settling import VALUES, changed_slices, named, no_class, refuse_foreign
 from napari_covseg.widgets.tally import Tally
-from napari_covseg.widgets.words import slice_numbers
 from napari_covseg.workbench import OpenScan, Workbench
 
 TOOLS = {"paint": "brush", "erase": "eraser", "fill": "fill", "polygon": "polygon"}
@@ -71,13 +70,13 @@ class Link:
             return
         session = self.opened.session
         values = session.labels.values
-        changed = _changed_slices(values, self._array)
+        changed = changed_slices(values, self._array)
         if changed is None:
             return
         slab = slice(changed[0], changed[1])
-        title = f"{self._tool} on {_slices(range(*changed))}"
+        title = f"{self._tool} on {named(range(*changed))}"
         try:
-            _refuse_foreign(self._array[slab])
+            refuse_foreign(self._array[slab])
             session.correct(difference(values[slab], self._array[slab], self._tool, title, first_slice=changed[0]))
         except (ValueError, OSError) as error:
             self._array[slab] = session.labels.values[slab]
@@ -214,11 +213,11 @@ class Link:
         if self.layers is None:
             return
         label = self.layers.lesions.selected_label
-        if label == 0 or label in _VALUES:
+        if label == 0 or label in VALUES:
             self._label = label
             return
         self.layers.lesions.selected_label = self._label
-        self.bench.complained.emit(_no_class(label))
+        self.bench.complained.emit(no_class(label))
 
     def _show_outlines(self) -> None:
         if self.layers:
@@ -230,32 +229,6 @@ class Link:
         self.settle()
         self._let_go(remove=True)
         self.bench.said.emit("The lesions layer was taken away; open the scan again to go on. Nothing is lost.")
-
-
-_VALUES = frozenset(each.value for each in LESIONS)
-
-
-def _no_class(label: int) -> str:
-    return f"There is no class {label}; the classes are {', '.join(each.title for each in LESIONS)}."
-
-
-def _refuse_foreign(values: Array) -> None:
-    highest = int(values.max())
-    if highest > max(_VALUES):
-        raise ValueError(f"{_no_class(highest)} The stroke was taken back.")
-
-
-def _slices(slices: range) -> str:
-    return f"slice{'s' if len(slices) > 1 else ''} {slice_numbers(slices)}"
-
-
-def _changed_slices(before: Array, after: Array) -> tuple[int, int] | None:
-    """Return first and one past the last slice that differ; eight voxels at a time, where that goes up evenly."""
-    depth = len(before)
-    words = np.uint64 if before[0].size % 8 == 0 else np.uint8
-    old, new = before.reshape(depth, -1).view(words), after.reshape(depth, -1).view(words)
-    changed = [index for index in range(depth) if not np.array_equal(old[index], new[index])]
-    return (changed[0], changed[-1] + 1) if changed else None
 
 
 def _timer(milliseconds: int, action: Any) -> QTimer:

@@ -12,6 +12,7 @@ from napari_covseg.widgets.panel import Panel, button, words
 from napari_covseg.widgets.recent_scans import RecentScans
 from napari_covseg.widgets.series import Question
 from napari_covseg.widgets.words import scan_line, slice_numbers
+from napari_covseg.widgets.worklist_rows import WorklistRows
 from napari_covseg.workbench import OpenScan
 
 FILES = "Chest CT (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.zip *.png *.jpg *.jpeg);;All files (*)"
@@ -40,8 +41,8 @@ class OpenPanel(Panel):
             self.line,
             self.session_line,
         )
-        self.recent = RecentScans(self.desk)
-        self.add(self.recent)
+        self.recent, self.worklist = RecentScans(self.desk), WorklistRows(self.desk)
+        self.add(self.recent, self.worklist)
         self.rows.addStretch()
         self.file_button.clicked.connect(self._on_file)
         self.folder_button.clicked.connect(self._on_folder)
@@ -79,7 +80,7 @@ class OpenPanel(Panel):
 def _session_line(opened: OpenScan) -> str:
     session = opened.session
     if session.signature is not None:
-        return f"This scan was signed by {session.signature.reader}; it can be looked at and exported."
+        return f"This scan was signed by {session.signature.reader}; it can be exported, or opened again in Review."
     if session.reviewed:
         return f"Your session goes on where you left it. Reviewed: slices {slice_numbers(session.reviewed)}."
     if session.undo_title:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from functools import partial
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLayout, QPushButton
 
-from napari_covseg.review import SIGNED
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
 from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.sign_rows import SignRows
 from napari_covseg.widgets.tool_rows import ToolRows
 from napari_covseg.widgets.windows import PRESETS
 from napari_covseg.widgets.words import clock, count, slice_numbers
 
-SIGN, SIGN_AGAIN = "Sign", "Press again to sign for good"
-SIGN_WAITS_MS = 5000
 FIRST = "Open a scan and segment it; then correct it here, slice by slice."
 
 
@@ -83,20 +80,16 @@ class ReviewPanel(Panel):
     def _add_marks(self) -> None:
         self.reviewed_button = button("Reviewed ✓  (R)", "Mark this slice reviewed and go on to the next (R)", big=True)
         self.unmark_button = button("Take mark back", "This slice is not reviewed after all")
-        self.sign_button = button(SIGN, "Sign: close the session for good; it can still be exported")
+        self.signing = SignRows(self.desk)
+        self.sign_button = self.signing.button
         self.marks, self.why = words(), words(faint=True)
         self.reviewed_button.clicked.connect(lambda: gestures.review_and_go_on(self.desk))
         self.unmark_button.clicked.connect(lambda: gestures.take_mark_back(self.desk))
-        self.sign_button.clicked.connect(self._on_sign)
         row = QHBoxLayout()
         row.setSpacing(4)
         row.addWidget(self.unmark_button)
         row.addWidget(self.sign_button)
-        self.add(self.reviewed_button, self.marks, row, self.why)
-        self._doubt = QTimer(self)
-        self._doubt.setSingleShot(True)
-        self._doubt.setInterval(SIGN_WAITS_MS)
-        self._doubt.timeout.connect(lambda: self.sign_button.setText(SIGN))
+        self.add(self.reviewed_button, self.marks, row, self.why, self.signing)
 
     def _listen(self) -> None:
         self.desk.opened.connect(self._on_opened)
@@ -116,27 +109,15 @@ class ReviewPanel(Panel):
         gestures.show_window(self.desk, PRESETS[number])
         self._show_window()
 
-    def _on_sign(self) -> None:
-        session = self.desk.session
-        if session is None:
-            return
-        if not self._doubt.isActive():
-            self.sign_button.setText(SIGN_AGAIN)
-            self._doubt.start()
-            return
-        self._doubt.stop()
-        self.sign_button.setText(SIGN)
-        self.desk.attempt(session.sign)
-
     def _show_all(self) -> None:
         self._show_where()
         self._show_window()
         self._show_history()
         session = self.desk.session
-        reason = NOTHING_OPEN if session is None else SIGNED if session.signature else ""
+        reason = NOTHING_OPEN if session is None else session.refusal
         allow(self.reviewed_button, reason, self.why)
         self._show_views()
-        allow(self.sign_button, reason or ("" if session and session.marks else "Review at least one slice first."))
+        self.signing.show_state()
         if session is not None:
             numbers = slice_numbers(session.reviewed)
             total = count(session.geometry.shape[0], "slice")
@@ -158,8 +139,7 @@ class ReviewPanel(Panel):
         mark = session.marks.get(index)
         state = f"reviewed {clock(mark.time_utc)} ✓" if mark else "not reviewed yet"
         self.where.setText(f"<b>Slice {index + 1}</b> of {session.geometry.shape[0]} · {state}")
-        reason = SIGNED if session.signature else "" if mark else "This slice is not marked."
-        allow(self.unmark_button, reason)
+        allow(self.unmark_button, session.refusal or ("" if mark else "This slice is not marked."))
 
     def _show_window(self) -> None:
         shown = gestures.window_shown(self.desk)
@@ -170,12 +150,12 @@ class ReviewPanel(Panel):
     def _show_history(self) -> None:
         session = self.desk.session
         undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
-        signed = session is not None and session.signature is not None
-        _offer(self.undo_button, "Undo", undo, signed, "Ctrl-Z")
-        _offer(self.redo_button, "Redo", redo, signed, "Ctrl-Shift-Z")
+        refusal = session.refusal if session else ""
+        _offer(self.undo_button, "Undo", undo, refusal, "Ctrl-Z")
+        _offer(self.redo_button, "Redo", redo, refusal, "Ctrl-Shift-Z")
         self.history.setText(f"Undo takes back: {undo}" if undo else "Nothing to undo yet.")
 
 
-def _offer(of: QPushButton, verb: str, title: str, signed: bool, key: str) -> None:
+def _offer(of: QPushButton, verb: str, title: str, refusal: str, key: str) -> None:
     of.setProperty("what", f"{verb}: {title} ({key})")
-    allow(of, SIGNED if signed else "" if title else f"Nothing to {verb.lower()}.")
+    allow(of, refusal or ("" if title else f"Nothing to {verb.lower()}."))

@@ -12,7 +12,6 @@ from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.checkpoint import best_first
 from napari_covseg.networks.registry import listing
-from napari_covseg.review import SIGNED
 from napari_covseg.widgets.gestures import slice_shown
 from napari_covseg.widgets.more_form import MoreForm
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
@@ -160,8 +159,8 @@ class SegmentPanel(Panel):
             return "It stops after this slice."
         if self.desk.session is None:
             return NOTHING_OPEN
-        if self.desk.session.signature is not None:
-            return SIGNED
+        if self.desk.session.refusal:
+            return str(self.desk.session.refusal)
         if self.bench.chosen is None:
             return f"No trained weights of {listing(self.bench.network).title} are here yet; train it or copy them in."
         return ""

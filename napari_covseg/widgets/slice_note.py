@@ -2,48 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 from napari_covseg.volume import Geometry
-from napari_covseg.widgets.canvas_label import CanvasLabel
+from napari_covseg.widgets.canvas_label import Place
+from napari_covseg.widgets.canvas_note import CanvasNote
 from napari_covseg.widgets.gestures import slice_shown
-from napari_covseg.widgets.picture import Pane
-
-if TYPE_CHECKING:
-    from napari_covseg.widgets.benches import Desk
 
 
-class SliceNote:
-    """Keeps the note up to date.
+class SliceNote(CanvasNote):
+    """Slice, table position, and the mark."""
 
-    Parameters
-    ----------
-    desk
-        What to listen to.
-    pane
-        On which picture.
-    """
+    place: ClassVar[Place] = "top_right"
 
-    def __init__(self, desk: Desk, pane: Pane) -> None:
-        self.desk = desk
-        self.label = CanvasLabel(pane.native, "top_right")
-        desk.opened.connect(self._show)
-        desk.states_changed.connect(self._show)
-        desk.viewer.dims.events.current_step.connect(self._show)
-        self._show()
+    def listen(self) -> None:
+        """Follow scrolling and marks."""
+        self.desk.states_changed.connect(self.say)
+        self.desk.viewer.dims.events.current_step.connect(self.say)
 
     def close(self) -> None:
         """Listen no more."""
-        self.desk.viewer.dims.events.current_step.disconnect(self._show)
+        self.desk.viewer.dims.events.current_step.disconnect(self.say)
 
-    def _show(self) -> None:
+    def told(self) -> str:
+        """Return where the reader is."""
         session = self.desk.session
         if session is None:
-            return
+            return ""
         index = slice_shown(self.desk)
         reviewed = "   ✓ reviewed" if index in session.marks else ""
         where = f"slice {index + 1} of {session.geometry.shape[0]}{reviewed}"
-        self.label.say(f"{where}\ntable {table_mm(session.geometry, index)} mm")
+        return f"{where}\ntable {table_mm(session.geometry, index)} mm"
 
 
 def table_mm(geometry: Geometry, index: int) -> str:

@@ -55,6 +55,8 @@ class StateLine(Panel):
         session = self.desk.session
         if session is None:
             self.saved.setText("No scan is open.")
+        elif session.is_read_only:
+            self.saved.setText("To be looked at only; nothing is saved.")
         elif session.signature is not None:
             self.saved.setText(f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓")
         else:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QImage, QPainter, QPen, QPolygonF
+from qtpy.QtCore import QEvent, QRectF, Qt
+from qtpy.QtGui import QColor, QImage, QPainter
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
-from napari_covseg.widgets.strip_picture import Millilitres, Pixels, bars, heat, slice_at, span
+from napari_covseg.widgets.strip_marks import BARS_HEIGHT, BARS_TOP, draw_here, draw_scale, draw_ticks
+from napari_covseg.widgets.strip_picture import Millilitres, Pixels, bars, heat, slice_at
 from napari_covseg.widgets.theme import theme_of
 
 if TYPE_CHECKING:
@@ -19,12 +20,8 @@ if TYPE_CHECKING:
 
 HEIGHT = 76
 UNCERTAIN = QRectF(0, 2, 0, 9)
-BARS_TOP, BARS_HEIGHT = 14, 44
-TICKS_TOP, TICKS_HEIGHT = 62, 8
-REVIEWED, UNSURE, HERE = QColor("#4ade80"), QColor("#f97316"), QColor("#ffffff")
+UNSURE = QColor("#f97316")
 HELP = "Millilitres on each slice, apex on the left; green below: reviewed. Click or drag to go there."
-
-NOTHING_LABELLED = "Nothing is labelled yet: press Segment, or choose a class and paint."
 
 
 class Strip(QWidget):  # type: ignore[misc]
@@ -96,11 +93,10 @@ class Strip(QWidget):  # type: ignore[misc]
         if self._uncertainty is not None:
             size = (int(UNCERTAIN.height()), self.width())
             painter.drawImage(0, int(UNCERTAIN.top()), _image(heat(self._uncertainty, _rgb(UNSURE), size)))
-        self._draw_ticks(painter)
-        self._draw_scale(painter, theme.text)
-        if not self._most_ml:
-            painter.drawText(self.rect().adjusted(4, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, NOTHING_LABELLED)
-        self._draw_here(painter, theme.text)
+        session, size = self.desk.session, (self.width(), self.depth)
+        draw_ticks(painter, session.reviewed if session else (), *size)
+        draw_scale(painter, self._most_ml, theme.text)
+        draw_here(painter, gestures.slice_shown(self.desk), theme.text, *size)
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Go to the slice under the mouse."""
@@ -139,26 +135,6 @@ class Strip(QWidget):  # type: ignore[misc]
         per_class = [tally.per_slice[each.name] if tally else zero for each in LESIONS]
         self._most_ml = float(np.sum(per_class, axis=0).max())
         return _image(bars(per_class, [_rgb(QColor(each.colour)) for each in LESIONS], (BARS_HEIGHT, self.width())))
-
-    def _draw_ticks(self, painter: QPainter) -> None:
-        session = self.desk.session
-        for index in session.marks if session else ():
-            start, end = span(index, self.width(), self.depth)
-            painter.fillRect(QRectF(start, TICKS_TOP, max(end - start, 1.0), TICKS_HEIGHT), REVIEWED)
-
-    def _draw_scale(self, painter: QPainter, colour: QColor) -> None:
-        painter.setPen(colour)
-        if self._most_ml > 0:
-            painter.drawText(QRectF(4, BARS_TOP, 120, 16), Qt.AlignmentFlag.AlignLeft, f"{self._most_ml:.1f} mL")
-
-    def _draw_here(self, painter: QPainter, colour: QColor) -> None:
-        start, end = span(gestures.slice_shown(self.desk), self.width(), self.depth)
-        middle = (start + end) / 2
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(colour, 1.5))
-        painter.drawLine(QPointF(middle, BARS_TOP - 2), QPointF(middle, TICKS_TOP + TICKS_HEIGHT))
-        painter.setBrush(colour)
-        painter.drawPolygon(QPolygonF([QPointF(middle + x, BARS_TOP - y) for x, y in ((0, 0), (-5, 8), (5, 8))]))
 
 
 def _rgb(colour: QColor) -> tuple[int, int, int]:

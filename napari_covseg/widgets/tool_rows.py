@@ -7,6 +7,7 @@ from functools import partial
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import (
+    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -18,7 +19,6 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_covseg.review import SIGNED
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.handles import HANDLES, Handle
@@ -46,7 +46,7 @@ class ToolRows(QWidget):  # type: ignore[misc]
         super().__init__()
         self.desk, self.tools = desk, desk.tools
         self.by_hu = self._switch("HU range", "T", "by_hu", "Brush and eraser reach only HU in this range")
-        self.in_lungs = self._switch("In the lungs", "Shift-T", "in_lungs", "Stay in the lungs; effusion need not")
+        self.in_lungs = self._switch("In lungs", "Shift-T", "in_lungs", "Stay in the lungs; effusion need not")
         self.with_a_ball = self._switch("3-D brush", "Shift-B", "with_a_ball", "Brush and eraser are balls")
         self.erase = _tight(button("Erase  ⇧E", "Erase only what lies in the HU range (Shift-E)"))
         self.erase.clicked.connect(lambda: gestures.erase_in_range(self.desk))
@@ -61,11 +61,16 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self.deep.clicked.connect(partial(self.tools.change, in_3d=True))
         self.low, self.high = self._limit("Lowest"), self._limit("Highest")
         self.buttons = {each.name: self._button(each) for each in HANDLES}
+        self.other = QComboBox()
+        self.other.setToolTip("Another network whose lesions are shown as white outlines, for Accept to take over")
+        self.other.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.other.textActivated.connect(self._on_other)
         self.waits, self.sizes = words(faint=True), ToolSizes(desk)
         self._lay_out()
         self.tools.changed.connect(self._show)
         desk.opened.connect(self._on_opened)
         desk.states_changed.connect(self._show)
+        desk.runs_changed.connect(self._show_others)
         self._on_opened()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
@@ -79,17 +84,17 @@ class ToolRows(QWidget):  # type: ignore[misc]
         rows = QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.setSpacing(3)
-        for wide in (self.by_hu, self.erase):
-            wide.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        rows.addLayout(_row(self.by_hu, self.low, QLabel("…"), self.high, self.erase))
-        rows.addLayout(_row(self.in_lungs, self.with_a_ball))
+        rows.addLayout(_row(self.by_hu, self.low, QLabel("…"), self.high))
+        rows.addLayout(_row(self.in_lungs, self.with_a_ball, self.erase))
         rows.addLayout(_row(self.flat, self.deep, self.sizes.opener))
         rows.addWidget(self.sizes)
         grid = QGridLayout()
         grid.setSpacing(3)
-        for number, made in enumerate(self.buttons.values()):
+        in_grid = [made for name, made in self.buttons.items() if name != "Accept"]
+        for number, made in enumerate(in_grid):
             grid.addWidget(made, number // COLUMNS, number % COLUMNS)
         rows.addLayout(grid)
+        rows.addLayout(_row(self.buttons["Accept"], self.other))
         rows.addWidget(self.waits)
 
     def _switch(self, title: str, key: str, setting: str, tooltip: str) -> QPushButton:
@@ -111,8 +116,9 @@ class ToolRows(QWidget):  # type: ignore[misc]
         return box
 
     def _button(self, handle: Handle) -> QPushButton:
-        click = "; then click the place" if handle.at == "place" else ""
-        tooltip = f"{handle.title}{click} ({handle.key.replace('-', ' ')}{', where the cursor is' if click else ''})"
+        hint = f": {handle.hint}" if handle.hint else ""
+        how = "the key works where the cursor is; after a press, click the place" if handle.at == "place" else ""
+        tooltip = f"{handle.title}{hint} ({'; '.join(filter(None, (handle.key, how)))})"
         made = _tight(button(f"{handle.name}  {_sign(handle.key)}", tooltip, checkable=handle.at == "place"))
         made.clicked.connect(partial(self._on_tool, handle))
         return made
@@ -120,6 +126,18 @@ class ToolRows(QWidget):  # type: ignore[misc]
     def _on_tool(self, handle: Handle) -> None:
         self.tools.take(handle)
         self._show()
+
+    def _on_other(self, network: str) -> None:
+        self.tools.other.choose("" if network == NOBODY else network)
+
+    def _show_others(self) -> None:
+        """Offer the networks that drew something, and show which one is looked at."""
+        if self.desk.bench.runner.busy:
+            return
+        self.other.clear()
+        self.other.addItems([NOBODY, *self.tools.other.networks])
+        self.other.setCurrentText(self.tools.other.network or NOBODY)
+        self.other.setEnabled(self.other.count() > 1)
 
     def _on_range(self) -> None:
         self.tools.set_range(self.low.value(), self.high.value())
@@ -130,10 +148,11 @@ class ToolRows(QWidget):  # type: ignore[misc]
         if lesions is not None:
             lesions.events.selected_label.connect(self._show)
         self._show()
+        self._show_others()
 
     def _show(self) -> None:
         session, settings = self.desk.session, self.tools.settings
-        reason = NOTHING_OPEN if session is None else SIGNED if session.signature else ""
+        reason = NOTHING_OPEN if session is None else session.refusal
         for made, is_on in (
             (self.by_hu, settings.by_hu),
             (self.in_lungs, settings.in_lungs),
@@ -165,7 +184,7 @@ def _row(*pieces: QWidget) -> QLayout:
     row = QHBoxLayout()
     row.setSpacing(3)
     for piece in pieces:
-        row.addWidget(piece)
+        row.addWidget(piece, isinstance(piece, QPushButton | QComboBox))
     return row
 
 

@@ -12,7 +12,10 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
+from napari_covseg.io import read_volume
+from napari_covseg.review import ReviewSession
 from tests.io.series import all_slices, moved_by, numbers, one_slice, series_in
 
 LPS = np.diag([-0.7, -0.7, 2.5, 1.0])
@@ -195,3 +198,57 @@ def test_libraries_print_nothing(tmp_path):
         command = [sys.executable, "-m", "napari_covseg", "info", path]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
         assert said.count("\n") == (0 if path == folder else 1)
+
+
+SECRETS = ("Doe", "Jane", "4711", "19700101", "1970-01-01")
+
+
+def everything_in(*folders):
+    """All bytes of all files, unpacked where they are packed, and their names."""
+    for file in (file for folder in folders for file in folder.rglob("*") if file.is_file()):
+        content = file.read_bytes()
+        yield f"{file.name} {(gzip.decompress(content) if file.suffix == '.gz' else content).decode('latin-1')}"
+
+
+def test_no_verb_says_or_writes_who_the_patient_is(covseg, tmp_path, own_checkpoint, isolated_home, caplog):
+    folder = series_in(tmp_path / "case")
+    out = tmp_path / "out"
+    network = ("--network", "res_att_unet", "--checkpoint", own_checkpoint)
+    session = tmp_path / "session"
+    scan = read_volume(folder)
+    begun = ReviewSession.begin(session, scan, "reader", folder)
+    values = begun.labels.values.copy()
+    values[1:3] = 1
+    begun.absorb(values, "brush", "Brush")
+    begun.mark_reviewed(1)
+    begun.close()
+    caplog.clear()  # what pydicom said when the slices were written
+    heard = ""
+    for words in (
+        ("info", folder),
+        ("info", folder, "--json", "--debug"),
+        ("segment", folder, *network, "--out", out, "--debug"),
+        ("measure", out / "case_res_att_unet_lesion.nii.gz", "--scan", folder, "--json"),
+        ("export", session, "--to", "nifti", "--out", out / "exported"),
+        ("finetune", *network, "--session", session, "--steps", "1", "--out", out / "child.safetensors"),
+    ):
+        said = covseg(*words)
+        assert said.status == 0, said.err
+        heard += said.out + said.err
+    assert (out / "case_res_att_unet_lesion.nii.gz").exists()
+    assert list((out / "exported").iterdir())
+    for text in (heard, caplog.text, *everything_in(out, session, isolated_home)):
+        assert not [secret for secret in SECRETS if secret in text]
+
+
+def test_an_nrrd_that_carries_a_patients_name_does_not_tell_it(covseg, tmp_path):
+    path = tmp_path / "case.nrrd"
+    image = sitk.GetImageFromArray(HU.T.copy())
+    for key, value in (("0010|0010", "Doe^Jane"), ("0010|0020", "4711"), ("0010|0030", "19700101")):
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, path)
+    assert b"Doe^Jane" in path.read_bytes()
+    for words in (("info", path), ("info", path, "--json", "--debug")):
+        said = covseg(*words)
+        assert said.status == 0
+        assert not [secret for secret in SECRETS if secret in said.out + said.err]

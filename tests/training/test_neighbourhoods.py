@@ -1,5 +1,6 @@
 """Which slices judge: none beside one that teaches, some with a lesion, and never too many."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -45,6 +46,15 @@ def test_no_slice_that_judges_has_a_neighbour_that_teaches(reviewed):
     assert found.held_out
     assert len(found.taught) >= len(reviewed) / 2
     assert len(found.held_out) <= max(1, 0.4 * len(reviewed))
+
+
+def test_five_hundred_are_dealt_at_once_and_no_more_than_forty_judge():
+    lesson = lesson_of(tuple(range(500)), depth=520, spacing_mm=1.0, bearing=range(500))
+    started = time.perf_counter()
+    (found,) = split([lesson])
+    assert time.perf_counter() - started < 20
+    assert len(found.held_out) == 40
+    assert len(found.taught) >= 400
 
 
 def test_five_that_lie_apart_hold_out_one():

@@ -9,7 +9,8 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from napari_covseg.volume import LESIONS
-from napari_covseg.widgets.strip import BARS_HEIGHT, BARS_TOP, HEIGHT, TICKS_TOP, UNCERTAIN
+from napari_covseg.widgets.strip import HEIGHT, UNCERTAIN
+from napari_covseg.widgets.strip_marks import BARS_HEIGHT, BARS_TOP, TICKS_TOP
 from napari_covseg.widgets.strip_picture import bars, heat, shown_slices, slice_at, span
 
 RED, GREEN = (200, 0, 0), (0, 200, 0)
@@ -149,7 +150,7 @@ def test_the_strip_repaints_a_thousand_slices_in_ten_milliseconds(at_work: Any, 
     thousand = type("Thousand", (), {"per_slice": {each.name: rng.random(1000) for each in LESIONS}})()
     monkeypatch.setattr(type(strip), "depth", property(lambda _: 1000))
     monkeypatch.setattr(at_work.desk.link, "tally", thousand)
-    monkeypatch.setattr(at_work.session, "_marks", dict.fromkeys(range(0, 1000, 2)))
+    monkeypatch.setattr(at_work.session._standing, "marks", dict.fromkeys(range(0, 1000, 2)))
     strip.show_uncertainty(rng.random(1000))
     seconds = []
     for _ in range(20):

@@ -15,6 +15,7 @@ from napari_covseg.review import (
     Growth,
     HuRange,
     Scene,
+    accept,
     copy_slice,
     fill,
     fill_holes,
@@ -44,6 +45,7 @@ EXPECTED = {
     "Relabel": lambda scene: relabel(scene, PLACE, 2),
     "By density": relabel_by_hu,
     "Delete": lambda scene: relabel(scene, PLACE, 0),
+    "Accept": lambda scene: accept(scene, PLACE, lesions_of_another(scene.labels.shape), ANOTHER),
     "Islands": lambda scene: remove_islands(scene, 50.0),
     "Holes": fill_holes,
     "Smooth": lambda scene: smooth(scene, 1.5),
@@ -51,6 +53,7 @@ EXPECTED = {
     "Copy ↑": lambda scene: copy_slice(scene, SLICE, -1),
     "Copy ↓": lambda scene: copy_slice(scene, SLICE, 1),
 }
+ANOTHER = "Another network"
 WHOLE_SCAN_ALWAYS = {"Interpolate", "Copy ↑", "Copy ↓"}
 
 
@@ -67,6 +70,14 @@ def lesions_of_a_proposal(shape: tuple[int, ...]) -> Any:
     return labels
 
 
+def lesions_of_another(shape: tuple[int, ...]) -> Any:
+    labels = np.zeros(shape, np.uint8)
+    labels[5:8, 16:27, 3:15] = 2
+    labels[5:8, 16:27, 15] = 3
+    labels[:, 40:44, 5:9] = 1
+    return labels
+
+
 @pytest.fixture
 def bench(at_work: Any) -> Any:
     values = lesions_of_a_proposal(at_work.session.labels.values.shape)
@@ -74,6 +85,10 @@ def bench(at_work: Any) -> Any:
     at_work.viewer.dims.set_current_step(0, SLICE)
     at_work.live(0.1)
     at_work.tabs.show_panel("Review")
+    for index, labels in enumerate(lesions_of_another(values.shape)):
+        at_work.bench.current.proposals.write(ANOTHER, index, labels)
+    at_work.desk.runs_changed.emit()
+    QTest.keyClick(tools_of(at_work).other, Qt.Key.Key_Down)
     return at_work
 
 
@@ -122,15 +137,12 @@ def expected_values(driver: Any, name: str, in_3d: bool) -> Any:
 
 
 def prepared(driver: Any, name: str) -> None:
-    """Some tools want the class under the cursor to be the chosen one: then it is painted beforehand."""
-    if name in ("Grow", "Interpolate"):
-        press(driver, "K")
+    """Interpolation wants the chosen class under the cursor, and a gap."""
     if name == "Interpolate":
         values = driver.session.labels.values.copy()
+        values[values == 1] = 2
         values[5, 18:31, 6:19] = 0
         driver.session.absorb(values, "brush", "make a gap")
-    if name == "Grow":
-        driver.desk.tools.set_range(-700, -300)
 
 
 @pytest.mark.parametrize("in_3d", [True, False])
@@ -289,11 +301,11 @@ def test_the_brush_in_3_d_is_a_ball_and_the_lung_brush_stays_in_the_lungs(at_wor
 
 
 def test_a_bounded_brush_in_the_coronal_view_paints_that_slice(at_work: Any) -> None:
+    at_work.key(Qt.Key.Key_Y)
+    at_work.live(0.5)
     at_work.key(Qt.Key.Key_A)
     at_work.desk.tools.set_range(-700, -300)
     at_work.desk.tools.change(by_hu=True)
-    at_work.key(Qt.Key.Key_Y)
-    at_work.live(0.5)
     at_work.viewer.dims.current_step = PLACE
     pane = at_work.desk.furniture.ortho.panes[0]
     native, view = pane.pane.native, pane.qt_viewer.canvas.view
@@ -302,7 +314,7 @@ def test_a_bounded_brush_in_the_coronal_view_paints_that_slice(at_work: Any) -> 
     QTest.mouseMove(native, point)
     QTest.mousePress(native, LEFT, NONE, point)
     QTest.mouseRelease(native, LEFT, NONE, point)
-    at_work.until(lambda: at_work.session.undo_title)
+    at_work.live(0.5)
     painted = np.argwhere(at_work.session.labels.values)
     assert set(painted[:, 1]) == {24}
     assert len(set(painted[:, 0])) > 1
@@ -335,6 +347,21 @@ def test_with_the_cursor_off_the_picture_a_tool_works_at_the_cross_hair(bench: A
     bench.viewer.dims.current_step = PLACE
     press(bench, "Delete")
     assert bench.session.undo_title.startswith("delete a lesion of ground-glass opacity on slices 5–9")
+
+
+def test_another_network_is_outlined_in_white_until_it_is_put_away(bench: Any) -> None:
+    rows, other = tools_of(bench), bench.desk.tools.other
+    assert rows.other.currentText() == ANOTHER
+    assert np.array_equal(other.layer.data, lesions_of_another(bench.lesions.data.shape))
+    assert bench.viewer.layers.selection.active is bench.lesions
+    assert bench.viewer.layers.index(other.layer) < bench.viewer.layers.index(bench.lesions)
+    assert other.layer.contour == 1
+    QTest.keyClick(rows.other, Qt.Key.Key_Up)
+    assert other.layer is None
+    assert [layer.name for layer in bench.viewer.layers] == ["case_ct", "lesions", "outlines"]
+    hover(bench, *PLACE[1:])
+    press(bench, "Shift-A")
+    assert "Choose the other network" in bench.tabs.state_line.message.text()
 
 
 def test_napari_s_bucket_pours_with_our_fill(bench: Any) -> None:

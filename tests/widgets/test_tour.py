@@ -5,7 +5,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 
-from napari_covseg.widgets.tour import STEPS
+from napari_covseg.widgets.tour_steps import STEPS
 from napari_covseg.workbench import SegmentRequest
 
 

@@ -1,0 +1,43 @@
+"""What differs between the painted array and the session, and whether it can be taken in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_covseg.review.correction import Labels
+from napari_covseg.volume import LESIONS
+from napari_covseg.widgets.words import slice_numbers
+
+VALUES = frozenset(each.value for each in LESIONS)
+
+
+def no_class(label: int) -> str:
+    """Return why a label cannot be painted."""
+    return f"There is no class {label}; the classes are {', '.join(each.title for each in LESIONS)}."
+
+
+def refuse_foreign(values: Labels) -> None:
+    """Refuse labels that are no class, which some of napari's own keys can paint.
+
+    Raises
+    ------
+    ValueError
+        If there are any.
+    """
+    highest = int(values.max())
+    if highest > max(VALUES):
+        raise ValueError(f"{no_class(highest)} The stroke was taken back.")
+
+
+def named(slices: range) -> str:
+    """Return slices as a title of a correction names them."""
+    return f"slice{'s' if len(slices) > 1 else ''} {slice_numbers(slices)}"
+
+
+def changed_slices(before: Labels, after: Labels) -> tuple[int, int] | None:
+    """Return first and one past the last slice that differ; eight voxels at a time, where that goes up evenly."""
+    depth = len(before)
+    words = np.uint64 if before[0].size % 8 == 0 else np.uint8
+    old, new = before.reshape(depth, -1).view(words), after.reshape(depth, -1).view(words)
+    changed = [index for index in range(depth) if not np.array_equal(old[index], new[index])]
+    return (changed[0], changed[-1] + 1) if changed else None

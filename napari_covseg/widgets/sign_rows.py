@@ -1,0 +1,111 @@
+"""Sign, after a look at what is odd about the label map; and open a signed session again. Warnings, never a wall."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+
+from napari_covseg.measure.findings import Finding
+from napari_covseg.widgets import gestures
+from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
+
+SIGN, SIGN_AGAIN, REOPEN = "Sign", "Press again to sign", "Open again"
+SIGN_WAITS_MS = 30_000
+SIGN_TOLD = "Sign: close the session; what is odd about it is told first, and it can still be exported"
+REOPEN_TOLD = "Go on with this session as a new version; the signature stays in the log"
+NOT_YET = "Review at least one slice first."
+MOST_SHOWN = 6
+LEFT = "QPushButton { text-align: left; padding: 3px 6px; }"
+
+
+class SignRows(QWidget):  # type: ignore[misc]
+    """What was found, each with a click to go there; the button itself stands where the panel puts it.
+
+    Parameters
+    ----------
+    desk
+        Whose session.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.button = button(SIGN, SIGN_TOLD)
+        self.heading = words()
+        self.found: list[QPushButton] = []
+        self.rows = QVBoxLayout(self)
+        self.rows.setContentsMargins(0, 0, 0, 0)
+        self.rows.setSpacing(2)
+        self.rows.addWidget(self.heading)
+        self._armed = QTimer(self)
+        self._armed.setSingleShot(True)
+        self._armed.setInterval(SIGN_WAITS_MS)
+        self._armed.timeout.connect(self.show_state)
+        self.button.clicked.connect(self._on_click)
+        desk.opened.connect(self._forget)
+        desk.labels_changed.connect(self._forget)
+        desk.states_changed.connect(self._forget)
+
+    def show_state(self) -> None:
+        """Show what the button does now, and why not."""
+        session = self.desk.session
+        if session is not None and session.signature is not None:
+            self.button.setText(REOPEN)
+            self.button.setProperty("what", REOPEN_TOLD)
+            allow(self.button, session.refusal if session.is_read_only else "")
+            return
+        self.button.setText(SIGN_AGAIN if self._armed.isActive() else SIGN)
+        self.button.setProperty("what", SIGN_TOLD)
+        allow(self.button, NOTHING_OPEN if session is None else session.refusal or ("" if session.marks else NOT_YET))
+
+    def _on_click(self) -> None:
+        session = self.desk.session
+        if session is None:
+            return
+        if session.signature is not None:
+            self.desk.attempt(session.reopen)
+        elif self._armed.isActive():
+            self.desk.attempt(session.sign)
+        else:
+            self._armed.start()
+            self.show_state()
+            self._look_over(session)
+
+    def _look_over(self, session: Any) -> None:
+        """Look for what is odd; where a network runs that takes its turn, and the reader may sign before."""
+        run = self.desk.attempt(self.desk.bench.check)
+        if run is not None:
+            self.heading.setText("Looking for what may be odd…")
+            run.finished.connect(lambda found: self._show(found) if session is self.desk.session else None)
+
+    def _show(self, found: tuple[Finding, ...]) -> None:
+        self._clear()
+        more = f" The first {MOST_SHOWN} of {len(found)}:" if len(found) > MOST_SHOWN else ""
+        told = f"<b>Look at this before you sign.</b>{more}" if found else "Nothing odd was found."
+        self.heading.setText(told)
+        for each in found[:MOST_SHOWN]:
+            made = button(_short(each), f"{each.sentence} Click to go there.")
+            made.setStyleSheet(LEFT)
+            made.clicked.connect(partial(gestures.point_at, self.desk, each.place))
+            self.rows.addWidget(made)
+            self.found.append(made)
+
+    def _forget(self) -> None:
+        self._armed.stop()
+        self._clear()
+        self.heading.setText("")
+        self.show_state()
+
+    def _clear(self) -> None:
+        for each in self.found:
+            self.rows.removeWidget(each)
+            each.deleteLater()
+        self.found.clear()
+
+
+def _short(finding: Finding) -> str:
+    return f"Slice {finding.slice_index + 1}: {finding.kind}"

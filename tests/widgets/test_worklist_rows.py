@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_covseg.review.worklist import Worklist
+
+from .conftest import write_scan
+
+LEFT = Qt.MouseButton.LeftButton
+NONE = Qt.KeyboardModifier.NoModifier
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three scans, and a label map that is none."""
+    made = tmp_path / "monday"
+    made.mkdir()
+    for seed, name in enumerate(("anna_ct", "bert_ct", "cleo_ct")):
+        write_scan(made / f"{name}.nii.gz", seed)
+    write_scan(made / "anna_lesion.nii.gz")
+    return made
+
+
+@pytest.fixture
+def listed(window: Any, folder: Path) -> Any:
+    driver = window()
+    driver.rows = driver.tabs.panels["Open"].worklist
+    driver.rows.choose(folder)
+    driver.until(lambda: driver.rows.worklist is not None and not driver.bench.runner.busy)
+    driver.live(0.1)
+    return driver
+
+
+def told(driver: Any) -> list[tuple[str, ...]]:
+    view = driver.rows.view
+    return [tuple(view.item(row, column).text() for column in range(3)) for row in range(view.rowCount())]
+
+
+def press(driver: Any, button: Any) -> None:
+    assert button.isVisible()
+    assert button.isEnabled(), button.toolTip()
+    QTest.mouseClick(button, LEFT)
+    driver.live(0.05)
+
+
+def choose(driver: Any, row: int) -> None:
+    view = driver.rows.view
+    QTest.mouseClick(view.viewport(), LEFT, NONE, view.visualItemRect(view.item(row, 0)).center())
+    driver.live(0.05)
+
+
+def opened(driver: Any, name: str) -> None:
+    driver.until(lambda: driver.bench.current is not None and driver.bench.current.scan.name == name)
+    driver.until(lambda: not driver.bench.runner.busy)
+
+
+def test_a_folder_is_listed_without_its_label_maps(listed: Any) -> None:
+    assert told(listed) == [("anna_ct", "new", ""), ("bert_ct", "new", ""), ("cleo_ct", "new", "")]
+    assert "3 scans, 3 new" in listed.rows.heading.text()
+
+
+def test_next_opens_one_and_after_signing_the_one_after_it(listed: Any) -> None:
+    me = listed.bench.reader
+    press(listed, listed.rows.next_button)
+    opened(listed, "anna_ct")
+    assert told(listed)[0] == ("anna_ct", "in review", me)
+    press(listed, listed.rows.next_button)
+    assert listed.bench.current.scan.name == "anna_ct"
+    listed.session.mark_reviewed(0)
+    listed.session.sign()
+    listed.until(lambda: told(listed)[0] == ("anna_ct", "signed ✓", me))
+    press(listed, listed.rows.next_button)
+    opened(listed, "bert_ct")
+
+
+def test_a_double_click_opens_the_chosen_scan_and_another_readers_is_left_theirs(listed: Any, folder: Path) -> None:
+    other = Worklist(folder)
+    other.take(folder / "bert_ct.nii.gz", "dr_other")
+    other.close()
+    choose(listed, 2)
+    view = listed.rows.view
+    QTest.mouseDClick(view.viewport(), LEFT, NONE, view.visualItemRect(view.item(2, 0)).center())
+    opened(listed, "cleo_ct")
+    assert told(listed)[1:] == [("bert_ct", "in review", "dr_other"), ("cleo_ct", "in review", listed.bench.reader)]
+    complaints: list[str] = []
+    listed.bench.complained.connect(complaints.append)
+    choose(listed, 1)
+    press(listed, listed.rows.back_button)
+    assert "dr_other" in complaints[-1]
+    assert told(listed)[1] == ("bert_ct", "in review", "dr_other")
+
+
+def test_a_scan_is_rejected_with_a_reason_and_put_back(listed: Any, folder: Path) -> None:
+    choose(listed, 1)
+    press(listed, listed.rows.reject_button)
+    QTest.keyClicks(listed.rows.why, "cut at the base")
+    QTest.keyClick(listed.rows.why, Qt.Key.Key_Return)
+    listed.live(0.05)
+    assert told(listed)[1][1] == "rejected"
+    assert "cut at the base" in listed.rows.view.item(1, 0).toolTip()
+    assert not listed.rows.reject_button.isEnabled()
+    press(listed, listed.rows.back_button)
+    assert told(listed)[1] == ("bert_ct", "new", "")
+
+
+def test_search_and_order(listed: Any) -> None:
+    QTest.keyClicks(listed.rows.search, "cle")
+    listed.live(0.05)
+    assert [row[0] for row in told(listed)] == ["cleo_ct"]
+    assert "3 scans" in listed.rows.heading.text()
+    listed.rows.search.clear()
+    header = listed.rows.view.horizontalHeader()
+    QTest.mouseClick(header.viewport(), LEFT, NONE, QPoint(10, header.height() // 2))
+    listed.live(0.05)
+    assert [row[0] for row in told(listed)] == ["cleo_ct", "bert_ct", "anna_ct"]
+
+
+def test_a_scan_opened_another_way_is_taken_too_and_the_folder_is_there_next_time(
+    listed: Any, folder: Path, window: Any
+) -> None:
+    listed.open(folder / "bert_ct.nii.gz")
+    assert told(listed)[1][1:] == ("in review", listed.bench.reader)
+    listed.desk.close()
+    again = window()
+    again.rows = again.tabs.panels["Open"].worklist
+    again.until(lambda: again.rows.worklist is not None)
+    again.live(0.1)
+    assert told(again)[1][1] == "in review"
+
+
+def test_a_folder_that_is_gone_is_told(window: Any, tmp_path: Path) -> None:
+    driver = window()
+    complaints: list[str] = []
+    driver.bench.complained.connect(complaints.append)
+    driver.tabs.panels["Open"].worklist.choose(tmp_path / "nowhere")
+    driver.until(lambda: complaints)
+    assert "nowhere" in complaints[0]

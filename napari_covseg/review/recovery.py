@@ -131,6 +131,8 @@ def looked_at(folder: Path, witness: Witness) -> Found:
     try:
         with_file = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
         try:
+            with_file.execute("BEGIN")
+            with_file.execute("SELECT count(*) FROM sqlite_master").fetchone()  # backup itself waits for ever
             with_file.backup(memory)
         finally:
             with_file.close()

@@ -48,6 +48,12 @@ def test_a_second_window_is_told_who_has_the_session_and_changes_nothing(bench, 
     assert second.complaints[0].startswith("Dr A since ")
     with pytest.raises(ValueError, match="not changed"):
         second.segment(SegmentRequest(untrained, device="cpu"))
+    _paint(bench.current.session, 2, 2)
+    bench.close()
+    session = _open(second, small_scan).session
+    assert session.labels.values[2].any()
+    session.mark_reviewed(1)
+    assert session.reviewed == (1,)
 
 
 def test_damage_is_complained_of_and_the_review_goes_on(bench, make_bench, small_scan):

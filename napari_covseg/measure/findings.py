@@ -31,6 +31,9 @@ MOST_IMPLAUSIBLE = 1 / 3
 FEWEST_VOXELS = 3
 """Components smaller than this are not judged by their density."""
 
+THIN_SLICES_MM = 3.0
+"""Between slices further apart than this, a lesion that is narrower than their distance may well be on one alone."""
+
 LEAST_EXCESS = -0.1
 """How much denser the patient's left may be where the liver should lie on the right."""
 
@@ -113,10 +116,14 @@ def _outside(labels: LabelMap, scan: Volume) -> Iterator[Finding]:
 
 
 def _islands(labels: LabelMap) -> Iterator[Finding]:
-    """Yield every lesion that is on one slice only, where the scan has more."""
+    """Yield every lesion that is on one slice only, where the scan has more, and the lesion should reach another."""
     if labels.geometry.shape[0] < 2:
         return
+    apart_mm, row_mm, column_mm = labels.geometry.spacing_mm
     for places in _components(labels.values > 0, only_flat=True):
+        wide_mm = 2 * np.sqrt(len(places) * row_mm * column_mm / np.pi)
+        if apart_mm > THIN_SLICES_MM and wide_mm < apart_mm:
+            continue
         index, ml = int(places[0, 0]), len(places) * labels.geometry.voxel_ml
         said = f"Slice {index + 1}: a lesion of {_ml(ml)} that is on this slice alone."
         yield Finding("on one slice alone", _middle(places), said, ml)

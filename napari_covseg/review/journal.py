@@ -202,7 +202,10 @@ class Journal:
     def _who_holds_it(self) -> str:
         who = Holder.told(self.about.get("holder"))
         told = who.in_words if who else "Another window"
-        return f"{told} has this session open; here it can be looked at and exported, but not changed."
+        return (
+            f"{told} has this session open; here it can be looked at and exported, but not changed. Close it there and "
+            "open the scan again here to go on."
+        )
 
     def _was_replaced(self, witness: Witness) -> bool:
         written = next((e for e in reversed(self.trail) if e.seq == witness.head.seq), None)

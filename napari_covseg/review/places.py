@@ -13,8 +13,9 @@ import numpy as np
 
 from napari_covseg.io.stated import NOTHING, Stated, keep, kept_in
 from napari_covseg.review import snapshot
+from napari_covseg.review.opening import is_session
 from napari_covseg.review.recovery import FILE_NAME
-from napari_covseg.review.session import ReviewSession, is_session
+from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.tables import about_of
 from napari_covseg.volume import Geometry, Volume
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 from napari_covseg.review import audit, salvage
 from napari_covseg.review.audit import Event, Ranges, Row
 from napari_covseg.review.holder import Head
+from napari_covseg.review.remains import left_of
 from napari_covseg.review.snapshot import Snapshot
 from napari_covseg.review.tables import FORMAT, about_of, connected, create, insert, remember, rows_of, upgraded
 
@@ -102,7 +102,7 @@ def opened(folder: Path, witness: Witness) -> Found:
                 _close(connection)
                 raise
     # The connection is closed after that: closing folds the log into the file.
-    rows, about = _left_of(folder)
+    rows, about = left_of(folder / FILE_NAME, folder / LOG_NAME)
     aside = _set_aside(folder)
     _close(connection)
     draft = folder / f"{FILE_NAME}.draft"
@@ -131,6 +131,8 @@ def looked_at(folder: Path, witness: Witness) -> Found:
     try:
         with_file = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
         try:
+            with_file.execute("BEGIN")
+            with_file.execute("SELECT count(*) FROM sqlite_master").fetchone()  # backup itself waits for ever
             with_file.backup(memory)
         finally:
             with_file.close()
@@ -139,7 +141,7 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         memory.close()
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):  # version 1 lets nobody look
             raise ValueError(f"The session {folder.name} is open in another window; close that one first.") from error
-        rows, about = _left_of(folder)
+        rows, about = left_of(folder / FILE_NAME, folder / LOG_NAME)
         return _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
 
 
@@ -218,50 +220,6 @@ def _gaps(rows: Sequence[Row], last: int, known: Ranges) -> Ranges:
     return audit.missing((row.seq for row in rows), max(last, rows[-1].seq if rows else 0), known)
 
 
-def _left_of(folder: Path) -> tuple[list[Row], dict[str, Any]]:
-    """Return the rows that can still be read, in order, and the facts about the session."""
-    rows: dict[int, dict[bytes, Row]] = {}
-    about: dict[str, Any] = {}
-    older: dict[tuple[Any, ...], None] = {}
-    for seq, columns in salvage.records(_bytes(folder / FILE_NAME), _bytes(folder / LOG_NAME)):
-        with suppress(ValueError, TypeError, AttributeError):
-            if len(columns) == len(Row._fields):
-                _sort_in(Row(seq, *columns[1:]), rows.setdefault(seq, {}))
-            elif len(columns) == 6:
-                audit.read(audit.sealed(seq, audit.GENESIS, (*columns[1:5],), columns[5]))
-                older[columns[1:]] = None
-            elif len(columns) == 2:
-                about[str(columns[0])] = json.loads(columns[1])
-    return _linked(rows) or _sealed(sorted(older, key=lambda told: str(told[0]))), about
-
-
-def _sort_in(row: Row, those: dict[bytes, Row]) -> None:
-    row = row if row.has_its_payload else row._replace(payload=None)
-    if row.is_whole and (row.hash not in those or those[row.hash].payload is None):
-        audit.read(row)
-        those[row.hash] = row
-
-
-def _linked(candidates: Mapping[int, Mapping[bytes, Row]]) -> list[Row]:
-    """Return one row per number: where pages that were given up hold others too, the one the next row carries on."""
-    chosen: list[Row] = []
-    for seq in sorted(candidates, reverse=True):
-        there = candidates[seq]
-        if chosen and chosen[-1].seq == seq + 1:
-            there = {digest: row for digest, row in there.items() if digest == chosen[-1].previous}
-        chosen.extend(list(there.values())[-1:])
-    return chosen[::-1]
-
-
-def _sealed(older: Iterable[Sequence[Any]]) -> list[Row]:
-    """Return the rows of a journal of version 1, on a chain."""
-    rows: list[Row] = []
-    for seq, (*told, payload) in enumerate(older, start=1):
-        previous = rows[-1].hash if rows else audit.GENESIS
-        rows.append(audit.sealed(seq, previous, (told[0], told[1], told[2], told[3]), payload))
-    return rows
-
-
 def _rebuilt(
     connection: sqlite3.Connection, rows: Sequence[Row], about: Mapping[str, Any], witness: Witness, aside: str
 ) -> Found:
@@ -288,13 +246,6 @@ def _set_aside(folder: Path) -> str:
         (folder / name).mkdir(exist_ok=True)
         shutil.copyfile(path, folder / name / path.name)
     return name if there else ""
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 def _close(connection: sqlite3.Connection | None) -> None:

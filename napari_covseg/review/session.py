@@ -17,12 +17,12 @@ from napari_covseg.review.correction import Correction, Labels, difference
 from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.keeping import Keeper
+from napari_covseg.review.opening import is_session, journal_of, scan_of
 from napari_covseg.review.recovery import FILE_NAME
 from napari_covseg.review.session_facts import SessionFacts
 from napari_covseg.review.signing import fingerprint
-from napari_covseg.review.snapshot import PREFIX
 from napari_covseg.review.standing import Loss, standing_of
-from napari_covseg.volume import Geometry, Provenance, Volume
+from napari_covseg.volume import Provenance, Volume
 
 NO_ORIGIN = Provenance()
 
@@ -49,7 +49,7 @@ class ReviewSession(SessionFacts):
 
     def __init__(self, journal: Journal, reader: str) -> None:
         self.journal, self.reader = journal, reader
-        self.scan_sha256, self.scan_name, self.home_geometry = _scan_of(journal)
+        self.scan_sha256, self.scan_name, self.home_geometry = scan_of(journal)
         self.geometry = self.home_geometry.reading()
         self._standing, base, loss = standing_of(journal, self.geometry.shape)
         self._keeper = Keeper(journal, self._standing, base)
@@ -83,23 +83,7 @@ class ReviewSession(SessionFacts):
         ValueError
             If the folder holds the session of another scan.
         """
-        journal = Journal(folder, reader)
-        sha256 = scan.sha256
-        if journal.about.get("scan_sha256") not in (None, sha256):
-            journal.close()
-            raise ValueError(f"The session {folder.name} belongs to another scan.")
-        grid = {"shape": scan.geometry.shape, "affine": scan.geometry.affine.tolist()}
-        facts = {"scan_sha256": sha256, "scan_name": scan.name, "grid": grid, "reader": reader}
-        fresh = {key: value for key, value in facts.items() if key not in journal.about}
-        if scan_path is not None and journal.about.get("scan_path") != str(scan_path.resolve()):
-            fresh["scan_path"] = str(scan_path.resolve())
-        try:
-            journal.remember(fresh)
-        except OSError as error:
-            journal.close()
-            journal = Journal(folder, reader, read_only=f"{error} It can be looked at but not changed.")
-            journal.remember(fresh)
-        return cls(journal, reader)
+        return cls(journal_of(folder, scan, reader, scan_path), reader)
 
     @classmethod
     def resume(cls, folder: Path, reader: str, *, read_only: str = "") -> ReviewSession:
@@ -290,11 +274,6 @@ class ReviewSession(SessionFacts):
             self._keeper.take()
 
 
-def is_session(folder: Path) -> bool:
-    """Whether a folder holds a review session, whole or damaged."""
-    return (folder / FILE_NAME).exists() or any(folder.glob(f"{PREFIX}*.npz"))
-
-
 def _told_of(steps: Sequence[Step]) -> dict[str, Any]:
     return {
         "rows": [step.seq for step in steps],
@@ -303,13 +282,3 @@ def _told_of(steps: Sequence[Step]) -> dict[str, Any]:
         "slices": sorted({index for step in steps for index in step.slices}),
         "voxels": sum(step.voxels for step in steps),
     }
-
-
-def _scan_of(journal: Journal) -> tuple[str, str, Geometry]:
-    about = journal.about
-    try:
-        grid = about["grid"]
-        geometry = Geometry(tuple(grid["shape"]), np.array(grid["affine"]))
-        return about["scan_sha256"], about["scan_name"], geometry
-    except KeyError:
-        raise ValueError(f"The session {journal.folder.name} does not say which scan it belongs to.") from None

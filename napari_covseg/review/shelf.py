@@ -63,6 +63,8 @@ class Shelf:
         else:
             place = place_of(self.folder, scan, reader, found_at)
         key = (place.folder, scan.sha256)
+        if key in self._open and self._open[key].is_read_only and not place.read_only:
+            self.let_go(self._open[key])  # what stood in the way may be gone by now
         if key not in self._open:
             self._open[key] = session_at(place, scan, reader, found_at)
         self._follow(self._open[key], found_at.path)

@@ -85,7 +85,8 @@ def lps_mm() -> Any:
 
 @pytest.fixture
 def scan(tmp_path: Path) -> Path:
-    return _write_scan(tmp_path / "case_ct.nii.gz")
+    (tmp_path / "pacs" / "today").mkdir(parents=True)  # deep enough that what other tests left beside is not near
+    return _write_scan(tmp_path / "pacs" / "today" / "case_ct.nii.gz")
 
 
 @pytest.fixture

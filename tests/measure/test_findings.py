@@ -117,6 +117,20 @@ def test_a_lesion_on_one_slice_alone_is_told_and_one_of_two_classes_is_one_lesio
     assert "0.1 mL" in finding.sentence
 
 
+@pytest.mark.parametrize(
+    ("apart_mm", "pixels", "is_told"), [(3, 1, True), (4, 3, False), (4, 4, True), (8, 12, False), (8, 13, True)]
+)
+def test_between_slices_far_apart_only_wide_lesions_are_told(apart_mm, pixels, is_told):
+    affine = AFFINE.copy()
+    affine[2, 0] = -apart_mm
+    scan = Volume(np.full(SHAPE, -600, np.int16), Geometry(SHAPE, affine))
+    scan.hu[:, 10:90, 10:110] = 40
+    values = np.zeros(SHAPE, np.uint8)
+    values[5, 40, 30 : 30 + pixels] = CONSOLIDATION
+    found = findings(LabelMap(values, scan.geometry), scan)
+    assert kinds(found) == (["on one slice alone"] if is_told else [])
+
+
 def test_larger_ones_come_first(scan, labelled):
     labelled(np.s_[9, 40:43, 70:73], GGO, -600)
     found = findings(labelled(np.s_[5, 40:50, 70:80], GGO, -600), scan)

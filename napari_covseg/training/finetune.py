@@ -39,8 +39,9 @@ from napari_covseg.training.train import TERMS
 
 STEPS = 80
 RATE = 5e-4
-WAYS = (1.0, 0.75, 0.5, 0.25)
-"""Shares of the way from the parent that a child goes: the first after which it still remembers what it rehearsed."""
+WAYS = (1.0, 0.75, 0.5)
+"""Shares of the way from the parent that a child goes: the first after which it still remembers what it rehearsed, the
+last where none does."""
 
 UNLABELLED = 32
 """Slices nobody reviewed on which the parent's say is kept, at most."""

@@ -192,7 +192,7 @@ def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
 
 
 def surely_fell(rows: Sequence[Row], margin: float) -> bool:
-    """Whether some class fell by more than the margin wherever in its interval the truth lies; by its gain without one."""
+    """Whether some class fell by more than the margin even at the upper end of its interval; without one, at all."""
     highest = [row.gain if row.gain_high is None else row.gain_high for row in rows if row.present]
     return any(gain < -margin for gain in highest)
 

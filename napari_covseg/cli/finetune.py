@@ -148,7 +148,7 @@ def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:
     if not gate["promoted"]:
         say("It is kept, promoted against its gate." if promoted else "It is kept, marked as not promoted.")
     shown = table("on", "class", ">Dice before", ">after", ">gain, 95 %", ">HD95 mm", ">after", ">mL off", ">after")
-    shown.title = f"{child.path}: {slices} reviewed slices, {'promoted' if promoted else 'not promoted'}"
+    shown.title = f"{child.name}: {'promoted' if promoted else 'not promoted'}"
     for on, rows in (("held-out slices", gate["held_out"]), ("older cases", gate["replay"])):
         for row in rows:
             shown.add_row(on, row["name"], *_cells(row))

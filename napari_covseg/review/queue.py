@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 import numpy.typing as npt
 
-FLOOR = 0.1
+FLOOR = 0.25
 """Share of the largest uncertainty that every slice has at least: a network may be sure and wrong."""
 
 

@@ -191,6 +191,12 @@ def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
     return max(falls, key=lambda fall: fall.by - fall.allowed, default=None)
 
 
+def surely_fell(rows: Sequence[Row], margin: float) -> bool:
+    """Whether some class fell by more than the margin even at the upper end of its interval; without one, at all."""
+    highest = [row.gain if row.gain_high is None else row.gain_high for row in rows if row.present]
+    return any(gain < -margin for gain in highest)
+
+
 def _is_better(rows: Sequence[Row]) -> tuple[bool, str]:
     """Return whether the classes are better on the whole and none much worse, and that in words."""
     present = [row for row in rows if row.present]

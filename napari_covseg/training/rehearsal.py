@@ -23,6 +23,8 @@ more would take longer than what is learned."""
 OF_A_LONE_PATIENT = 4
 """So much fewer slices are asked about and recalled of a lone patient: more of them say no more."""
 
+FEWEST_TO_HALVE = 4
+
 OF_BEFORE = "rehearsed"
 """Stands among what a rehearsed stack is annotated for; no class has this name."""
 
@@ -62,7 +64,8 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
     """Read a bounded part of some cases; yields progress per case, returns what to rehearse and what to ask about.
 
     Patients take turns: every second one is rehearsed, the others are asked about. The slices of a lone patient are
-    halved, rehearsed from its middle up and asked about from there down, two slices apart.
+    halved, rehearsed from its middle up and asked about from there down, two slices apart; fewer than four are only
+    asked about.
     """
     rehearsed, asked = _sides(cases)
     lone = not asked
@@ -75,16 +78,19 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
         scan, labels, lung = read_case(case)
         slices = _counted(case, scan.geometry.shape[0])
         middle = len(slices) // 2
-        if lone or not is_asked:
+        upper, lower = (slices[: middle - 1], slices[middle + 1 :]) if lone else (slices, slices)
+        if lone and len(slices) < FEWEST_TO_HALVE:
+            upper, lower = [], slices
+        if upper and (lone or not is_asked):
             share = -(-REHEARSED // max(1, len(rehearsed)))
-            kept = _spread(labels, slices[: middle - 1] if lone else slices, share, together=together)
+            kept = _spread(labels, upper, share, together=together)
             known = {"annotated": case.annotated | {OF_BEFORE}, "case": case.name, "patient": case.patient}
             stacks.append(stack_of(scan, labels, lung, spec, slices=kept, **known))  # type: ignore[arg-type]
-            few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)] if kept else ()
+            few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)]
             recalled.append(Lesson(scan, labels, few, case.name, case.annotated - {"lung"}))
         if lone or is_asked:
             share = -(-ASKED // fewer // max(1, len(asked)))
-            kept = _spread(labels, slices[middle + 1 :] if lone else slices, share, together=together)
+            kept = _spread(labels, lower, share, together=together)
             lessons.append(Lesson(scan, labels, kept, case.name, case.annotated - {"lung"}))
     return Rehearsal(
         tuple(stack for stack in stacks if (stack.labels != IGNORED).any()),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.measure import Agreement, Overlap
-from napari_covseg.training.gate import CLASS_MARGIN, MARGIN, ONE_CLASS, judged, table
+from napari_covseg.training.gate import CLASS_MARGIN, MARGIN, ONE_CLASS, judged, surely_fell, table
 
 
 def agreement(*right, of=100, hd95_mm=5.0, false=0):
@@ -81,6 +81,13 @@ def test_one_class_may_not_pay_for_the_others(loss, promoted):
     )
     verdict = judged((*rows([50], [90]), *paid), (), (1, 0), MARGIN)
     assert verdict.promoted is promoted
+
+
+@pytest.mark.parametrize(
+    ("after", "surely"), [([40, 41, 39, 40], True), ([48, 47, 52, 49], False), ([90, 10, 80, 20], False), ([20], True)]
+)
+def test_a_fall_is_sure_when_its_whole_interval_is_below_the_margin(after, surely):
+    assert surely_fell(rows([50] * len(after), after), MARGIN) is surely
 
 
 def test_where_no_lesion_is_held_out_less_marked_in_error_is_better():

@@ -1,5 +1,7 @@
 """Rehearsal: bounded, and nobody who is asked about is rehearsed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,14 @@ def test_a_lone_patient_is_halved_and_no_slice_is_on_both_sides(spec):
     assert max(recalled.reviewed) + 2 <= min(lesson.reviewed)
     assert len(lesson.reviewed) <= room.ASKED
     assert all((lesson.labels.values[k] > 0).any() for k in lesson.reviewed)
+
+
+@pytest.mark.parametrize(("slices", "rehearsed", "asked"), [([2, 3], 0, 2), ([1, 2, 3, 4], 1, 1)])
+def test_a_few_slices_of_a_lone_patient_are_asked_about(slices, rehearsed, asked, cases):
+    (case,) = [replace(one, slices=tuple(slices)) for one in find_cases([cases]) if one.name == "m1"]
+    found = drain(rehearsal([case], SLICES))
+    assert sum(len(stack.grey) for stack in found.rehearsed) == rehearsed
+    assert sum(len(lesson.reviewed) for lesson in found.asked) == asked
 
 
 def test_without_cases_there_is_nothing_to_rehearse():

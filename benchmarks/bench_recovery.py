@@ -15,6 +15,7 @@ import signal
 import struct
 import tempfile
 import time
+import traceback
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -165,55 +166,69 @@ class Model:
         return np.array_equal(self.values, session.labels.values) and self.marks == set(session.marks)
 
 
+@dataclass(frozen=True)
+class Life:
+    """One child: what it does, how long it has, from its start or from its first word, and how soon it compacts."""
+
+    seed: int
+    wait_s: float
+    is_let_open: bool
+    compacts_soon: bool
+
+
 def _killed(folder: Path, kills: int, seed: int) -> Counter[str]:
     """Kill reviews; a session lives through several."""
     counted: Counter[str] = Counter(kills=0)
     rng = np.random.default_rng(seed)
+    number = 0
     while counted["kills"] < kills:
-        number = counted["kills"]
         session, model = folder / f"session-{number}", Model()
-        for life in range(min(LIVES, kills - number)):
-            made = _one_life(
-                session, 1000 * number + life, float(rng.exponential(0.2)), model, counted, small=number % 2
-            )
+        for each in range(min(LIVES, kills - counted["kills"])):
+            wait_s, is_let_open = float(rng.exponential(0.3)), bool(rng.random() < 0.8)
+            made = _one_life(session, Life(1000 * number + each, wait_s, is_let_open, number % 2 == 1), model, counted)
             counted["kills"] += 1
             if made is None:
                 break
             model = made
         shutil.rmtree(session, ignore_errors=True)
+        number += 1
     return counted
 
 
-def _one_life(
-    folder: Path, seed: int, wait_s: float, model: Model, counted: Counter[str], *, small: int
-) -> Model | None:
+def _one_life(folder: Path, life: Life, model: Model, counted: Counter[str]) -> Model | None:
     """Let a child review until it is killed; return the model of what is there then, None where that cannot be told."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _review(folder, seed, writing, small=bool(small))
+        _review(folder, life, writing)
     os.close(writing)
-    time.sleep(wait_s)
+    said = os.read(reading, ACK.size) if life.is_let_open else b""
+    time.sleep(life.wait_s)
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    _, status = os.waitpid(child, 0)
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+        said += pipe.read()
+    if not os.WIFSIGNALED(status):  # it ended by itself: it could not open or go on
+        counted["unopenable"] += 1
+        return None
     acknowledged = [ACK.unpack_from(said, at) for at in range(ACK.size, len(said) - ACK.size + 1, ACK.size)]
     counted["acknowledged"] += len(acknowledged)
     counted["while_opening"] += not said
-    return _compared(folder, seed, [came for _, came in acknowledged], model, counted)
+    return _compared(folder, life.seed, [came for _, came in acknowledged], model, counted)
 
 
-def _review(folder: Path, seed: int, writing: int, *, small: bool) -> None:
+def _review(folder: Path, life: Life, writing: int) -> None:
     """Be the child: review until killed. Never returns."""
     try:
-        if small:
+        if life.compacts_soon:
             keeping.SNAPSHOT_AFTER, keeping.SNAPSHOT_AT_LAST_AFTER, history.UNDO_STEPS = 10, 25, 12
         session = ReviewSession.begin(folder, _scan(), "killed")
         os.write(writing, ACK.pack(0, True))
-        for number, action in enumerate(_script(seed), start=1):
+        for number, action in enumerate(_script(life.seed), start=1):
             os.write(writing, ACK.pack(number, _do(session, action)))
+    except Exception:  # noqa: BLE001 - told, and counted by the parent
+        traceback.print_exc()
     finally:
         os._exit(1)
 

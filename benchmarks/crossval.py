@@ -62,7 +62,7 @@ def main() -> int:
     for fold in range(1, FOLDS + 1):
         for network in words.networks:
             if time.monotonic() < deadline:
-                _train(plan, network, fold, (deadline - time.monotonic()) / 60)
+                train_fold(plan, network, fold, (deadline - time.monotonic()) / 60)
     for network in (*words.networks, ENSEMBLE):
         for fold in range(1, FOLDS + 1):
             _measure(plan, network, fold)
@@ -89,7 +89,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _train(plan: Plan, network: str, fold: int, minutes_left: float) -> None:
+def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None:
+    """Train the parent of one fold if it is missing, for some minutes at most, ready to go on."""
     out = plan.weights(network, fold)
     if out.exists():
         return

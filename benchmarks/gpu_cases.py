@@ -22,7 +22,8 @@ from napari_covseg.io import (
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Width
-from napari_covseg.training.finetune import Lesson, short_run
+from napari_covseg.training.finetune import short_run
+from napari_covseg.training.lesson import Lesson
 from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.recipes import training_config
 from napari_covseg.volume import LabelMap, Volume, cropped, reoriented
@@ -92,7 +93,7 @@ class Bench:
 
     def fine_tuning(self, steps: int) -> TrainingConfig:
         """Return the settings of a fine-tuning."""
-        return short_run(steps)
+        return short_run(self.spec, steps)
 
 
 def tiny_cases(folder: Path) -> tuple[Case, ...]:

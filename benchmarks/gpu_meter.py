@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_covseg.jobs import Job, drain
-from napari_covseg.training import batches, finetune, loop, train
+from napari_covseg.training import batches, keeping, loop, train
 from napari_covseg.training.loop import Batch, BatchSource, StepDone
 
 WARM_UP_STEPS = 2
@@ -114,7 +114,7 @@ class StepWatch:
         memory = Memory(self.device)
         with (
             patch.object(train, "batch_source", self._source),
-            patch.object(finetune, "batch_source", self._source),
+            patch.object(keeping, "batch_source", self._source),
             self.counter or nullcontext(),
         ):
             result = drain(job, self._note)

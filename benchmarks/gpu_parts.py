@@ -19,7 +19,7 @@ from napari_covseg.io.cases import Case
 from napari_covseg.jobs import drain
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.checkpoint import known
-from napari_covseg.training.finetune import finetuned
+from napari_covseg.training.finetune import FineTuning, finetuned
 from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.train import TrainingRequest, train
 from napari_covseg.volume import Volume
@@ -105,8 +105,9 @@ def _taught(
     bench: Bench, parent: Checkpoint, config: TrainingConfig, watch: StepWatch, name: str = "child"
 ) -> Checkpoint:
     out = bench.folder / f"{bench.spec.key}-{bench.width}-{name}.safetensors"
-    lessons = [lesson(bench.spec, bench.sizes.check_slices)]
-    child: Checkpoint = watch.run(finetuned(parent, lessons, out, config=config, device=watch.device.type))
+    out.unlink(missing_ok=True)  # the same child again, with other settings
+    lessons = (lesson(bench.spec, bench.sizes.check_slices),)
+    child: Checkpoint = watch.run(finetuned(FineTuning(parent, lessons, out, config, device=watch.device.type)))
     return child
 
 

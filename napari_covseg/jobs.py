@@ -40,6 +40,28 @@ class Progress:
         return self.done / self.total if self.total else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something a job tells on its way, in one sentence."""
+
+    words: str
+
+
+class Enough:
+    """A wish that a job end early with what it has; asked on any thread, looked at by the job."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+
+    def ask(self) -> None:
+        """Ask for the end."""
+        self._asked.set()
+
+    def __call__(self) -> bool:
+        """Whether it was asked for."""
+        return self._asked.is_set()
+
+
 def drain(job: Job[Result], on_step: Callable[[Any], None] | None = None) -> Result:
     """Run a job to its end on this thread and return its result.
 
@@ -97,6 +119,8 @@ class Run(Generic[Result]):
         The generator to run.
     title
         What the reader is told is going on.
+    enough
+        Where the job can end early with what it has: what `wrap_up` asks.
     """
 
     stepped = Signal(object)
@@ -104,17 +128,47 @@ class Run(Generic[Result]):
     cancelled = Signal()
     failed = Signal(Exception)
 
-    def __init__(self, job: Job[Result], title: str) -> None:
+    def __init__(self, job: Job[Result], title: str, enough: Enough | None = None) -> None:
         self.title = title
+        self.enough = enough
         self.progress = Progress(0, 0, title)
         self.started_at: float | None = None
         self.over = False
         self._job = job
         self._stop = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
+        self._paused_at: float | None = None
+        self._paused_s = 0.0
 
     def cancel(self) -> None:
         """Ask the job to stop; it does at its next step."""
         self._stop.set()
+        self._going.set()
+
+    def pause(self) -> None:
+        """Let the job rest at its next step, until it is to go on; what waits behind it waits too."""
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+            self._going.clear()
+
+    def go_on(self) -> None:
+        """Let a paused job go on."""
+        if self._paused_at is not None:
+            self._paused_s += time.monotonic() - self._paused_at
+            self._paused_at = None
+            self._going.set()
+
+    def wrap_up(self) -> None:
+        """Ask the job to end early with what it has; it does at its next step, where it can at all."""
+        if self.enough is not None:
+            self.enough.ask()
+            self.go_on()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it rests."""
+        return self._paused_at is not None
 
     @property
     def is_cancelling(self) -> bool:
@@ -126,7 +180,8 @@ class Run(Generic[Result]):
         """Estimate from the pace so far; None before the first step."""
         if self.started_at is None or not self.progress.done:
             return None
-        elapsed = time.monotonic() - self.started_at
+        resting_s = 0.0 if self._paused_at is None else time.monotonic() - self._paused_at
+        elapsed = time.monotonic() - self.started_at - self._paused_s - resting_s
         return elapsed * (self.progress.total - self.progress.done) / self.progress.done
 
 
@@ -154,9 +209,9 @@ class JobRunner:
         """Whether anything is running or waiting."""
         return bool(self._runs)
 
-    def start(self, job: Job[Result], title: str) -> Run[Result]:
+    def start(self, job: Job[Result], title: str, enough: Enough | None = None) -> Run[Result]:
         """Queue a job and return its run, whose signals tell how it goes."""
-        run = Run(job, title)
+        run = Run(job, title, enough)
         self._runs.append(run)
         self._waiting.put(run)
         if self._thread is None:
@@ -212,7 +267,7 @@ class JobRunner:
     def _work_on(self, run: Run[Any]) -> None:
         self._mail.put(partial(self._begin, run, time.monotonic()))
         try:
-            while not run.is_cancelling:
+            while run._going.wait() and not run.is_cancelling:
                 try:
                     step = next(run._job)
                 except StopIteration as end:

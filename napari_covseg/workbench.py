@@ -9,8 +9,8 @@ from __future__ import annotations
 import getpass
 import logging
 import secrets
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,12 @@ from napari_covseg.export import export_nifti, mask_path
 from napari_covseg.io import Stated, UnstatedError, home, read_volume
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.stated import NOTHING, kept_in
-from napari_covseg.jobs import Job, JobRunner, Progress, Run
-from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.jobs import Enough, Job, JobRunner, Progress, Remark, Run
+from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.networks.bringing_in import bringing_in_torch
-from napari_covseg.review import ReviewSession
+from napari_covseg.review import Correction, Proposals, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
+from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt, facts_in
 from napari_covseg.review.shelf import Shelf
 from napari_covseg.review.whereabouts import scan_found
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from napari_covseg.review.worklist import Worklist
 
 log = logging.getLogger(__name__)
+
+Tool = Callable[[Scene], Correction | None]
+"""A tool of the review, all but its scene given."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,15 +72,21 @@ class Lungs:
         self.labels.values[index] = mask
         self.slices.add(index)
 
+    def mask(self, index: int | None = None) -> npt.NDArray[np.bool_] | None:
+        """Return the lungs as a mask, without a copy; None where nobody drew them, on a slice or at all."""
+        is_known = bool(self.slices) if index is None else index in self.slices
+        return self.labels.values.view(np.bool_) if is_known else None
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenScan:
-    """A scan on the bench: where it is from, its voxels in reading order, its review session, and its lungs."""
+    """A scan on the bench: where it is from, its voxels in reading order, its session, lungs and proposals."""
 
     path: Path
     scan: Volume
     session: ReviewSession
     lungs: Lungs
+    proposals: Proposals
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +118,28 @@ class SegmentRequest:
     over_corrections: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LearnRequest:
+    """How to learn.
+
+    Parameters
+    ----------
+    steps
+        Of the optimiser; None for a minute or two's.
+    device
+        Where to compute.
+    replay
+        What to rehearse; None for the synthetic sample.
+    stopped
+        Children's files of earlier runs on this scan that were stopped.
+    """
+
+    steps: int | None = None
+    device: str = "auto"
+    replay: Path | None = None
+    stopped: tuple[Path, ...] = ()
+
+
 class Workbench:
     """What is open, what runs, and what the reader is told; the window and scripts drive this one object.
 
@@ -132,13 +164,14 @@ class Workbench:
     def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
         self.reader = reader or getpass.getuser()
         self.folder = folder or home()
-        self.runner = JobRunner()
+        self.runner, self.tool_runner = JobRunner(), JobRunner()
         self.current: OpenScan | None = None
         self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
         self.network = checkpoint.best_first(self.folder)[0]
         self.runner.changed.connect(self._tidy)
+        self.tool_runner.changed.connect(self._tidy)
 
     def open(self, path: Path, stated: Stated = NOTHING) -> Run[Volume]:
         """Read a scan and open its session, new or as it was left; `opened` tells when it is there.
@@ -221,12 +254,35 @@ class Workbench:
         title = checkpoint_title(request.trained)
         run = self.start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
         told = (f"{title} on {len(slices)} slices", secrets.token_hex(4), provenance_of(request.trained))
-        take_in = partial(self._take_in, opened, told)
+        take_in = partial(self._take_in, opened, title, told)
         run.stepped.connect(take_in)
         return run
 
-    def finetune(self, parent: Checkpoint, *, steps: int | None = None, device: str = "auto") -> Run[Checkpoint]:
-        """Teach a checkpoint the reviewed slices of the open scan; `learned` tells the child.
+    def finetune(
+        self,
+        parent: Checkpoint,
+        *,
+        steps: int | None = None,
+        device: str = "auto",
+        replay: Path | None = None,
+        resume: bool = False,
+    ) -> Run[Checkpoint]:
+        """Teach a checkpoint the reviewed slices of the open scan; `learned` tells the child, its verdict in its card.
+
+        The run can be paused, and wrapped up: the best so far is then kept and judged.
+
+        Parameters
+        ----------
+        parent
+            Where to start.
+        steps
+            Of the optimiser; a minute or two's without.
+        device
+            Where to compute.
+        replay
+            Folder or pack of annotated cases to rehearse and be asked about; the synthetic sample without.
+        resume
+            Go on with a run that was stopped, where `can_resume` says so; otherwise what such runs left is removed.
 
         Raises
         ------
@@ -236,10 +292,57 @@ class Workbench:
         opened = self._opened()
         if not opened.session.reviewed:
             raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
-        out = checkpoint.fresh_path(parent, datetime.now(), self.folder)
-        job = _learning(parent, opened, out, steps, device)
-        run = self.start(job(), "Learning from your corrections")
+        killed, about = self._killed(parent) if resume else (None, {})
+        out = killed or checkpoint.fresh_path(parent, datetime.now(), self.folder)
+        steps = about["config"]["steps"] if killed else steps
+        enough = Enough()
+        old = tuple(lineage.unfinished(opened.session.scan_sha256, self.folder))
+        job = _learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
+        run = self.start(job(), "Learning from your corrections", enough=enough)
+        run.stepped.connect(self._pass_on)
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
+        return run
+
+    def scene(self, index: int | None = None, axis: int = 0) -> Scene:
+        """Return what a tool works on: one slice of the open scan along an axis, or all of it; the labels are live.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        opened = self._opened()
+        lung = opened.lungs.mask(index if axis == 0 else None)
+        scene = Scene(opened.session.labels.values, opened.scan, lung)
+        return scene if index is None else scene.on_slice(index, axis)
+
+    def apply(self, tool: Tool, index: int | None = None, axis: int = 0) -> Correction | None:
+        """Apply a tool to one slice, or a quick one to the whole scan; `said` tells what it did.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open, nothing in the session can be changed, or the tool refuses.
+        """
+        opened = self._opened()
+        return self._take_correction(opened, tool(self.scene(index, axis)))
+
+    def apply_aside(self, tool: Tool, title: str) -> Run[Correction | None]:
+        """Apply a tool to the whole scan beside the window, on the labels as they are now; `said` tells what it did.
+
+        Tools have a thread of their own, so that no reader waits for a network.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open, or nothing in the session can be changed.
+        """
+        opened = self._opened()
+        if opened.session.refusal:
+            raise ValueError(opened.session.refusal)
+        scene = replace(self.scene(), labels=snapshot(opened.session).values)
+        run = self.start(_applying(tool, scene, title), title, runner=self.tool_runner)
+        run.finished.connect(partial(self._take_aside, opened))
         return run
 
     def export_path(self, folder: Path) -> Path | None:
@@ -280,6 +383,26 @@ class Workbench:
             self._chosen[network] = trained
         self.chose.emit(self.chosen)
 
+    def can_resume(self, parent: Checkpoint) -> bool:
+        """Whether a fine-tuning of this parent on the open scan's corrections, as they stand, was stopped midway."""
+        return self.current is not None and self._killed(parent)[0] is not None
+
+    def promote(self, child: Checkpoint, reason: str = "") -> None:
+        """Work with a fine-tuned checkpoint from now on; against its gate only with a reason, which is kept.
+
+        Raises
+        ------
+        ValueError
+            If the gate did not promote it and no reason is given.
+        """
+        if not lineage.is_promoted(child, self.folder):
+            lineage.overrule(child, self.reader, reason, folder=self.folder)
+        self.choose(child.card.network, child)
+
+    def family(self, network: str) -> tuple[lineage.Branch, ...]:
+        """Return a network's checkpoints as a tree; `choose` goes back to any of them."""
+        return lineage.tree(network, self.folder)
+
     @property
     def remembered(self) -> Remembered:
         """What the window remembers: recent scans, and whether the tour was taken."""
@@ -295,16 +418,31 @@ class Workbench:
     def close(self) -> None:
         """Stop everything and let go of every session."""
         self.runner.close()
+        self.tool_runner.close()
         self.shelf.close()
         self._on_bench.clear()
         self.current = None
 
-    def start(self, job: Job[Any], title: str) -> Run[Any]:
-        """Run a job on the compute thread; what goes wrong is told, and that it was stopped."""
-        run = self.runner.start(job, title)
+    def start(
+        self, job: Job[Any], title: str, *, enough: Enough | None = None, runner: JobRunner | None = None
+    ) -> Run[Any]:
+        """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
+        run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
         return run
+
+    def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
+        session = self._opened().session
+        sha256 = reviewed_sha256(session.scan_sha256, session.labels, session.reviewed)
+        for out, about in lineage.unfinished(session.scan_sha256, self.folder).items():
+            if about["parent_sha256"] == parent.sha256 and about["sessions_sha256"] == [sha256]:
+                return out, about
+        return None, {}
+
+    def _pass_on(self, step: object) -> None:
+        if isinstance(step, Remark):
+            self.said.emit(step.words)
 
     def _take_list(self, worklist: Worklist) -> None:
         self.shelf.list_on(worklist)
@@ -331,7 +469,7 @@ class Workbench:
 
     def _tidy(self) -> None:
         """Let go of sessions that are neither on screen nor needed by a job."""
-        if self.runner.busy:
+        if self.runner.busy or self.tool_runner.busy:
             return
         for session, opened in list(self._on_bench.items()):
             if opened is not self.current:
@@ -365,17 +503,37 @@ class Workbench:
             raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
         return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))
 
-    def _take_in(self, opened: OpenScan, told: tuple[str, str, Provenance], step: object) -> None:
+    def _take_in(self, opened: OpenScan, network: str, told: tuple[str, str, Provenance], step: object) -> None:
         from napari_covseg.inference import SliceDone
 
         if not isinstance(step, SliceDone):
             return
         session = opened.session
         if not session.refusal and step.index not in session.marks:
+            opened.proposals.write(network, step.index, step.labels)
             session.propose(step.index, step.labels, *told)
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)
+
+    def _take_correction(self, opened: OpenScan, correction: Correction | None) -> Correction | None:
+        """Make a correction and tell it, with the slices that are no longer marked reviewed."""
+        session, marked = opened.session, opened.session.marks
+        taken = session.correct(correction)
+        if taken is None:
+            self.said.emit("There was nothing to change.")
+            return None
+        unmarked = sorted(marked.keys() - session.marks.keys())
+        numbers = ", ".join(str(index + 1) for index in unmarked)
+        lost = f" No longer marked reviewed: slice {numbers}." if unmarked else ""
+        self.said.emit(f"{taken.title[0].upper()}{taken.title[1:]}.{lost}")
+        return taken
+
+    def _take_aside(self, opened: OpenScan, correction: Correction | None) -> None:
+        try:
+            self._take_correction(opened, correction)
+        except (ValueError, OSError) as error:
+            self._complain(error)
 
     def _complain(self, error: Exception) -> None:
         if isinstance(error, ValueError | OSError | KeyError):
@@ -410,7 +568,7 @@ def _listing(folder: Path, url: str) -> Job[Worklist]:
 
 def _on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:
     scan = reoriented(volume)
-    return OpenScan(path, scan, session, Lungs.on(scan.geometry))
+    return OpenScan(path, scan, session, Lungs.on(scan.geometry), Proposals(session.folder, scan.geometry.shape))
 
 
 def _reading(path: Path, stated: Stated) -> Job[Volume]:
@@ -419,6 +577,13 @@ def _reading(path: Path, stated: Stated) -> Job[Volume]:
     _ = volume.sha256  # computed here once, so that the home thread need not
     yield Progress(1, 1, f"reading {path.name}")
     return volume
+
+
+def _applying(tool: Tool, scene: Scene, title: str) -> Job[Correction | None]:
+    yield Progress(0, 1, title)
+    correction = tool(scene)
+    yield Progress(1, 1, title)
+    return correction
 
 
 def _segmenting(scan: Volume, request: SegmentRequest, slices: Sequence[int]) -> Job[Segmentation]:
@@ -435,20 +600,27 @@ def snapshot(session: ReviewSession) -> LabelMap:
 
 
 def _learning(
-    parent: Checkpoint, opened: OpenScan, out: Path, steps: int | None, device: str
+    parent: Checkpoint, opened: OpenScan, out: Path, request: LearnRequest, enough: Enough
 ) -> Callable[[], Job[Checkpoint]]:
     """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
     labels, reviewed = snapshot(opened.session), opened.session.reviewed
 
     def job() -> Job[Checkpoint]:
         with bringing_in_torch():
+            from napari_covseg.io.cases import find_cases
             from napari_covseg.networks import load
-            from napari_covseg.training.finetune import Lesson, finetuned, short_run
+            from napari_covseg.training.finetune import FineTuning, finetuned, forget, short_run, steps_for
+            from napari_covseg.training.lesson import Lesson
 
         lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
         spec = load(parent.card.network)
-        config = short_run(spec, steps) if steps else short_run(spec)
-        return (yield from finetuned(parent, [lesson], out, config=config, device=device))
+        config = short_run(spec, request.steps or steps_for(len(reviewed)))
+        replay = find_cases([request.replay]) if request.replay else None
+        for stopped in set(request.stopped) - {out}:
+            forget(stopped)
+        resume = out in request.stopped
+        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume)
+        return (yield from finetuned(asked, enough))
 
     return job
 

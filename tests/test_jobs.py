@@ -6,7 +6,7 @@ import time
 import pytest
 from psygnal import EmitLoopError
 
-from napari_covseg.jobs import JobRunner, Progress, Run, drain
+from napari_covseg.jobs import Enough, JobRunner, Progress, Run, drain
 
 PATIENCE_S = 5.0
 
@@ -265,3 +265,77 @@ def test_a_signal_is_made_once_however_soon_a_job_ends(runner):
         run.finished.connect(results.append)
         runner.wait(run, PATIENCE_S)
         assert results == ["done"]
+
+
+def test_a_paused_job_rests_and_goes_on_where_it_was():
+    runner, done = JobRunner(), []
+
+    def counting():
+        for number in range(200):
+            done.append(number)
+            time.sleep(0.001)
+            yield Progress(number + 1, 200)
+
+    run = runner.start(counting(), "counting")
+    while len(done) < 5:
+        time.sleep(0.001)
+    run.pause()
+    time.sleep(0.05)
+    assert run.is_paused
+    resting = len(done)
+    time.sleep(0.1)
+    assert len(done) == resting < 200
+    run.go_on()
+    runner.wait(run, 10)
+    assert done == list(range(200))
+    assert not run.is_paused
+    runner.close()
+
+
+def test_a_paused_job_can_be_cancelled():
+    runner = JobRunner()
+
+    def endless():
+        while True:
+            time.sleep(0.001)
+            yield None
+
+    run = runner.start(endless(), "endless")
+    run.pause()
+    run.cancel()
+    runner.wait(run, 10)
+    assert run.over
+    runner.close()
+
+
+def test_time_spent_resting_does_not_count_as_time_needed(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])
+    run = Run((_ for _ in ()), "x")
+    run.started_at, run.progress = 100.0, Progress(1, 4)
+    now[0] = 110.0
+    assert run.seconds_left == pytest.approx(30.0)
+    run.pause()
+    now[0] = 500.0
+    assert run.seconds_left == pytest.approx(30.0)
+    run.go_on()
+    assert run.seconds_left == pytest.approx(30.0)
+
+
+def test_a_job_is_wrapped_up_with_what_it_has():
+    runner, enough, results = JobRunner(), Enough(), []
+
+    def growing():
+        found = 0
+        while not enough():
+            found += 1
+            time.sleep(0.001)
+            yield Progress(found, 1000)
+        return found
+
+    run = runner.start(growing(), "growing", enough)
+    run.finished.connect(results.append)
+    run.stepped.connect(lambda step: run.wrap_up() if step.done == 3 else None)
+    runner.wait(run, 10)
+    assert results[0] >= 3
+    runner.close()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.inference import SliceDone
+from napari_covseg.networks import lineage
 from napari_covseg.training.loop import StepDone
 from napari_covseg.workbench import SegmentRequest, Workbench
 
@@ -137,15 +138,72 @@ def test_learning_gives_a_child_that_can_be_chosen_and_leaves_the_parent(bench, 
     (child,) = learned
     assert len(losses) == 3
     assert child.card.parent_sha256 == untrained.sha256
-    assert child.card.sessions_sha256 == (session.scan_sha256,)
+    assert child.card.scans_sha256 == (session.scan_sha256,)
     assert set(child.card.metrics["on_the_learned_slices"]) == {"before", "after"}
     assert untrained.path.read_bytes() == before
     assert [c.name for c in bench.checkpoints("res_att_unet") if not c.is_shipped] == [child.name, untrained.name]
 
 
+def test_a_run_of_learning_can_be_wrapped_up_and_the_verdict_overruled_with_a_reason(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    _paint(session, 2, 2)
+    session.mark_reviewed(2)
+    learned = []
+    bench.learned.connect(learned.append)
+    run = bench.finetune(untrained, steps=500, device="cpu")
+    run.stepped.connect(lambda step: run.wrap_up() if isinstance(step, StepDone) else None)
+    bench.runner.wait(run, 300)
+    (child,) = learned
+    family = {branch.checkpoint.name: (branch.depth, branch.promoted) for branch in bench.family("res_att_unet")}
+    assert family[untrained.name] == (0, True)
+    assert family[child.name] == (1, False)
+    with pytest.raises(ValueError, match="why"):
+        bench.promote(child)
+    assert bench.chosen != child
+    bench.promote(child, "it finds the nodule")
+    assert bench.chosen == child
+    assert {branch.checkpoint.name: branch.promoted for branch in bench.family("res_att_unet")}[child.name]
+    bench.choose("res_att_unet", untrained)
+    assert bench.chosen == untrained
+
+
+def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    _paint(session, 2, 2)
+    session.mark_reviewed(2)
+    assert not bench.can_resume(untrained)
+    run = bench.finetune(untrained, steps=5, device="cpu")
+    run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
+    bench.runner.wait(run, 300)
+    assert bench.can_resume(untrained)
+    ((out, about),) = lineage.unfinished(session.scan_sha256, bench.folder).items()
+    assert about["config"]["steps"] == 5
+    learned = []
+    bench.learned.connect(learned.append)
+    bench.runner.wait(bench.finetune(untrained, device="cpu", resume=True), 300)
+    assert [child.path for child in learned] == [out]
+    assert learned[0].card.config["steps"] == 5
+    assert not bench.can_resume(untrained)
+    assert not list(out.parent.glob("*.state"))
+
+
+def test_what_a_stopped_run_left_is_removed_by_the_next(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    _paint(session, 2, 2)
+    session.mark_reviewed(2)
+    run = bench.finetune(untrained, steps=5, device="cpu")
+    run.stepped.connect(lambda step: run.cancel())
+    bench.runner.wait(run, 300)
+    session.mark_reviewed(4)
+    assert not bench.can_resume(untrained)
+    assert len(lineage.unfinished(session.scan_sha256, bench.folder)) == 1
+    bench.runner.wait(bench.finetune(untrained, steps=1, device="cpu"), 300)
+    assert not lineage.unfinished(session.scan_sha256, bench.folder)
+
+
 def test_only_reviewed_slices_are_learned(bench, small_scan, untrained):
     from napari_covseg.networks import load
-    from napari_covseg.training.finetune import Lesson, stack_of_lesson
+    from napari_covseg.training.lesson import Lesson, stack_of_lesson
     from napari_covseg.training.stacks import IGNORED
 
     opened = _open(bench, small_scan)

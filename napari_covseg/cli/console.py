@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import typer
 
-from napari_covseg.jobs import Job, Progress, drain
+from napari_covseg.jobs import Job, Progress, Remark, drain
 
 Result = TypeVar("Result")
 Listener = Callable[[Any], None]
@@ -21,6 +22,13 @@ LINE_EVERY_S = 5.0
 def say(sentence: str) -> None:
     """Tell the person at the keyboard something, on stderr."""
     typer.echo(sentence, err=True)
+
+
+def about(path: Path, sentence: str) -> str:
+    """Return a sentence with the name of the scan it is about before it, unless it says so itself."""
+    from napari_covseg.io import stem_of
+
+    return sentence if stem_of(path) in sentence else f"{path.name}: {sentence}"
 
 
 def show(answer: Any) -> None:
@@ -70,7 +78,9 @@ def following(title: str) -> Iterator[Listener]:
         task = bars.add_task(title, total=None)
 
         def tell(step: Any) -> None:
-            if isinstance(step, Progress):
+            if isinstance(step, Remark):
+                console.print(step.words, markup=False)
+            elif isinstance(step, Progress):
                 described = f"{title}: {step.doing}" if step.doing else title
                 bars.update(task, description=described, completed=step.done, total=step.total or None)
 
@@ -83,6 +93,8 @@ def _plain_lines(title: str) -> Listener:
 
     def tell(step: Any) -> None:
         nonlocal next_at_s
+        if isinstance(step, Remark):
+            say(step.words)
         if not isinstance(step, Progress):
             return
         is_last = step.total > 0 and step.done == step.total

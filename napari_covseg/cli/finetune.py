@@ -3,42 +3,115 @@
 from __future__ import annotations
 
 import getpass
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_covseg.cli.console import followed, table
+from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.options import CheckpointFile, CheckpointName, Device, Network, OnDevice
 from napari_covseg.cli.verb import Answer, verb
 
 if TYPE_CHECKING:
     from napari_covseg.networks import Checkpoint
-    from napari_covseg.training.finetune import Lesson
+    from napari_covseg.training.lesson import Lesson
 
 
-@verb("covseg finetune --network res_att_unet --session sessions/case-1a2b3c4d --out mine.safetensors")
+@verb("covseg finetune --network res_att_unet --session sessions/case-1a2b3c4d --out mine.safetensors --replay cases/")
 def finetune(
     network: Network,
-    session: Annotated[list[Path], typer.Option("--session", metavar="DIR", help="Review sessions to learn from.")],
+    session: Annotated[
+        list[Path],
+        typer.Option(
+            "--session", metavar="DIR", help="Review sessions, or folders that 'covseg export --to bundle' wrote."
+        ),
+    ],
     out: CheckpointFile,
     checkpoint: CheckpointName = None,
-    steps: Annotated[int, typer.Option("--steps", metavar="N", min=1, help="Optimiser steps.")] = 40,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--replay",
+            metavar="DIR",
+            help="Annotated cases to rehearse, and to be asked about before and after; the bundled sample without.",
+        ),
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Optimiser steps.")] = None,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same run.")] = 0,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="N", min=0.01, help="Learn for so long at most; keep the best.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same run, which was killed.")] = False,
+    distil: Annotated[
+        float, typer.Option("--distil", metavar="X", min=0, help="Weight of the parent's say on unlabelled slices.")
+    ] = 0.3,
+    pull: Annotated[
+        float, typer.Option("--pull", metavar="X", min=0, help="Weight of the distance to the parent's weights (L2).")
+    ] = 0.0,
+    freeze_encoder: Annotated[bool, typer.Option("--freeze-encoder", help="Learn only what decides.")] = False,
+    freeze_batch_norm: Annotated[
+        bool | None,
+        typer.Option(
+            "--freeze-batch-norm/--learn-batch-norm",
+            help="Keep the statistics of batch norms; without, kept for 32 slices or fewer.",
+        ),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option("--margin", metavar="X", min=0, help="Fall in Dice allowed on the cases of before.")
+    ] = 0.01,
+    overrule: Annotated[
+        str | None,
+        typer.Option("--overrule", metavar="REASON", help="Promote it whatever the gate says; the reason is kept."),
+    ] = None,
     device: OnDevice = Device.auto,
 ) -> Answer:
-    """Fine-tune a checkpoint on the reviewed slices of sessions, and only on those."""
-    from napari_covseg.networks import load
+    """Fine-tune a checkpoint on the reviewed slices of sessions, and only on those; a gate judges what came of it."""
+    from napari_covseg.io.cases import find_cases
+    from napari_covseg.networks import lineage, load
     from napari_covseg.networks.checkpoint import find
-    from napari_covseg.training.finetune import finetuned, short_run
+    from napari_covseg.training.finetune import FineTuning, finetuned, short_run, steps_for
+    from napari_covseg.training.keeping import Keeping
 
     parent = find(network, checkpoint)
-    lessons = [_lesson(folder) for folder in session]
-    job = finetuned(parent, lessons, out, config=short_run(load(network), steps), device=device)
-    child = followed(job, f"Fine-tuning {parent.name}")
-    return _answer(parent, child, sum(len(lesson.reviewed) for lesson in lessons))
+    lessons = tuple(lesson for folder in session for lesson in _lessons(folder))
+    slices = sum(len(lesson.reviewed) for lesson in lessons)
+    asked = FineTuning(
+        parent,
+        lessons,
+        out,
+        short_run(load(network), steps or steps_for(slices), seed),
+        Keeping(True, distil, pull, freeze_encoder, freeze_batch_norm),
+        replay=find_cases(replay) if replay else None,
+        margin=margin,
+        device=device,
+        resume=resume,
+    )
+    deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
+    child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
+    if overrule is not None:
+        lineage.overrule(child, getpass.getuser(), overrule)
+    return _answer(parent, child, slices)
 
 
-def _lesson(folder: Path) -> Lesson:
+def _lessons(folder: Path) -> list[Lesson]:
+    """Return what a session, or a folder of cases, has to teach.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    from napari_covseg.io.cases import find_cases
+    from napari_covseg.review.recovery import FILE_NAME
+    from napari_covseg.training.lesson import lesson_of_case
+
+    if (folder / FILE_NAME).exists() or not (folder / "cases.json").exists():
+        return [_of_session(folder)]
+    return [lesson_of_case(case) for case in find_cases([folder])]
+
+
+def _of_session(folder: Path) -> Lesson:
     """Return what a session has to teach, with its scan read again.
 
     Raises
@@ -46,36 +119,51 @@ def _lesson(folder: Path) -> Lesson:
     ValueError
         If the scan is not where it was, nor near there, or is another one by now.
     """
-    from napari_covseg.io.stated import kept_in
-    from napari_covseg.review import ReviewSession
-    from napari_covseg.review.session_facts import ONLY_LOOKED_AT
-    from napari_covseg.review.whereabouts import scan_found
-    from napari_covseg.training.finetune import Lesson
+    from napari_covseg.cli.sessions import resumed, scan_of
+    from napari_covseg.training.lesson import Lesson
     from napari_covseg.volume import reoriented
     from napari_covseg.workbench import snapshot
 
-    session = ReviewSession.resume(folder, getpass.getuser(), read_only=ONLY_LOOKED_AT)
-    try:
-        job = scan_found(session.scan_path, session.scan_sha256, kept_in(folder))
-        _, scan = followed(job, f"Looking for the scan of {folder.name}")
+    with resumed(folder) as session:
+        scan = scan_of(session)
         return Lesson(reoriented(scan), snapshot(session), session.reviewed, session.scan_sha256)
-    finally:
-        session.close()
 
 
 def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:
+    from napari_covseg.networks import lineage
+
+    gate = lineage.verdict_of(child)
+    promoted = lineage.is_promoted(child)
     values: dict[str, Any] = {
         "checkpoint": str(child.path),
         "name": child.name,
         "sha256": child.sha256,
         "parent": {"name": parent.name, "sha256": parent.sha256},
         "slices": slices,
+        "promoted": promoted,
+        "gate": dict(gate),
         "metrics": dict(child.card.metrics),
     }
-    measured = child.card.metrics["on_the_learned_slices"]
-    shown = table("class", ">Dice before", ">after")
-    shown.title = f"{child.path}: {slices} reviewed slices learned"
-    for name in sorted(measured["before"].keys() | measured["after"].keys()):
-        dice = [measured[when].get(name) for when in ("before", "after")]
-        shown.add_row(name.removeprefix("dice_"), *("–" if value is None else f"{value:.3f}" for value in dice))
+    say(gate["words"])
+    if not gate["promoted"]:
+        say("It is kept, promoted against its gate." if promoted else "It is kept, marked as not promoted.")
+    shown = table("on", "class", ">Dice before", ">after", ">gain, 95 %", ">HD95 mm", ">after", ">mL off", ">after")
+    shown.title = f"{child.path}: {slices} reviewed slices, {'promoted' if promoted else 'not promoted'}"
+    for on, rows in (("held-out slices", gate["held_out"]), ("older cases", gate["replay"])):
+        for row in rows:
+            shown.add_row(on, row["name"], *_cells(row))
+    for name, dice in child.card.metrics["on_the_learned_slices"]["after"].items():
+        before = child.card.metrics["on_the_learned_slices"]["before"].get(name)
+        shown.add_row("learned slices", name.removeprefix("dice_"), _number(before), _number(dice), *["–"] * 5)
     return Answer(values, shown)
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    gain = "–" if row["gain_low"] is None else f"{row['gain_low']:+.3f} … {row['gain_high']:+.3f}"
+    dice = [_number(row[f"dice_{when}"]) for when in ("before", "after")]
+    others = [_number(row[f"{what}_{when}"], 1) for what in ("hd95_mm", "ml_error") for when in ("before", "after")]
+    return [*dice, gain, *others]
+
+
+def _number(value: float | None, decimals: int = 3) -> str:
+    return "–" if value is None else f"{value:.{decimals}f}"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_covseg.cli.console import say, table
+from napari_covseg.cli.console import table
 from napari_covseg.cli.options import SeriesWanted, SpacingStated, Straighten, WindowStated, parsed_stated
-from napari_covseg.cli.verb import Answer, sentence_of, verb
+from napari_covseg.cli.verb import Answer, gave_up, verb
 
 if TYPE_CHECKING:
     from napari_covseg.io import SeriesSummary, Stated
@@ -21,7 +21,9 @@ _NOTHING: dict[str, Any] = {"shape": None, "spacing_mm": None, "orientation": No
 
 @verb("covseg info scan.nii.gz")
 def info(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A scan: a file or a DICOM folder, zipped or not.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", readable=False, help="A scan file, or a DICOM folder, zipped or not.")
+    ],
     series: SeriesWanted = None,
     spacing: SpacingStated = None,
     window: WindowStated = None,
@@ -53,9 +55,8 @@ def _opened(path: Path, stated: Stated, values: dict[str, Any]) -> Answer:
         values |= _described(read_volume(path, stated))
         return Answer(values, _shown(values))
     except (ValueError, OSError) as error:
-        sentence = sentence_of(error)
+        sentence = gave_up(error)
         values |= {"warnings": [sentence], "error": sentence}
-        say(sentence)
         is_choice = isinstance(error, UnstatedError) and error.question == "series"
         return Answer(values, _shown(values) if values["series"] else "", done=is_choice)
 

@@ -27,10 +27,10 @@ MOST_OUTSIDE_LUNG = 0.5
 
 @verb("covseg measure scan_lesion.nii.gz --scan scan.nii.gz --lungs scan_lung.nii.gz")
 def measure(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="A label map.")],
-    scan: Annotated[Path, typer.Option("--scan", metavar="SCAN", help="Its scan: a file or a DICOM folder.")],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", readable=False, help="A label map.")],
+    scan: Annotated[Path, typer.Option("--scan", metavar="SCAN", readable=False, help="Its scan: a file or a folder.")],
     lungs: Annotated[
-        Path | None, typer.Option("--lungs", metavar="MASK", help="Lung mask; its volume is 100 %.")
+        Path | None, typer.Option("--lungs", metavar="MASK", readable=False, help="Lung mask; its volume is 100 %.")
     ] = None,
     series: SeriesWanted = None,
     spacing: SpacingStated = None,

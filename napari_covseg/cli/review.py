@@ -18,7 +18,7 @@ def _known_or_none(key: str | None) -> str | None:
 
 @verb("covseg review scan.nii.gz --network res_att_unet")
 def review(
-    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="A scan: a file or a DICOM folder.")],
+    scan: Annotated[Path, typer.Argument(metavar="SCAN", readable=False, help="A scan: a file or a DICOM folder.")],
     network: Annotated[
         str | None,
         typer.Option("--network", metavar="KEY", callback=_known_or_none, help="The network to have chosen."),

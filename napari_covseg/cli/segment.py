@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from napari_covseg.cli.console import followed, say, table
+from napari_covseg.cli.console import about, followed, say, table
 from napari_covseg.cli.options import (
     CheckpointName,
     Device,
@@ -27,20 +27,45 @@ from napari_covseg.cli.options import (
     parsed_slices,
     parsed_stated,
 )
-from napari_covseg.cli.verb import Answer, sentence_of, verb
+from napari_covseg.cli.verb import Answer, gave_up, verb
 
 if TYPE_CHECKING:
     from napari_covseg.inference import Ensemble, Segmenter
     from napari_covseg.io import Stated
     from napari_covseg.volume import LabelMap
 
+CLASS_NAMES = ("lung", "ggo", "consolidation", "effusion", "infection")
+"""Whose probabilities there can be."""
+
 Inputs = Annotated[
-    list[Path], typer.Argument(metavar="INPUT", help="Scan files, DICOM folders, or folders of scan files.")
+    list[Path],
+    typer.Argument(metavar="INPUT", readable=False, help="Scan files, DICOM folders, folders of scan files."),
 ]
 Slices = Annotated[
     str | None, typer.Option("--slices", metavar="A:B", help="Only slices A to B, counted from 1 at the apex.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do again what is finished already.")]
+
+
+Lungs = Annotated[
+    bool,
+    typer.Option(
+        "--lungs", help="The lungs too, also of a network that knows none: then the best that does draws them."
+    ),
+]
+Probabilities = Annotated[
+    bool, typer.Option("--probabilities", help="Every class's probability too, in per cent, a map each.")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What every scan is segmented with, and what of it is written."""
+
+    segmenter: Segmenter | Ensemble
+    lungs_by: Segmenter | None
+    slices: range | None
+    probabilities: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +86,10 @@ class _Task:
         """Whether the label map is a picture, as the scan is."""
         return self.lesion.suffix == ".png"
 
+    def probabilities(self) -> list[Path]:
+        """Return the maps of probability that are there."""
+        return [path for name in CLASS_NAMES if (path := self.beside(f"probability_{name}")).exists()]
+
     def beside(self, what: str) -> Path:
         """Return where something else about the same scan goes."""
         stem, ending = self.lesion.name.rsplit("lesion", 1)
@@ -75,6 +104,8 @@ def segment(
     device: OnDevice = Device.auto,
     slices: Slices = None,
     out: OutFolder = Path(),
+    lungs: Lungs = False,
+    probabilities: Probabilities = False,
     overwrite: Overwrite = False,
     series: SeriesWanted = None,
     spacing: SpacingStated = None,
@@ -85,20 +116,24 @@ def segment(
 
     The label maps (_lesion, _lung) in a folder of scan files are left out; finished outputs are skipped.
     """
-    from napari_covseg.inference import members_of, woken
+    from napari_covseg.inference import Segmenter, lung_network, members_of, woken
 
     wanted = parsed_slices(slices)
     trained = members_of(network, checkpoint)
+    lungs_by = lung_network(trained) if lungs else None
     failed: list[dict[str, str]] = []
     tasks = _tasks(inputs, partial(_task, out, network, parsed_stated(series, spacing, window, straighten)), failed)
     out.mkdir(parents=True, exist_ok=True)  # better now than after an hour's work
     finished = [] if overwrite else _finished(tasks, wanted, failed)
-    segmenter = woken(trained, device) if len(finished) < len(tasks) else None
+    asked: _Asked | None = None
+    if len(finished) < len(tasks):
+        drawing = Segmenter(lungs_by, device) if lungs_by else None
+        asked = _Asked(woken(trained, device), drawing, wanted, probabilities)
     outputs = []
     for task in tasks:
         try:
-            is_new = segmenter is not None and task not in finished
-            outputs.append(_segmented(task, segmenter, wanted) if is_new and segmenter else _skipped(task))
+            is_new = asked is not None and task not in finished
+            outputs.append(_segmented(task, asked) if is_new and asked else _skipped(task))
         except (ValueError, OSError) as error:
             _give_up(task.scan, error, failed)
     values = {"outputs": outputs, **({"failed": failed} if failed else {})}
@@ -160,40 +195,47 @@ def _scans_at(path: Path) -> list[Path]:
     ValueError
         If there is none.
     """
-    from napari_covseg.io import format_of, stem_of
-    from napari_covseg.io.picture_names import LABEL_ENDINGS
+    from napari_covseg.io import format_of, is_named_labels
 
     if not path.exists():
         raise ValueError(f"There is no file or folder {path}; check the name.")
     if not path.is_dir() or format_of(path) == "DICOM":
         return [path]
     files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
-    scans = [file for file in files if not file.name.startswith(".") and not stem_of(file).endswith(LABEL_ENDINGS)]
+    scans = [file for file in files if not file.name.startswith(".") and not is_named_labels(file)]
     if not scans:
         raise ValueError(f"{path} holds neither DICOM slices nor scan files; name a folder that does.")
     return scans
 
 
-def _segmented(task: _Task, segmenter: Segmenter | Ensemble, wanted: range | None) -> dict[str, Any]:
+def _segmented(task: _Task, asked: _Asked) -> dict[str, Any]:
     from napari_covseg.io import read_volume
     from napari_covseg.measure.plausibility import doubts
     from napari_covseg.volume import LESIONS, LabelMap, labels_on, reoriented
 
-    started_s = time.monotonic()
+    started_s, wanted = time.monotonic(), asked.slices
     scan = read_volume(task.scan, task.stated)
     for doubt in doubts(scan):
-        say(f"{task.scan.name}: {doubt}")
+        say(about(task.scan, doubt))
     depth = reoriented(scan).geometry.shape[0]
     if wanted is not None and wanted.stop > depth:
         raise ValueError(f"{task.scan} has {depth} slices; --slices {wanted.start + 1}:{wanted.stop} goes past them.")
-    proposal = followed(segmenter.segment(reoriented(scan), wanted or range(depth)), f"Segmenting {task.scan.name}")
+    seen = (reoriented(scan), wanted or range(depth))
+    job = asked.segmenter.segment(*seen, probabilities=asked.probabilities)
+    proposal = followed(job, f"Segmenting {task.scan.name}")
+    lung = proposal.lung
+    if asked.lungs_by is not None:
+        lung = followed(asked.lungs_by.segment(*seen), f"Finding the lungs of {task.scan.name}").lung
+    percents = {f"probability_{name}": percent for name, percent in proposal.probability_percent.items()}
+    if proposal.disagreement_percent is not None:
+        percents["disagreement"] = proposal.disagreement_percent
+    for name, values in percents.items():
+        percent = LabelMap(values, proposal.labels.geometry, LESIONS)
+        _write_percent(labels_on(percent, scan.geometry), task.beside(name))
+    if lung is not None:
+        _write(labels_on(lung, scan.geometry), task.lung)
     labels = labels_on(proposal.labels, scan.geometry)
     _write(labels, task.lesion, _note(wanted))
-    if proposal.lung is not None:
-        _write(labels_on(proposal.lung, scan.geometry), task.lung)
-    if proposal.disagreement_percent is not None:
-        percent = LabelMap(proposal.disagreement_percent, proposal.labels.geometry, LESIONS)
-        _write_percent(labels_on(percent, scan.geometry), task.beside("disagreement"))
     return _output(task, labels, round(time.monotonic() - started_s, 2), proposal.device)
 
 
@@ -229,14 +271,15 @@ def _output(task: _Task, labels: LabelMap, seconds: float, device: str | None) -
 
     ml = {name: round(volume, 3) for name, volume in millilitres(labels).items()}
     lung = str(task.lung) if task.lung.exists() else None
-    paths = {"input": str(task.scan), "lesion": str(task.lesion), "lung": lung}
+    paths: dict[str, Any] = {"input": str(task.scan), "lesion": str(task.lesion), "lung": lung}
+    found = {path: path.name.rsplit("probability_", 1)[1].split(".")[0] for path in task.probabilities()}
+    if found:
+        paths["probabilities"] = {name: str(path) for path, name in found.items()}
     return {**paths, "ml": ml, "seconds": seconds, "device": device}
 
 
 def _give_up(path: Path, error: Exception, failed: list[dict[str, str]]) -> None:
-    sentence = sentence_of(error)
-    say(sentence)
-    failed.append({"input": str(path), "error": sentence})
+    failed.append({"input": str(path), "error": gave_up(error)})
 
 
 def _shown(outputs: Sequence[dict[str, Any]]) -> Any:

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import redirect_stdout
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Annotated, Any
@@ -25,6 +26,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+_debugging: ContextVar[bool] = ContextVar("debugging", default=False)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout; all else goes to stderr.")]
 Debug = Annotated[bool, typer.Option("--debug", help="When it fails, also print the traceback.")]
@@ -64,8 +67,19 @@ def verb(example: str) -> Callable[[Callable[..., Answer]], Callable[..., None]]
     return registered
 
 
+def gave_up(error: Exception) -> str:
+    """Tell why one thing of several was not done, with ``--debug`` the traceback too, and return the sentence."""
+    sentence = sentence_of(error)
+    if _debugging.get():
+        traceback.print_exception(error, file=sys.stderr)
+    say(sentence)
+    return sentence
+
+
 def sentence_of(error: Exception) -> str:
     """Return an error as one sentence for the person who can act on it."""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        return f"You may not read or write {error.filename}; ask its owner for the permission, or copy it."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; check the path and that it may be read and written."
     if isinstance(error, ValueError | OSError | KeyError):
@@ -85,6 +99,7 @@ def _with_common_options(work: Callable[..., Answer]) -> inspect.Signature:
 
 def _carry_out(work: Callable[[], Answer], as_json: bool, debug: bool) -> None:
     """Do a verb's work and print its answer; whatever else is printed meanwhile goes to stderr."""
+    _debugging.set(debug)
     try:
         with redirect_stdout(sys.stderr):
             answer = work()

@@ -1,7 +1,7 @@
 """From a scan to a proposed label map."""
 
 from napari_covseg.inference.devices import chosen_device
-from napari_covseg.inference.ensemble import Ensemble, members_of, woken
+from napari_covseg.inference.ensemble import Ensemble, lung_network, members_of, woken
 from napari_covseg.inference.segmenter import Segmentation, Segmenter, SliceDone, segmenting
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Segmenter",
     "SliceDone",
     "chosen_device",
+    "lung_network",
     "members_of",
     "segmenting",
     "woken",

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_covseg.inference.cascade import Mask, SliceProposal
-from napari_covseg.inference.segmenter import Canvas, Segmentation, Segmenter
+from napari_covseg.inference.segmenter import Canvas, Segmentation, Segmenter, knows_lung
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.networks import Card, Checkpoint, Prediction, available, checkpoint
 from napari_covseg.networks.spec import Names, background_and
@@ -58,12 +58,12 @@ class Ensemble:
         )
         return Checkpoint(Path(KEY), digest, card)
 
-    def segment(self, scan: Volume, slices: Sequence[int]) -> Job[Segmentation]:
+    def segment(self, scan: Volume, slices: Sequence[int], *, probabilities: bool = False) -> Job[Segmentation]:
         """Segment some slices with every member; yields and returns as `Segmenter.segment` does.
 
         Networks of patches go first, since they finish no slice before many; their probabilities are kept in fp16.
         """
-        canvas = Canvas(scan)
+        canvas = Canvas(scan, probabilities=probabilities)
         for step in self.proposals(scan, slices):
             if isinstance(step, Progress):
                 yield step
@@ -112,6 +112,28 @@ def woken(trained: Sequence[Checkpoint], device: str = "auto") -> Segmenter | En
     """Return a segmenter for one checkpoint, an ensemble for more."""
     members = [Segmenter(one, device) for one in trained]
     return members[0] if len(members) == 1 else Ensemble(members)
+
+
+def lung_network(trained: Sequence[Checkpoint], folder: Path | None = None) -> Checkpoint | None:
+    """Return who draws the lungs where none of some checkpoints can: the best measured one that does.
+
+    Returns
+    -------
+    Checkpoint or None
+        None where one of them draws the lungs itself.
+
+    Raises
+    ------
+    ValueError
+        If no network with trained weights knows the lung.
+    """
+    if any(knows_lung(one) for one in trained):
+        return None
+    for key in checkpoint.best_first(folder):
+        for one in checkpoint.known(key, folder)[:1]:
+            if knows_lung(one):
+                return one
+    raise ValueError("No network with trained weights knows the lung; leave out --lungs, or train one that does.")
 
 
 def joint(proposals: Sequence[SliceProposal], scheme: Names) -> SliceProposal:

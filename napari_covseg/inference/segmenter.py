@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from napari_covseg.inference.cascade import Mask, SliceProposal, slice_proposal
 from napari_covseg.inference.devices import chosen_device
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint, load
+from napari_covseg.networks.spec import BACKGROUND
 from napari_covseg.volume import LESIONS, LUNGS, LabelMap, Provenance, Volume, cropped
 
 
@@ -40,6 +41,8 @@ class Segmentation:
         Where.
     disagreement_percent
         (D, H, W) uint8, of several networks how many per cent would have labelled a voxel otherwise.
+    probability_percent
+        By class name, (D, H, W) uint8; empty unless asked for.
     """
 
     labels: LabelMap
@@ -47,6 +50,7 @@ class Segmentation:
     slices: tuple[int, ...]
     device: str
     disagreement_percent: npt.NDArray[np.uint8] | None = None
+    probability_percent: Mapping[str, npt.NDArray[np.uint8]] = field(default_factory=dict)
 
 
 class Canvas:
@@ -56,9 +60,13 @@ class Canvas:
     ----------
     scan
         In reading order.
+    probabilities
+        Whether to keep every class's probability too.
     """
 
-    def __init__(self, scan: Volume) -> None:
+    def __init__(self, scan: Volume, *, probabilities: bool = False) -> None:
+        self.keeps_probabilities = probabilities
+        self.probability_percent: dict[str, npt.NDArray[np.uint8]] = {}
         self.geometry = scan.geometry
         self.values = np.zeros(scan.geometry.shape, dtype=np.uint8)
         self.lung = np.zeros(scan.geometry.shape, dtype=np.uint8)
@@ -74,13 +82,20 @@ class Canvas:
             if self.disagreement_percent is None:
                 self.disagreement_percent = np.zeros_like(self.values)
             self.disagreement_percent[index] = np.rint(100 * proposal.disagreement)
+        if self.keeps_probabilities:
+            prediction = proposal.prediction
+            for name, plane in zip(prediction.names, prediction.probabilities, strict=True):
+                if name != BACKGROUND:
+                    whole = self.probability_percent.setdefault(name, np.zeros_like(self.values))
+                    whole[index] = np.rint(100 * plane.astype(np.float32))
         return SliceDone(index, proposal.labels, proposal.lung)
 
     def segmentation(self, slices: Sequence[int], made_by: Provenance, device: torch.device) -> Segmentation:
         """Return all that came in."""
         lung = LabelMap(self.lung, self.geometry, LUNGS, made_by) if self.knows_lung else None
         labels = LabelMap(self.values, self.geometry, LESIONS, made_by)
-        return Segmentation(labels, lung, tuple(sorted(slices)), device.type, self.disagreement_percent)
+        percents = (self.disagreement_percent, self.probability_percent)
+        return Segmentation(labels, lung, tuple(sorted(slices)), device.type, *percents)
 
 
 class Segmenter:
@@ -109,7 +124,7 @@ class Segmenter:
         """Return what a network of slices says of one slice (1, H, W) of a scan in reading order."""
         return slice_proposal(self.module, self.spec, self.checkpoint.card.scheme, self.device, slab)
 
-    def segment(self, scan: Volume, slices: Sequence[int]) -> Job[Segmentation]:
+    def segment(self, scan: Volume, slices: Sequence[int], *, probabilities: bool = False) -> Job[Segmentation]:
         """Segment some slices, a network of slices in the given order, a network of patches from the apex down.
 
         Parameters
@@ -118,13 +133,15 @@ class Segmenter:
             In reading order (slices, rows, columns).
         slices
             Indices from the apex.
+        probabilities
+            Whether to keep every class's probability, in per cent.
 
         Yields
         ------
         SliceDone, Progress
             After every slice; a network of patches tells its progress after every patch.
         """
-        canvas = Canvas(scan)
+        canvas = Canvas(scan, probabilities=probabilities)
         for step in self.proposals(scan, slices):
             if isinstance(step, Progress):
                 yield step
@@ -159,6 +176,13 @@ class Segmenter:
             checkpoint=self.checkpoint.name,
             checkpoint_sha256=self.checkpoint.sha256,
         )
+
+
+def knows_lung(trained: Checkpoint) -> bool:
+    """Whether a checkpoint's network says where the lung is."""
+    scheme = trained.card.scheme
+    stages = load(trained.card.network).stages
+    return any(stage.target == "lung" or "lung" in stage.channels(scheme) for stage in stages)
 
 
 def segmenting(trained: Checkpoint, device: str, scan: Volume, slices: Sequence[int]) -> Job[Segmentation]:

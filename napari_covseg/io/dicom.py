@@ -142,6 +142,11 @@ def _refuse_foreign(name: str, series: Series, frames: Sequence[Frame], stated: 
         raise ValueError(f"{name} holds images of modality {series.modality}; choose the folder of a CT series.")
     if any(frame.stored[0] != 1 or len(frame.rescale) != 2 or not frame.rescale[0] for frame in frames):
         raise ValueError(f"{name} holds slices without Hounsfield units; export the scanner's own CT series.")
+    if any(_has_odd_bits(frame) for frame in frames):
+        raise ValueError(
+            f"{name} says that its values lie in an unusual part of their bits, so nobody knows what they are; export "
+            "the series again."
+        )
     if foreign := {frame.rescale_type for frame in frames} - set(HOUNSFIELD):
         raise ValueError(
             f"{name} holds values of another kind than Hounsfield units (rescale type {', '.join(sorted(foreign))}); "
@@ -149,6 +154,12 @@ def _refuse_foreign(name: str, series: Series, frames: Sequence[Frame], stated: 
         )
     if path.is_file() and len(series.frames) == 1 and series.frames[0].file.name == path.name:
         raise ValueError(f"{path.name} is one slice of a series; open its folder, {path.resolve().parent.name}.")
+
+
+def _has_odd_bits(frame: Frame) -> bool:
+    """Whether the values do not end at the lowest bit, as all scanners have them, or have more bits than there are."""
+    _, _, allocated, stored, high, _ = frame.stored
+    return bool(stored and allocated and stored > allocated) or bool(stored and high is not None and high != stored - 1)
 
 
 def _assumed(name: str, series: Series, stated: Stated) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from napari_covseg.io.dicom_tags import TAGS, Frame, Head, Image, image_of
-from napari_covseg.io.files import stem_of
+from napari_covseg.io.files import locked, stem_of
 from napari_covseg.io.memory import require_memory
 
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
@@ -94,7 +94,7 @@ def _files(path: Path) -> Iterator[Traversable]:
 
 def _within(folder: Path) -> Iterator[Path]:
     def refuse(error: OSError) -> None:
-        raise ValueError(f"You may not read {error.filename}; ask its owner for the permission, or copy it.") from error
+        raise locked(error.filename) from error
 
     for place, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -126,10 +126,10 @@ def _head(file: Traversable) -> Head | None:
     except InvalidDicomError:
         return None
     except PermissionError as error:
-        raise ValueError(f"You may not read {file}; ask its owner for the permission, or copy it.") from error
+        raise locked(file) from error
     except Exception as error:  # pydicom fails with whatever a damaged byte leads it to
-        locked = "password" in str(error)
-        remedy = "unpack it with its password first" if locked else "copy or export it again"
+        needs_password = "password" in str(error)
+        remedy = "unpack it with its password first" if needs_password else "copy or export it again"
         raise ValueError(f"{file.name} cannot be read as DICOM; {remedy}.") from error
 
 

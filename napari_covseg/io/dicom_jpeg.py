@@ -28,8 +28,6 @@ def frame_of_12_bit_jpeg(image: pydicom.Dataset, index: int) -> npt.NDArray[Any]
     """
     import gdcm
 
-    gdcm.Trace.WarningOff()  # it prints which of its own decoders it tries
-    gdcm.Trace.ErrorOff()
     packed = get_frame(image.PixelData, index, number_of_frames=int(image.get("NumberOfFrames") or 1))
     fragment = gdcm.Fragment()
     fragment.SetByteStringValue(packed)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
@@ -19,12 +18,16 @@ from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg
 from napari_covseg.io.dicom_place import Slice
 from napari_covseg.io.dicom_tags import TAGS, Frame
 from napari_covseg.io.memory import require_memory
+from napari_covseg.io.silence import heard
 from napari_covseg.volume import AIR_HU
 
 Plane = npt.NDArray[Any]
 
 EXCESS = re.compile(r"non-conformant padding - (\d+) vs. (\d+)")
 """What pydicom says of run lengths that make more bytes than the image has."""
+
+CORRUPT = "Corrupt JPEG data"
+"""What libjpeg prints where it goes on all the same."""
 
 MOST_EXCESS = 2
 """Writers pad to an even length; damage makes more of it."""
@@ -38,11 +41,11 @@ NO_DECODER = ("missing dependenc", "no pixel data decoders")
 
 @dataclass(slots=True)
 class Opened:
-    """The file whose frames are being decoded, and the names of those in which there was more than an image."""
+    """The file whose frames are being decoded, and the names of those that may be damaged."""
 
     file: Traversable | None = None
     image: pydicom.Dataset | None = None
-    overfull: list[str] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
 
 
 def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[str, ...]]:
@@ -66,7 +69,7 @@ def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[st
         if hu.dtype == np.int16 and not _is_int16(plane):
             hu = hu.astype(np.float32)
         hu[index] = plane
-    return hu.transpose(2, 1, 0), padded, _doubts(name, opened.overfull)
+    return hu.transpose(2, 1, 0), padded, _doubts(name, opened.doubtful)
 
 
 def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
@@ -92,11 +95,11 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
     return plane, 0
 
 
-def _doubts(name: str, overfull: Sequence[str]) -> tuple[str, ...]:
-    if not overfull:
+def _doubts(name: str, doubtful: Sequence[str]) -> tuple[str, ...]:
+    if not doubtful:
         return ()
-    more = f" and {len(overfull) - 1} more" if len(overfull) > 1 else ""
-    return (f"{name} has compressed pixels that are more than an image ({overfull[0]}{more}); look for damage there.",)
+    more = f" and {len(doubtful) - 1} more" if len(doubtful) > 1 else ""
+    return (f"{name} has compressed pixels that may be damaged ({doubtful[0]}{more}); look at these slices closely.",)
 
 
 def _pixels(name: str, frame: Frame, opened: Opened) -> Plane:
@@ -121,8 +124,7 @@ def _native(frame: Frame) -> Plane:
 
 
 def _decoded(frame: Frame, opened: Opened) -> Plane:
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
+    with heard() as said:
         if opened.image is None or opened.file is not frame.file:
             with stream_of(frame.file) as stream:
                 opened.file, opened.image = frame.file, pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
@@ -131,8 +133,9 @@ def _decoded(frame: Frame, opened: Opened) -> Plane:
             stored = frame_of_12_bit_jpeg(image, index)
         else:
             stored = np.asarray(pixel_array(image, index=index, raw=True))
-    if excess := max((_excess(str(each.message)) for each in said), default=0):
-        opened.overfull.append(frame.name)
+    excess = max((_excess(line) for line in said), default=0)
+    if excess or any(line.startswith(CORRUPT) for line in said):
+        opened.doubtful.append(frame.name)
     if excess > MOST_EXCESS:
         raise ValueError("it unpacks to more than an image")
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)

@@ -33,6 +33,11 @@ def stem_of(path: Path) -> str:
     return name or path.name
 
 
+def locked(path: object) -> ValueError:
+    """Return the error of a file or folder that may not be read."""
+    return ValueError(f"You may not read {path}; ask its owner for the permission, or copy it.")
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Write a file whole or not at all.

@@ -32,6 +32,8 @@ def format_of(path: Path) -> Format | None:
     """
     if path.is_dir():
         return _format_of_folder(path)
+    if path.exists() and not path.is_file():
+        return None  # reading from a pipe or a device need not end
     name = path.name.lower()
     if name.endswith(NIFTI_SUFFIXES):
         return "NIfTI"

@@ -141,4 +141,7 @@ def aired(plane: Voxels, where: str) -> int:
 def windowed(grey: Voxels, window_hu: tuple[float, float], white: float) -> npt.NDArray[np.float32]:
     """Return the Hounsfield units of grey values 0…white that show a window."""
     low, high = window_hu
-    return (grey.astype(np.float32) * np.float32((high - low) / white) + np.float32(low)).astype(np.float32, copy=False)
+    hu = grey.astype(np.float32)
+    hu *= np.float32((high - low) / white)
+    hu += np.float32(low)
+    return hu

@@ -19,6 +19,7 @@ from napari_covseg.io.itk_header import Header, VoxelFile, header_of, numbers, v
 from napari_covseg.io.itk_place import place_of, said_in
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.nifti import whole
+from napari_covseg.io.silence import heard
 from napari_covseg.io.stated import NOTHING, Stated
 from napari_covseg.volume import LESIONS, ClassScheme, Geometry, LabelMap, Provenance, Volume
 
@@ -87,7 +88,8 @@ def _opened(path: Path, stated: Stated | None) -> _Opened:
     try:
         header = header_of(path)
         file = voxel_file(path, header)
-        reader.ReadImageInformation()
+        with heard():
+            reader.ReadImageInformation()
         _refuse_other_kinds(reader, header, path.name)
         geometry, notes = place_of(reader, said_in(header, path.name), path.name, stated)
         dtype = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).dtype
@@ -145,7 +147,8 @@ def _slabs(opened: _Opened) -> Iterator[tuple[int, Voxels]]:
 
 def _slabs_by_itk(opened: _Opened) -> Iterator[tuple[int, Voxels]]:
     try:
-        image = opened.reader.Execute()
+        with heard():
+            image = opened.reader.Execute()
     except MISREAD as error:
         raise _unreadable(opened.path, error) from error
     voxels = sitk.GetArrayViewFromImage(image).transpose(2, 1, 0)  # a view: the image must outlive it

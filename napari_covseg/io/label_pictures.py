@@ -39,7 +39,7 @@ def read_label_picture(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
     ValueError
         If it is a colour picture.
     """
-    values = imageio.imread(path, extension=".png")
+    values = imageio.imread(path, plugin="pillow")
     if values.ndim != 2:
         raise ValueError(f"{path.name} is a colour picture; a label slice has one grey value per class.")
     values = values.astype(np.uint8)[None]

@@ -15,7 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from napari_covseg.io.files import stem_of
+from napari_covseg.io.files import locked, stem_of
 from napari_covseg.io.nifti_place import place_of
 from napari_covseg.io.nifti_voxels import hounsfield, is_scaled, stored_values
 from napari_covseg.volume import LESIONS, ClassScheme, LabelMap, Provenance, Volume
@@ -130,9 +130,11 @@ def _opened(path: Path) -> tuple[nib.Nifti1Image, list[str]]:
     except FileNotFoundError:
         raise ValueError(f"There is no file {path}; check the name.") from None
     except PermissionError:
-        raise ValueError(f"You may not read {path}; ask its owner for the permission, or copy it.") from None
+        raise locked(path) from None
     except UNREADABLE as why:
-        raise ValueError(f"{path.name} cannot be read as NIfTI: it is damaged or of another format.") from why
+        raise ValueError(
+            f"{path.name} cannot be read as NIfTI: it is damaged or of another format; copy or export it again."
+        ) from why
     shape = image.shape
     if len(shape) < 3 or any(n != 1 for n in shape[3:]):
         remedy = "export one of its images alone" if len(shape) > 3 else "give the whole scan"

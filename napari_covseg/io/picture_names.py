@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from napari_covseg.io.files import PICTURE_SUFFIXES
+from napari_covseg.io.files import PICTURE_SUFFIXES, stem_of
 
-LABEL_ENDINGS = ("_lesion", "_lung", "_label", "_mask", "_disagreement")
-"""Pictures so named lie beside slices and are none."""
+LABEL_ENDINGS = ("_lesion", "_lung", "_label", "_labels", "_mask", "_seg", "_segmentation", "_disagreement")
+"""Files so named lie beside scans and are none."""
 
 
 def is_picture(path: Path) -> bool:
     """Whether a file's name is that of a picture."""
     return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def is_named_labels(path: Path) -> bool:
+    """Whether a file's name is that of a label map."""
+    return stem_of(path).lower().endswith(LABEL_ENDINGS)
 
 
 def slices_in(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
@@ -28,7 +33,7 @@ def slices_in(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     """
     found = [path for path in folder.iterdir() if path.is_file() and is_picture(path) and path.name[0] != "."]
     found.sort(key=_numbered)
-    slices = [path for path in found if not path.stem.lower().endswith(LABEL_ENDINGS)]
+    slices = [path for path in found if not is_named_labels(path)]
     labels = [path for path in found if path not in slices]
     if not slices:
         raise ValueError(f"{folder.name} holds label maps ({labels[0].name}) and no slices; choose the scan's folder.")

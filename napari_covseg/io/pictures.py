@@ -95,7 +95,7 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
 
 def _grey(path: Path) -> npt.NDArray[Any]:
     try:
-        picture = np.asarray(imageio.imread(path))
+        picture = np.asarray(imageio.imread(path, plugin="pillow"))
         with Image.open(path) as opened:
             is_turned = opened.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
     except Exception as error:  # decoders fail with whatever a damaged byte leads them to

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_covseg.io import nifti
-from napari_covseg.io.files import ITK_SUFFIXES
+from napari_covseg.io.files import ITK_SUFFIXES, locked
 from napari_covseg.io.formats import KNOWN, format_of
 from napari_covseg.io.hounsfield import checked, labels_in
 from napari_covseg.io.label_values import known
@@ -38,6 +38,7 @@ def read_volume(path: Path, stated: Stated = NOTHING) -> Volume:
     ValueError
         If nothing readable is there, or it is no chest CT; one sentence that names the path and the remedy.
     """
+    path = path if path.name not in ("", "..") else path.resolve()  # sentences need a name
     return _accepted(_read(path, stated), path, stated)
 
 
@@ -75,9 +76,9 @@ def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
 
 
 def _read(path: Path, stated: Stated) -> Volume:
-    if not path.exists():
-        raise ValueError(f"There is no file or folder {path}; check the name.")
     try:
+        if not path.exists():
+            raise ValueError(f"There is no file or folder {path}; check the name.")
         if path.is_file():
             path.open("rb").close()  # libraries call a file damaged that they may not read
         with in_silence():
@@ -87,7 +88,7 @@ def _read(path: Path, stated: Stated) -> Volume:
             f"{path.name} does not fit into memory; close other programs, or use a larger machine."
         ) from None
     except PermissionError as error:
-        raise ValueError(f"You may not read {error.filename}; ask its owner for the permission, or copy it.") from error
+        raise locked(error.filename) from error
 
 
 def _by_format(path: Path, stated: Stated) -> Volume:
@@ -108,7 +109,9 @@ def _by_format(path: Path, stated: Stated) -> Volume:
 
             return dicom.read_series(path, stated)
     if path.is_dir():
-        raise ValueError(f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series.")
+        raise ValueError(
+            f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series, or a scan file."
+        )
     raise ValueError(f"{path.name} is none of {KNOWN}; export the scan as one of these.")
 
 

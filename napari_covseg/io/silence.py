@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+STDERR = 2
 
 
 @contextmanager
@@ -13,3 +17,26 @@ def in_silence() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def heard() -> Iterator[list[str]]:
+    """Yield a list that at the end holds what Python warned of and C libraries printed, which nobody else hears."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            kept = os.dup(STDERR)
+        except OSError:  # a window without a terminal has no stderr
+            yield lines
+        else:
+            os.dup2(file.fileno(), STDERR)
+            try:
+                yield lines
+            finally:
+                os.dup2(kept, STDERR)
+                os.close(kept)
+                file.seek(0)
+                lines += file.read().decode("utf-8", "replace").splitlines()
+        finally:
+            lines += [str(each.message) for each in said]

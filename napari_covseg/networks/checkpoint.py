@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 SHIPPED = Path(__file__).parent / "weights"
 OWN_FOLDER = "checkpoints"
 SUFFIX = ".safetensors"
+_SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}(?<!\.)", re.ASCII)
+_RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
+"""What Windows takes for a device, with whatever suffix."""
+
 _HEADER_KEY = "covseg"
 _SMALL = 2048
 """Tensors of at most as many numbers stay fp32: depthwise kernels, first layers, attention gates, heads."""
@@ -44,7 +49,8 @@ class Card(BaseModel):
     """What a checkpoint says about itself.
 
     ``scheme`` holds the ordered names of its lesion classes; everything maps by these names, never by index.
-    ``command`` and ``commit`` say how to make it again.
+    ``command`` and ``commit`` say how to make it again. A fine-tuned one names its parent, the fingerprints of the
+    sessions it learned from (what was reviewed in each) and of their scans.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +62,7 @@ class Card(BaseModel):
     terms: str = ""
     parent_sha256: str = ""
     sessions_sha256: tuple[str, ...] = ()
+    scans_sha256: tuple[str, ...] = ()
     config: Mapping[str, Any] = {}
     metrics: Mapping[str, Any] = {}
     created_utc: str = ""
@@ -129,17 +136,32 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
     Raises
     ------
     ValueError
-        If the path is a checkpoint that came with the package.
+        If the path is a checkpoint that came with the package, or the parent of what is to be saved.
     """
     from safetensors.torch import save_file
 
-    if path.parent.resolve() == SHIPPED.resolve() and path.exists():
-        raise ValueError(f"{path.name} came with the package and is not overwritten; choose another name.")
+    check_free(path, card.parent_sha256)
     header = {_HEADER_KEY: json.dumps(card.model_dump(mode="json"), sort_keys=True)}
     with written(path) as draft:
         save_file(_packed(module, registry.load(card.network)), draft, metadata=header)
         revived(read(draft))
     return read(path)
+
+
+def check_free(path: Path, parent_sha256: str = "") -> None:
+    """Refuse a file that must not be overwritten: one that came with the package, or a child's own parent.
+
+    Raises
+    ------
+    ValueError
+        If it is one of these.
+    """
+    if not path.exists():
+        return
+    if path.resolve().parent == SHIPPED.resolve():
+        raise ValueError(f"{path.name} came with the package and is not overwritten; choose another name.")
+    if parent_sha256 and hashlib.sha256(path.read_bytes()).hexdigest() == parent_sha256:
+        raise ValueError(f"{path.name} is what the child starts from and is not overwritten; choose another name.")
 
 
 def revived(checkpoint: Checkpoint) -> nn.ModuleDict:
@@ -227,6 +249,23 @@ def fresh_path(parent: Checkpoint, now: datetime, folder: Path | None = None) ->
     """Return a file name for a child of a checkpoint that no other has, among the reader's own."""
     stem = f"{parent.card.network}-{now:%Y-%m-%d-%H%M%S}"
     return (folder or home()) / OWN_FOLDER / f"{stem}-{secrets.token_hex(2)}{SUFFIX}"
+
+
+def named_path(name: str, folder: Path | None = None) -> Path:
+    """Return the file of a name that a reader gave, among the reader's own.
+
+    Raises
+    ------
+    ValueError
+        If the name is not safe on every system, or is taken.
+    """
+    name = name.strip().removesuffix(SUFFIX)
+    if not _SAFE_NAME.fullmatch(name) or name.split(".")[0].upper() in _RESERVED:
+        raise ValueError("A name has letters, digits, '-', '_' or '.', begins with a letter and is at most 64 long.")
+    path = (folder or home()) / OWN_FOLDER / f"{name}{SUFFIX}"
+    if path.exists() or (SHIPPED / path.name).exists():
+        raise ValueError(f"There is a checkpoint {name} already; choose another name.")
+    return path
 
 
 def _all(folder: Path) -> Iterator[Checkpoint]:

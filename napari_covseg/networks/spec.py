@@ -114,6 +114,8 @@ class NetworkSpec:
         Voxels (D, H, W) of a patch the paper trains on and a scan is tiled with; None where the grain is a slice.
     in_full_precision
         Parts of a stage's module whose weights a checkpoint keeps in fp32, because rounding them moves decisions.
+    encoder
+        Parts of a stage's module that look rather than decide; a fine-tuning may leave them as they are.
     """
 
     key: str
@@ -128,6 +130,7 @@ class NetworkSpec:
     recipe: Recipe
     patch: tuple[int, int, int] | None = None
     in_full_precision: Names = ()
+    encoder: Names = ()
 
 
 def background_and(scheme: Names) -> Names:

@@ -5,6 +5,7 @@ from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, PRESETS, HuRange
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.lesions import Lesion, LesionTable
 from napari_covseg.review.proposal import CHANGES, changes, proposed
+from napari_covseg.review.proposals import Proposals
 from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.signing import SIGNED, Mark, Signature
@@ -12,7 +13,7 @@ from napari_covseg.review.tools_between import copy_slice, interpolate
 from napari_covseg.review.tools_brush import Tip, stroke
 from napari_covseg.review.tools_classes import accept, relabel, relabel_by_hu
 from napari_covseg.review.tools_grow import Growth, fill, grow
-from napari_covseg.review.tools_shape import fill_holes, keep_largest, remove_islands, smooth
+from napari_covseg.review.tools_shape import Kernel, fill_holes, keep_largest, remove_islands, smooth
 
 __all__ = [
     "BETWEEN_CLASSES_HU",
@@ -23,9 +24,11 @@ __all__ = [
     "Growth",
     "HuRange",
     "Journal",
+    "Kernel",
     "Lesion",
     "LesionTable",
     "Mark",
+    "Proposals",
     "ReviewSession",
     "Scene",
     "Signature",

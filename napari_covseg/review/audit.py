@@ -32,8 +32,8 @@ class Row(NamedTuple):
 
     def seal(self) -> bytes:
         """Return the hash that this row must carry."""
-        told = (*self[:5], self.payload_sha256.hex(), self.previous.hex())
-        return hashlib.sha256(json.dumps(told, separators=(",", ":")).encode()).digest()
+        told = (str(self.seq), *self[1:5], self.payload_sha256.hex(), self.previous.hex())
+        return hashlib.sha256("".join(f"{len(each)}:{each}" for each in told).encode()).digest()
 
     @property
     def is_whole(self) -> bool:

@@ -204,8 +204,8 @@ def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
         raise ValueError("This session was written by a newer CovSeg; update this one to open it.")
     rows, is_right = [], True
     for row in rows_of(connection):
-        is_pruned = row.payload is None and row.seq <= pruned
-        is_right = is_right and row.is_whole and (is_pruned or row.has_its_payload)
+        is_there = row.payload is not None or row.seq <= pruned or row.has_its_payload
+        is_right = is_right and is_there and row.is_whole
         rows.append(row if row.payload is None else row._replace(payload=b""))
     events = tuple(audit.read(row) for row in rows) if is_right else ()
     known = audit.accounted(events)

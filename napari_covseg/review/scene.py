@@ -17,7 +17,7 @@ Place = tuple[int, int, int]
 
 TITLES = {0: "background"} | {each.value: each.title.lower() for each in LESIONS}
 
-NO_LUNGS = "Nobody has drawn the lungs here; segment with a network that does, or switch “In the lungs” off."
+NO_LUNGS = "Nobody has drawn the lungs here; segment with a network that does, or switch “In lungs” off."
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import edt
 import numpy as np
@@ -37,8 +38,7 @@ def interpolate(scene: Scene, index: int, value: int, place: Place | None = None
         If there is no gap, or nothing is painted on one side of it.
     """
     outline = _outline(scene, place, value)
-    painted = [bool((plane & outline).any()) for plane in scene.labels == value]
-    above, below = _gap(painted, index, value)
+    above, below = _gap(partial(_is_painted, scene, outline, value), len(scene.labels), index, value)
     ends = [_shape(scene.labels[at] == value, outline) for at in (above, below)]
     rows, columns = _box_of(ends[0] | ends[1])
     box: Box = (slice(above + 1, below), rows, columns)
@@ -101,25 +101,40 @@ def _shape(plane: Mask, outline: Mask) -> Mask:
     return shape
 
 
-def _gap(painted: list[bool], index: int, value: int) -> tuple[int, int]:
-    """Return the painted slices on both sides of a gap."""
-    if not any(painted):
-        raise ValueError(f"No slice holds {TITLES[value]}; paint it on two slices, with empty ones in between.")
-    if not painted[index]:
-        above = next((at for at in range(index - 1, -1, -1) if painted[at]), None)
-        below = next((at for at in range(index + 1, len(painted)) if painted[at]), None)
-        if above is None or below is None:
-            side, other = ("above", "below") if above is None else ("below", "above")
-            raise ValueError(
-                f"{TITLES[value].capitalize()} is painted {other} this slice but not {side} it; paint there too."
-            )
-        return above, below
-    filled = [at for at, each in enumerate(painted) if each]
-    gaps = [(a, b) for a, b in pairwise(filled) if b - a > 1]
-    beside = [(a, b) for a, b in gaps if all(painted[b : index + 1] if b <= index else painted[index : a + 1])]
-    if not beside:
+def _is_painted(scene: Scene, outline: Mask, value: int, index: int) -> bool:
+    return bool(((scene.labels[index] == value) & outline).any())
+
+
+def _gap(is_painted: Callable[[int], bool], depth: int, index: int, value: int) -> tuple[int, int]:
+    """Return the painted slices on both sides of a gap; only slices up to there are looked at."""
+    upward, downward = range(index - 1, -1, -1), range(index + 1, depth)
+    if not is_painted(index):
+        above = next(filter(is_painted, upward), None)
+        below = next(filter(is_painted, downward), None)
+        if above is not None and below is not None:
+            return above, below
+        if above is None and below is None:
+            raise ValueError(f"No slice holds {TITLES[value]}; paint it on two slices, with empty ones in between.")
+        side, other = ("above", "below") if above is None else ("below", "above")
+        title = TITLES[value].capitalize()
+        raise ValueError(f"{title} is painted {other} this slice but not {side} it; paint there too.")
+    gaps = [gap for run in (upward, downward) if (gap := _gap_along(is_painted, index, run))]
+    if not gaps:
         raise ValueError(f"There is no gap beside this slice: {TITLES[value]} is painted on no slice beyond it.")
-    return min(beside, key=lambda gap: gap[1] - gap[0])
+    return min(gaps, key=lambda gap: gap[1] - gap[0])
+
+
+def _gap_along(is_painted: Callable[[int], bool], index: int, run: Sequence[int]) -> tuple[int, int] | None:
+    """Return the first gap on the way from a painted slice, or None."""
+    near, gap = index, False
+    for at in run:
+        if not is_painted(at):
+            gap = True
+        elif gap:
+            return min(near, at), max(near, at)
+        else:
+            near = at
+    return None
 
 
 def _box_of(mask: Mask) -> tuple[slice, slice]:

@@ -135,7 +135,7 @@ def _refuse_seed(scene: Scene, seed: Place, growth: Growth) -> None:
             f"The seed has {said} HU, outside {growth.hu_range}; point inside the lesion or widen the range."
         )
     if not _open_to(scene, box, growth)[0, 0, 0]:
-        raise ValueError("The seed lies outside the lungs; point inside them, or switch “In the lungs” off.")
+        raise ValueError("The seed lies outside the lungs; point inside them, or switch “In lungs” off.")
 
 
 def _open_to(scene: Scene, box: Box, growth: Growth) -> Mask:

@@ -19,7 +19,10 @@ from napari_covseg.training.source import Batch
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED, Stack
 
 CHECK_SAMPLES = 24
-"""Slices, or blocks of a 3-D network, that a check looks at: a second or two beside the steps between two checks."""
+"""Slices, or blocks of a 3-D network, that a check looks at, at most: a second or two beside the steps in between."""
+
+CROPS_OF_A_SLICE = 2
+"""A sample of fewer slices is looked at in so many crops of each."""
 
 Check = Callable[[nn.Module], float]
 
@@ -71,7 +74,8 @@ def held_out_check(
 
     def check(network: nn.Module) -> float:
         if not batches:
-            batches.extend(batch_at(step) for step in range(max(1, CHECK_SAMPLES // config.batch)))
+            crops = min(CHECK_SAMPLES, CROPS_OF_A_SLICE * sum(len(stack.grey) for stack in sample))
+            batches.extend(batch_at(step) for step in range(max(1, crops // config.batch)))
         network.eval()
         with torch.inference_mode():
             losses = [

@@ -1,175 +1,338 @@
-"""Teach a checkpoint what a reader corrected; only reviewed slices are truth."""
+"""Teach a checkpoint what a reader corrected; only reviewed slices are truth, and a gate judges what came of it."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
+from glob import escape
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter
-from napari_covseg.jobs import Job, Progress, retold
-from napari_covseg.measure import Agreement, agreements, pooled
+from napari_covseg.io import written
+from napari_covseg.io.cases import Case
+from napari_covseg.jobs import Job, Progress, Remark
+from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
-from napari_covseg.training.batches import batch_source
-from napari_covseg.training.loop import TrainingConfig, trained
-from napari_covseg.training.losses import stage_loss
+from napari_covseg.networks.lineage import RUN_ENDING
+from napari_covseg.networks.spec import Stage
+from napari_covseg.training.check import check_sample
+from napari_covseg.training.gate import MARGIN, found_on, judged, table, worst_fall
+from napari_covseg.training.keeping import NOBODY, Keeping, between
+from napari_covseg.training.lesson import Lesson, stack_of_lesson
+from napari_covseg.training.loop import TrainingConfig
+from napari_covseg.training.neighbourhoods import Split, split
 from napari_covseg.training.recipes import training_config
 from napari_covseg.training.regions import with_regions
-from napari_covseg.training.stacks import Stack, stack_of
+from napari_covseg.training.rehearsal import Rehearsal, rehearsal, synthetic_sample
+from napari_covseg.training.schooling import Classroom, Pupil, schooled
+from napari_covseg.training.stacks import IGNORED, Stack, stack_of
 from napari_covseg.training.train import TERMS
-from napari_covseg.volume import LabelMap, Volume
 
-ALL_CLASSES = frozenset({"ggo", "consolidation", "effusion"})
-"""What a reader who marks a slice reviewed has looked for."""
+STEPS = 80
+RATE = 5e-4
+WAYS = (1.0, 0.75, 0.5, 0.25)
+"""Shares of the way from the parent that a child goes: the first after which it still remembers what it rehearsed."""
 
+UNLABELLED = 32
+"""Slices nobody reviewed on which the parent's say is kept, at most."""
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Lesson:
-    """What one session has to teach.
+MOST_LOOKED_BACK = 6
+"""Learned slices on which before and after are told, at most."""
 
-    Parameters
-    ----------
-    scan, labels
-        In reading order; the labels are a copy that later edits do not reach.
-    reviewed
-        Indices of the reviewed slices.
-    scan_sha256
-        Which scan it was.
-    """
+DECIMALS = 4
+KEEPING = Keeping()
 
-    scan: Volume
-    labels: LabelMap
-    reviewed: tuple[int, ...]
-    scan_sha256: str
+FoundOn = dict[str, list[Agreement]]
 
 
-def short_run(spec: NetworkSpec, steps: int = 40, seed: int = 0) -> TrainingConfig:
-    """Return settings for a run of a minute or so on a few slices: the shipped recipe's pieces, a smaller rate."""
-    return replace(
-        training_config(spec, "shipped", steps=steps, learning_rate=3e-4, seed=seed),
-        warm_up=0.1,
-        ema_decay=0.9,
-        freeze_batch_norm=True,
-    )
-
-
-def finetuned(
-    parent: Checkpoint,
-    lessons: Sequence[Lesson],
-    out: Path,
-    *,
-    config: TrainingConfig,
-    device: str = "auto",
-) -> Job[Checkpoint]:
-    """Fine-tune a checkpoint on the reviewed slices; yields what the loop yields, returns the child.
+@dataclass(frozen=True, slots=True)
+class FineTuning:
+    """What to teach whom, and where the child goes.
 
     Parameters
     ----------
     parent
-        Where to start; it is not changed.
+        Where to start; it is never changed.
     lessons
         One per session.
     out
-        The child's file.
+        The child's file, which must not be there yet. Beside it lies, until it is there, what a killed run needs to go
+        on: ``<out>.run.json``, ``<out>.<stage>.state`` and ``.done``.
     config
-        Settings, as `short_run` gives them.
+        Settings of the loop, as `short_run` gives them.
+    keeping
+        How it is kept from forgetting.
+    replay
+        Annotated cases to rehearse and to be asked about; None for the bundled synthetic sample.
+    margin
+        By how much the Dice of any lesion, and the mean of the classes, may fall on these.
     device
         Where to compute.
+    resume
+        Go on with a run that was killed.
+    """
+
+    parent: Checkpoint
+    lessons: tuple[Lesson, ...]
+    out: Path
+    config: TrainingConfig
+    keeping: Keeping = KEEPING
+    replay: tuple[Case, ...] | None = None
+    margin: float = MARGIN
+    device: str = "auto"
+    resume: bool = False
+
+    def state_file(self, stage: Stage) -> Path:
+        """Return where a stage's training can be gone on with."""
+        return self.out.with_name(f"{self.out.name}.{stage.name}.state")
+
+    def finished_file(self, stage: Stage) -> Path:
+        """Return where a finished stage waits to be judged."""
+        return self.out.with_name(f"{self.out.name}.{stage.name}.done")
+
+    @property
+    def run_file(self) -> Path:
+        """Return where it is written what a killed run was about."""
+        return self.out.with_name(f"{self.out.name}{RUN_ENDING}")
+
+    def about(self) -> dict[str, Any]:
+        """Return what must be the same for a run to go on."""
+        return {
+            "parent_sha256": self.parent.sha256,
+            "sessions_sha256": [lesson.sha256 for lesson in self.lessons],
+            "scans_sha256": [lesson.scan_sha256 for lesson in self.lessons],
+            "config": json.loads(json.dumps(asdict(self.config))),
+            "keeping": asdict(self.keeping),
+            "replay": None if self.replay is None else sorted({case.name for case in self.replay}),
+        }
+
+
+def steps_for(slices: int) -> int:
+    """Return how many steps so many reviewed slices are worth: `STEPS` for a few, four a slice for more, up to 600."""
+    return min(600, max(STEPS, 4 * slices))
+
+
+def short_run(spec: NetworkSpec, steps: int = STEPS, seed: int = 0) -> TrainingConfig:
+    """Return settings for a run of a minute or two on a few slices: the shipped recipe's pieces, a smaller rate."""
+    batch = 1 if spec.grain == "patch" else 2
+    return replace(
+        training_config(spec, "shipped", steps=steps, batch=batch, learning_rate=RATE, seed=seed, patience=0),
+        warm_up=0.1,
+        ema_decay=0.9,
+    )
+
+
+def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -> Job[Checkpoint]:
+    """Fine-tune a checkpoint, judge the child and keep it; yields what the loop yields and remarks, returns the child.
+
+    Parameters
+    ----------
+    request
+        What to teach whom.
+    enough
+        Whether somebody wants the training to end with the best so far; the child is judged all the same.
 
     Raises
     ------
     ValueError
-        If no slice is reviewed.
+        If no slice is reviewed, the child's file is there already, or what is to be resumed was about something else.
     """
-    if not any(lesson.reviewed for lesson in lessons):
+    _check(request)
+    yield Progress(0, request.config.steps, "preparing the reviewed slices")
+    torch.manual_seed(request.config.seed)
+    network = Segmenter(request.parent, request.device)
+    lessons = [lesson for lesson in request.lessons if lesson.reviewed]
+    dealt = split(lessons)
+    held = [replace(one, reviewed=part.held_out) for one, part in zip(lessons, dealt, strict=True) if part.held_out]
+    learned = _looked_back(lessons, dealt)
+    cases = synthetic_sample() if request.replay is None else request.replay
+    old = yield from rehearsal(cases, network.spec)
+    before = yield from _measured(network, (held, old.asked, learned), "measuring before")
+    recalled = yield from found_on(network, old.recalled, "recalling")
+    parent = deepcopy(network.module)
+    yield from _taught(request, network, lessons, dealt, old, enough)
+    way = yield from _stepped_back(network, parent, old, recalled, request.margin)
+    child = checkpoint.save(
+        network.module.cpu(), _card(request, lessons, dealt, {"gate": UNJUDGED}), _draft(request.out)
+    )
+    taught = Segmenter(child, request.device)
+    after = yield from _measured(taught, (held, old.asked, learned), "measuring after")
+    tables = [table(*pair) for pair in zip(before[:2], after[:2], strict=True)]
+    verdict = judged(tables[0], tables[1], (_count(held), _count(old.asked)), request.margin)
+    looked_back = {"before": _dice(before[2]), "after": _dice(after[2])}
+    return _kept(request, child, {"gate": verdict.figures(), "on_the_learned_slices": looked_back, "way": way})
+
+
+UNJUDGED = {"promoted": False, "judged": False, "words": "It was not judged."}
+
+
+def _check(request: FineTuning) -> None:
+    """Refuse what cannot be, and write down what the run is about."""
+    if not any(lesson.reviewed for lesson in request.lessons):
         raise ValueError("No slice is marked reviewed yet; mark at least one, since only reviewed slices are learned.")
-    yield Progress(0, config.steps, "preparing the reviewed slices")
-    torch.manual_seed(config.seed)
-    network = Segmenter(parent, device)
-    spec, scheme = network.spec, parent.card.scheme
-    stacks = [stack_of_lesson(lesson, spec) for lesson in lessons if lesson.reviewed]
-    before = yield from _dice(network, lessons, "measuring before")
+    if request.out.exists():
+        raise ValueError(f"{request.out} is there already and is kept; choose another name for the child.")
+    about = request.about()
+    if request.resume and request.run_file.exists():
+        if json.loads(request.run_file.read_text("utf-8")) != about:
+            raise ValueError(
+                f"{request.run_file.name} is about other corrections or settings; start without --resume to learn anew."
+            )
+        return
+    forget(request.out)
+    with written(request.run_file) as draft:
+        draft.write_text(json.dumps(about, indent=1), "utf-8")
+
+
+def forget(out: Path) -> None:
+    """Remove what lies beside a child's file for a killed run to go on with."""
+    for path in out.parent.glob(f"{escape(out.name)}.*"):
+        if path.suffix in (".state", ".done") or path.name == f"{out.name}{RUN_ENDING}":
+            path.unlink(missing_ok=True)
+    _draft(out).unlink(missing_ok=True)
+
+
+def _taught(
+    request: FineTuning,
+    network: Segmenter,
+    lessons: Sequence[Lesson],
+    dealt: Sequence[Split],
+    old: Rehearsal,
+    enough: Callable[[], bool],
+) -> Job[None]:
+    """Teach every stage that finds lesions, one after the other; the lung stays as it is."""
+    spec, scheme = network.spec, request.parent.card.scheme
+    pairs = list(zip(lessons, dealt, strict=True))
+    room = Classroom(
+        taught=[stack_of_lesson(one, spec, part.taught) for one, part in pairs if part.taught],
+        rehearsed=list(old.rehearsed),
+        unlabelled=_unlabelled(lessons, spec) if request.keeping.distil else [],
+        watched=check_sample([stack_of_lesson(one, spec, p.held_out) for one, p in pairs if p.held_out], spec),
+    )
+    stays = request.keeping.batch_norm_stays(sum(len(part.taught) for part in dealt))
+    config = replace(request.config, freeze_batch_norm=stays)
     for stage in spec.stages:
         if stage.target != "lung":
-            learned = yield from trained(
+            module = yield from schooled(
                 network.module[stage.name],
-                batch_source(stacks, spec, stage, scheme, config),
-                stage_loss(stage, scheme, config.loss),
+                room,
+                Pupil(spec, stage, scheme),
                 config,
+                request.keeping,
                 device=network.device,
+                files=(request.state_file(stage), request.finished_file(stage)),
+                enough=enough,
             )
-            network.module[stage.name] = _present(learned)
+            network.module[stage.name] = module.to(network.device)
         if stage is not spec.stages[-1]:
-            stacks = yield from with_regions(stacks, network.module[stage.name], stage, scheme, network.device)
-    after = yield from _dice(network, lessons, "measuring after")
-    metrics: dict[str, object] = {"on_the_learned_slices": {"before": before, "after": after}}
-    slices = sum(len(lesson.reviewed) for lesson in lessons)
-    return checkpoint.save(network.module.cpu(), _card(parent, lessons, slices, config, metrics), out)
+            seen = (network.module[stage.name], stage, scheme, network.device)
+            room = Classroom(
+                (yield from with_regions(room.taught, *seen)),
+                (yield from with_regions(room.rehearsed, *seen)),
+                (yield from with_regions(room.unlabelled, *seen)),
+                (yield from with_regions(room.watched, *seen)),
+            )
 
 
-def _present(learned: nn.Module | None) -> nn.Module:
-    if learned is None:
-        raise RuntimeError("A fine-tuning without a time limit ended early.")
-    return learned
+def _stepped_back(
+    network: Segmenter, parent: nn.ModuleDict, old: Rehearsal, recalled: FoundOn, margin: float
+) -> Job[float]:
+    """Go back towards the parent until what was rehearsed is remembered; return which share of the way is left.
+
+    Weights between a parent and its child keep most of what the child learned and forget less (Wortsman et al., Robust
+    fine-tuning of zero-shot models, CVPR 2022).
+    """
+    child = deepcopy(network.module)
+    if not old.recalled:
+        return WAYS[0]
+    for way in WAYS:
+        network.module.load_state_dict(between(parent, child, way))
+        found = yield from found_on(network, old.recalled, "recalling")
+        fall = worst_fall(table(recalled, found), margin)
+        if fall is None or fall.is_allowed:
+            break
+    if way < WAYS[0]:
+        yield Remark(f"Older cases suffered: the child went back to {way:.0%} of what it had changed.")
+    return way
 
 
-def stack_of_lesson(lesson: Lesson, spec: NetworkSpec) -> Stack:
-    """Return a lesson as a network sees it; on slices that were not reviewed nobody looked at anything."""
-    return stack_of(
-        lesson.scan,
-        lesson.labels,
-        None,
-        spec,
-        annotated=ALL_CLASSES,
-        case=lesson.scan.name,
-        patient=lesson.scan_sha256,
-        slices=lesson.reviewed,
-    )
+def _measured(network: Segmenter, kinds: tuple[Sequence[Lesson], ...], doing: str) -> Job[list[FoundOn]]:
+    held, old, learned = kinds
+    return [
+        (yield from found_on(network, held, doing)),
+        (yield from found_on(network, old, doing)),
+        (yield from found_on(network, learned, doing)),
+    ]
 
 
-def _dice(network: Segmenter, lessons: Sequence[Lesson], doing: str) -> Job[dict[str, float]]:
-    """Return the Dice of every class over all reviewed slices of all lessons, by name."""
-    known = network.checkpoint.card.scheme
-    found: dict[str, list[Agreement]] = defaultdict(list)
-    done, total = 0, sum(len(lesson.reviewed) for lesson in lessons)
+def _unlabelled(lessons: Sequence[Lesson], spec: NetworkSpec) -> list[Stack]:
+    """Return a few slices of every scan that nobody reviewed, all of their labels ignored."""
+    stacks = []
     for lesson in lessons:
-        job = network.segment(lesson.scan, lesson.reviewed)
-        proposal = yield from retold(job, partial(_as_part, done, total, doing))
-        scored = agreements(proposal.labels, lesson.labels, known=known, annotated=ALL_CLASSES, slices=lesson.reviewed)
-        for name, agreement in scored.items():
-            found[name].append(agreement)
-        done += len(lesson.reviewed)
+        free = lesson.unreviewed
+        share = max(1, UNLABELLED // len(lessons))
+        steps = np.unique(np.linspace(0, len(free) - 1, min(share, len(free))).round().astype(int)) if free else ()
+        if len(steps):
+            chosen = [free[step] for step in steps]
+            known = {"annotated": NOBODY, "case": lesson.scan.name, "patient": lesson.scan_sha256}
+            stack = stack_of(lesson.scan, lesson.labels, None, spec, slices=chosen, **known)  # type: ignore[arg-type]
+            stacks.append(replace(stack, labels=np.full_like(stack.labels, IGNORED)))
+    return stacks
+
+
+def _looked_back(lessons: Sequence[Lesson], dealt: Sequence[Split]) -> list[Lesson]:
+    """Return the lessons with a few of the slices that are learned, to tell before and after on them."""
+    share = max(1, MOST_LOOKED_BACK // len(lessons))
+    return [
+        replace(lesson, reviewed=part.taught[:: -(-len(part.taught) // share)])
+        for lesson, part in zip(lessons[:MOST_LOOKED_BACK], dealt, strict=False)
+        if part.taught
+    ]
+
+
+def _count(lessons: Sequence[Lesson]) -> int:
+    return sum(len(lesson.reviewed) for lesson in lessons)
+
+
+def _dice(found: dict[str, list[Agreement]]) -> dict[str, float]:
     dice = {name: pooled(parts).dice for name, parts in found.items()}
-    return {f"dice_{name}": round(value, 4) for name, value in sorted(dice.items()) if value is not None}
+    return {f"dice_{name}": round(value, DECIMALS) for name, value in sorted(dice.items()) if value is not None}
 
 
-def _as_part(done: int, total: int, doing: str, step: Progress) -> Progress:
-    return Progress(min(done + step.done, total), total, doing)
+def _draft(out: Path) -> Path:
+    """Return where the child is until it is judged; no list of checkpoints shows it."""
+    return out.with_name(f".{out.name.removesuffix(checkpoint.SUFFIX)}.unjudged{checkpoint.SUFFIX}")
 
 
-def _card(
-    parent: Checkpoint,
-    lessons: Sequence[Lesson],
-    slices: int,
-    config: TrainingConfig,
-    metrics: dict[str, object],
-) -> Card:
+def _kept(request: FineTuning, child: Checkpoint, metrics: dict[str, Any]) -> Checkpoint:
+    card = child.card.model_copy(update={"metrics": metrics})
+    kept = checkpoint.save(checkpoint.revived(child), card, request.out)
+    forget(request.out)
+    return kept
+
+
+def _card(request: FineTuning, lessons: Sequence[Lesson], dealt: Sequence[Split], metrics: dict[str, Any]) -> Card:
+    parent = request.parent.card
+    counts = {name: sum(len(getattr(part, name)) for part in dealt) for name in ("taught", "held_out", "left_out")}
     return Card(
-        network=parent.card.network,
-        width=parent.card.width,
-        scheme=parent.card.scheme,
-        trained_on=f"{slices} reviewed slices of {len(lessons)} sessions",
-        terms=parent.card.terms or TERMS,
-        parent_sha256=parent.sha256,
-        sessions_sha256=tuple(lesson.scan_sha256 for lesson in lessons),
-        config=asdict(config),
+        network=parent.network,
+        width=parent.width,
+        scheme=parent.scheme,
+        trained_on=f"{counts['taught']} reviewed slices of {len(lessons)} sessions",
+        terms=parent.terms or TERMS,
+        parent_sha256=request.parent.sha256,
+        sessions_sha256=tuple(lesson.sha256 for lesson in lessons),
+        scans_sha256=tuple(lesson.scan_sha256 for lesson in lessons),
+        config={**asdict(request.config), "keeping": asdict(request.keeping), "slices": counts},
         metrics=metrics,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("napari-covseg"),

@@ -21,10 +21,14 @@ from torch import Tensor, nn
 
 from napari_covseg.io import written
 from napari_covseg.jobs import Job, Progress
+from napari_covseg.training.frugal import compute_twice
 from napari_covseg.training.processes import Processes
 from napari_covseg.training.source import Batch, BatchSource, prepared_ahead
 
 Loss = Callable[[Tensor, Tensor, list[frozenset[str]]], Tensor]
+
+Beside = Callable[[nn.Module, tuple[Tensor, ...], Tensor, list[frozenset[str]]], Tensor]
+"""From the network, streams, logits and annotated classes to what is added to the loss."""
 
 SAVE_EVERY_SECONDS = 120
 CHECKS = 20
@@ -53,6 +57,10 @@ class TrainingConfig:
         Of weights, order and augmentation.
     freeze_batch_norm
         Keep its statistics as they are.
+    bfloat16
+        Whether to compute in mixed precision; None where the machine gains from it (`bfloat16_gains`).
+    checkpointing
+        Keep no activations within a block and compute them twice: slower, with less memory.
     patience
         Stop after so many of the `CHECKS` without a better one; 0 never stops early. Without a check nothing does.
     """
@@ -72,6 +80,8 @@ class TrainingConfig:
     loss: str | None = "ce_plus_dice"
     seed: int = 0
     freeze_batch_norm: bool = False
+    bfloat16: bool | None = None
+    checkpointing: bool = False
     patience: int = 0
 
 
@@ -103,6 +113,10 @@ def trained(
     deadline: float = inf,
     workers: int = 0,
     check: Callable[[nn.Module], float] | None = None,
+    watch: Callable[[nn.Module], float] | None = None,
+    enough: Callable[[], bool] = lambda: False,
+    beside: Beside | None = None,
+    save_every_s: float | None = None,
 ) -> Job[nn.Module | None]:
     """Train a network; yields `StepDone`, `CheckDone` and `Progress`, returns the averaged weights.
 
@@ -126,6 +140,14 @@ def trained(
         Processes that prepare batches ahead, which a GPU needs to be kept busy; without, each is prepared in its turn.
     check
         From the averaged weights to a loss; the best are kept, and training stops when they get no better.
+    watch
+        As a check, but it chooses nothing: the last averaged weights are kept, unless it was `enough`.
+    enough
+        Whether somebody wants it to end after this step, with the best that was checked or watched so far.
+    beside
+        What is added to the loss of every part.
+    save_every_s
+        How often the state file is written; `SAVE_EVERY_SECONDS` without.
 
     Raises
     ------
@@ -133,7 +155,9 @@ def trained(
         If the state file belongs to other settings, or the loss is no number any more.
     """
     processes = Processes.here()
-    run = _Run(module, config, device or torch.device("cpu"))
+    run = _Run(module, config, device or torch.device("cpu"), beside)
+    looked_at = check or watch
+    between_s = SAVE_EVERY_SECONDS if save_every_s is None else save_every_s
     first = run.resumed(state_file) if state_file else 0
     saved_at = time.monotonic()
     parts = processes.share(config.parts)
@@ -142,19 +166,21 @@ def trained(
     for step in range(first, config.steps):
         value = run.step(step, [next(ahead) for _ in parts], loss, processes)
         yield StepDone(step + 1, value, run.learning_rate(step))
-        if check and _is_check(step + 1, config):
-            yield CheckDone(step + 1, run.keep_if_better(check(run.average)))
-            if config.patience and processes.any(run.worse_checks >= config.patience):
+        if looked_at and _is_check(step + 1, config):
+            yield CheckDone(step + 1, run.keep_if_better(looked_at(run.average)))
+            if check and config.patience and processes.any(run.worse_checks >= config.patience):
                 break
         yield Progress(step + 1, config.steps, f"learning, loss {value:.3f}")
+        if enough():
+            return run.best()
         now = time.monotonic()
         out_of_time = step + 1 < config.steps and deadline < inf and processes.any(now > deadline)
-        if state_file and processes.first and (out_of_time or now - saved_at > SAVE_EVERY_SECONDS):
+        if state_file and processes.first and (out_of_time or now - saved_at > between_s):
             run.save(state_file, step + 1)
             saved_at = now
         if out_of_time:
             return None
-    return run.best()
+    return run.best() if check else run.average
 
 
 def bfloat16_gains(device: torch.device, *, volumetric: bool) -> bool:
@@ -171,13 +197,18 @@ def bfloat16_gains(device: torch.device, *, volumetric: bool) -> bool:
 class _Run:
     """Weights, their average, the optimiser and the best average so far."""
 
-    def __init__(self, module: nn.Module, config: TrainingConfig, device: torch.device) -> None:
-        self.module, self.config, self.device = module.to(device), config, device
+    def __init__(
+        self, module: nn.Module, config: TrainingConfig, device: torch.device, beside: Beside | None = None
+    ) -> None:
+        self.module, self.config, self.device, self.beside = module.to(device), config, device, beside
         volumetric = any(parameter.dim() == 5 for parameter in module.parameters())
         self.format = torch.channels_last_3d if volumetric else torch.channels_last
-        self.bfloat16 = bfloat16_gains(self.device, volumetric=volumetric)
+        gains = bfloat16_gains(self.device, volumetric=volumetric)
+        self.bfloat16 = gains if config.bfloat16 is None else config.bfloat16
         module.to(memory_format=self.format)  # type: ignore[call-overload]
         self.average = deepcopy(module).eval()
+        if config.checkpointing:
+            compute_twice(module)
         self.optimiser = torch.optim.AdamW(
             module.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
         )
@@ -269,10 +300,12 @@ class _Run:
         return int(state["step"])
 
     def _loss_of(self, batch: Batch, loss: Loss) -> Tensor:
-        streams, labels, annotated = batch
+        given, labels, annotated = batch
+        streams = tuple(stream.to(self.device, memory_format=self.format) for stream in given)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.module(*(stream.to(self.device, memory_format=self.format) for stream in streams))
-        return loss(logits, labels.to(self.device), annotated)
+            logits = self.module(*streams)
+        value = loss(logits, labels.to(self.device), annotated)
+        return value if self.beside is None else value + self.beside(self.module, streams, logits, annotated)
 
     def _statistics(self) -> list[Tensor]:
         """Return the running means and variances."""

@@ -106,7 +106,7 @@ def marginal_loss(
     scheme: Names,
     mixture: tuple[float, float] = MIXTURES["ce_plus_dice"],
 ) -> Tensor:
-    """Return weighted cross-entropy and soft Dice on merged probabilities, a mean over the batch.
+    """Return weighted cross-entropy and soft Dice on merged probabilities, a mean over what says something.
 
     Parameters
     ----------
@@ -127,16 +127,20 @@ def marginal_loss(
         If a head has several independent sigmoids.
     """
     channels = taught_channels(stage, scheme)
-    probabilities = _probabilities(logits.float(), channels)
+    probabilities = class_probabilities(logits.float(), channels)
     by_teaching: dict[Teaching, list[int]] = defaultdict(list)
     for index, names in enumerate(annotated):
-        by_teaching[teaching(stage, scheme, names)].append(index)
+        lesson = teaching(stage, scheme, names)
+        if lesson.says_something:
+            by_teaching[lesson].append(index)
+    if not by_teaching:
+        return logits.sum() * 0.0
     losses = [
         _grouped_loss(lesson.merged(probabilities[members], channels), lesson.target(labels[members]), mixture)
         * len(members)
         for lesson, members in by_teaching.items()
     ]
-    return torch.stack(losses).sum() / len(annotated)
+    return torch.stack(losses).sum() / sum(len(members) for members in by_teaching.values())
 
 
 def stage_loss(stage: Stage, scheme: Names, name: str | None) -> partial[Tensor]:
@@ -201,7 +205,14 @@ def _table(meant: dict[int, int]) -> tuple[int, ...]:
     return tuple(meant[label] for label in range(HEALTHY_LUNG + 1))
 
 
-def _probabilities(logits: Tensor, channels: Names) -> Tensor:
+def class_probabilities(logits: Tensor, channels: Names) -> Tensor:
+    """Return (N, C, …) probabilities of the channels as the loss sees them (`taught_channels`).
+
+    Raises
+    ------
+    ValueError
+        If a head has several independent sigmoids.
+    """
     if logits.shape[1] == len(channels):
         return logits.softmax(dim=1)
     if logits.shape[1] == 1 and len(channels) == 2:

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter, chosen_device
-from napari_covseg.io import written
 from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Job
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
@@ -24,6 +23,7 @@ from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source
 from napari_covseg.training.check import check_sample, held_out_check
 from napari_covseg.training.evaluation import evaluated
+from napari_covseg.training.finished import finished_in, keep_finished
 from napari_covseg.training.log import check_log_is_possible, logged
 from napari_covseg.training.loop import TrainingConfig, trained
 from napari_covseg.training.losses import stage_loss
@@ -178,7 +178,7 @@ def _learned(
 ) -> Job[nn.Module | None]:
     done, config = request.finished_file(stage), stage_config(request.config, stage)
     if done.exists():
-        network.load_state_dict(_weights_in(done, config))
+        network.load_state_dict(finished_in(done, config))
         return network
     torch.manual_seed(config.seed)  # as it is where the stages before were finished by an earlier call
     job = trained(
@@ -194,25 +194,13 @@ def _learned(
     )
     finished = yield from (job if request.log is None else logged(job, request.log / stage.name))
     if finished is not None and Processes.here().first:
-        weights = {name: tensor.cpu() for name, tensor in finished.state_dict().items()}
-        with written(done) as draft:
-            torch.save({"config": asdict(config), "weights": weights}, draft)
+        keep_finished(done, finished, config)
     return finished
 
 
 def _workers(device: torch.device) -> int:
     """Return how many processes prepare batches: on a CPU none, since the network needs it itself."""
     return 0 if device.type == "cpu" else max(1, min(8, (os.cpu_count() or 1) - 1))
-
-
-def _weights_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
-    kept = torch.load(done, weights_only=True)
-    if kept["config"] != asdict(config):
-        raise ValueError(
-            f"{done.name} belongs to a training with other settings; give them, or start without --resume."
-        )
-    weights: dict[str, torch.Tensor] = kept["weights"]
-    return weights
 
 
 def _first_weights(request: TrainingRequest, spec: NetworkSpec) -> nn.ModuleDict:

@@ -17,11 +17,14 @@ from qtpy.QtWidgets import QWidget
 from napari_covseg.review import Correction, ReviewSession
 from napari_covseg.widgets import keys
 from napari_covseg.widgets.adoption import Adoption
+from napari_covseg.widgets.bounded_brush import bound
 from napari_covseg.widgets.closing import Closing
 from napari_covseg.widgets.drops import Drops
 from napari_covseg.widgets.furniture import Furniture
 from napari_covseg.widgets.link import Link
+from napari_covseg.widgets.picture import pane_of
 from napari_covseg.widgets.pointer import tell_status
+from napari_covseg.widgets.toolbox import Toolbox
 from napari_covseg.workbench import OpenScan, Workbench
 
 STATE_LINE = "covseg_state_line"
@@ -83,6 +86,8 @@ class Desk(QObject):  # type: ignore[misc]
         self._timer.timeout.connect(self._on_timer)
         self._listen()
         self._told_at_s, self.is_closed = 0.0, False
+        self.tools = Toolbox(self)
+        self.tools.watch(pane_of(viewer))
         self.furniture = Furniture(self)
         keys.bind(viewer, self)
         self.closing, self.drops = Closing(self), Drops(self)
@@ -114,6 +119,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.closing.close()
         self.drops.close()
         self.furniture.close()
+        self.tools.close()
         self.link.close()
         self.bench.close()
         gc.unfreeze()
@@ -122,7 +128,8 @@ class Desk(QObject):  # type: ignore[misc]
         bench = self.bench
         self.viewer.layers.events.inserted.connect(self._on_inserted)
         bench.opened.connect(self._on_opened)
-        bench.runner.changed.connect(self._on_runs)
+        for runner in (bench.runner, bench.tool_runner):
+            runner.changed.connect(self._on_runs)
         for signal, qt_signal in (
             (bench.learned, self.learned),
             (bench.exported, self.exported),
@@ -150,6 +157,8 @@ class Desk(QObject):  # type: ignore[misc]
         layers, opened = self.link.layers, self.link.opened
         if layers and opened and any(event.value is each for each in (*layers, self.link.lungs.layer)):
             keys.bind(event.value, self)
+            if event.value is layers.lesions:
+                bound(event.value, self)
             tell_status(event.value, opened, layers.lesions)
 
     def _on_lungs(self) -> None:
@@ -168,13 +177,14 @@ class Desk(QObject):  # type: ignore[misc]
             show_warning(message)
 
     def _on_runs(self) -> None:
-        if self.bench.runner.busy:
+        if self.bench.runner.busy or self.bench.tool_runner.busy:
             self._timer.start()
         else:
             self._timer.stop()
         self.runs_changed.emit()
 
     def _on_timer(self) -> None:
+        self.bench.tool_runner.pump()
         self.bench.runner.pump()
         now_s = time.monotonic()
         if now_s - self._told_at_s >= TELL_S:

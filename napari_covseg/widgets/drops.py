@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QWidget
 
-from napari_covseg.io import format_of
-from napari_covseg.io.files import stem_of
+from napari_covseg.io import format_of, is_named_labels
 
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
 SCANS = ("NIfTI", "DICOM", "NRRD", "MetaImage")
-LABEL_ENDINGS = ("_lesion", "_lung", "_mask", "_label", "_labels", "_seg", "_segmentation")
-"""Files that end so are label maps; napari shows them beside the scan."""
-
 ENTERS = (QEvent.Type.DragEnter, QEvent.Type.DragMove)
 
 
@@ -71,4 +67,4 @@ def scan_in(mime: Any) -> Path | None:
         known = path.exists() and format_of(path) in SCANS
     except OSError:
         return path  # the bench says why it cannot be read
-    return path if known and not stem_of(path).lower().endswith(LABEL_ENDINGS) else None
+    return path if known and not is_named_labels(path) else None

@@ -96,6 +96,17 @@ def choose_class(desk: Desk, name: str) -> None:
     lesions.mode = "paint"
 
 
+def erase_in_range(desk: Desk) -> None:
+    """Erase only what lies in the range of the chosen class from now on."""
+    desk.tools.change(by_hu=True)
+    choose_mode(desk, "erase")
+
+
+def switch(desk: Desk, setting: str) -> None:
+    """Turn a setting of the tools on or off."""
+    desk.tools.change(**{setting: not getattr(desk.tools.settings, setting)})
+
+
 def choose_mode(desk: Desk, mode: str) -> None:
     """Move, paint or erase from now on."""
     desk.furniture.compare.end()

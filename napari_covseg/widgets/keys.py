@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
+from napari_covseg.widgets.handles import HANDLES, Handle
 
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
@@ -56,6 +57,10 @@ def _step(desk: Desk, slices: int) -> None:
     gestures.go_to(desk, gestures.slice_shown(desk) + slices)
 
 
+def _use(desk: Desk, handle: Handle) -> None:
+    desk.tools.use(handle)
+
+
 KEYS = (
     Key(",", "Slice above", partial(_step, slices=-1)),
     Key(".", "Slice below", partial(_step, slices=1)),
@@ -70,6 +75,12 @@ KEYS = (
         Key(key, f"Paint {LESIONS[name].title.lower()}", partial(gestures.choose_class, name=name))
         for name, key in CLASS_KEYS.items()
     ),
+    Key("T", "HU range on or off (brush, eraser)", partial(gestures.switch, setting="by_hu")),
+    Key("Shift-T", "In the lungs on or off", partial(gestures.switch, setting="in_lungs")),
+    Key("Shift-B", "Brush in 3-D on or off", partial(gestures.switch, setting="with_a_ball")),
+    Key("Shift-E", "Erase in the HU range", gestures.erase_in_range),
+    Key("Shift-D", "Tools: this slice or 3-D", partial(gestures.switch, setting="in_3d")),
+    *(Key(each.key, each.title, partial(_use, handle=each)) for each in HANDLES),
     Key("Ctrl-Z", "Undo", gestures.undo),
     Key("Ctrl-Shift-Z", "Redo", gestures.redo),
     Key("Ctrl-Y", "Redo", gestures.redo),

@@ -97,6 +97,11 @@ def brush_mm(lesions: Labels) -> float:
     return float(lesions.brush_size * _finest_mm(lesions))
 
 
+def brush_tip_mm(lesions: Labels) -> float:
+    """Return the diameter of what napari's brush paints: whole voxels around the middle one."""
+    return float((2 * (lesions.brush_size // 2) + 1) * _finest_mm(lesions))
+
+
 def is_mid_stroke(lesions: Labels) -> bool:
     """Whether a right-button stroke that will be closed and filled has been begun; napari has no public word for it."""
     overlay = lesions._overlays.get("brush_stroke")

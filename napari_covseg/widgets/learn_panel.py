@@ -123,7 +123,7 @@ class LearnPanel(Panel):
 
     def _children(self, scan_sha256: str) -> list[Checkpoint]:
         checkpoints = self.bench.checkpoints(self.bench.network)
-        return [each for each in checkpoints if scan_sha256 in each.card.sessions_sha256]
+        return [each for each in checkpoints if scan_sha256 in each.card.scans_sha256]
 
     def _show_progress(self) -> None:
         running = self._run is not None and not self._run.over

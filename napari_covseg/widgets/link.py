@@ -54,6 +54,7 @@ class Link:
         self._others: list[Labels] = []
         self._array: Array = np.zeros((0, 0, 0), dtype=np.uint8)
         self._drawing = False
+        self.tools = dict(TOOLS)
         self._tool = "edit"
         self._label = 1
         self._soon, self._when_quiet = _timer(0, self.settle), _timer(QUIET_MS, self._settle_quietly)
@@ -176,7 +177,7 @@ class Link:
 
     def _on_paint(self) -> None:
         if self.layers:
-            self._tool = TOOLS.get(str(self.layers.lesions.mode), "edit")
+            self._tool = self.tools.get(str(self.layers.lesions.mode), "edit")
             self._soon.start()  # napari tells of edits by code before it writes them
 
     def _settle_quietly(self) -> None:

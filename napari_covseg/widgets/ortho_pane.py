@@ -9,6 +9,7 @@ from napari.layers import Image, Labels
 from napari.qt import QtViewer
 
 from napari_covseg.widgets import keys
+from napari_covseg.widgets.bounded_brush import bound
 from napari_covseg.widgets.canvas_label import CanvasLabel
 from napari_covseg.widgets.cross_hair import CrossHair
 from napari_covseg.widgets.edge_letters import EdgeLetters
@@ -50,6 +51,7 @@ class OrthoPane:
         self.cross_hair = CrossHair(self.pane)
         CanvasLabel(self.pane.native, "top_left").say(title)
         keys.bind(self.model, desk)
+        desk.tools.watch(self.pane)
         self.model.cursor.events.position.connect(self._tell_status)
 
     def show(self) -> None:
@@ -74,6 +76,7 @@ class OrthoPane:
         self.layers = ReadingLayers(scan, lesions, outlines)
         as_on_a_light_box(self.model)
         self._follow(first)
+        bound(lesions, self.desk)
         for layer in self.layers:
             keys.bind(layer, self.desk)
             self.model.add_layer(layer)

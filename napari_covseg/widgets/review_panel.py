@@ -13,6 +13,7 @@ from napari_covseg.widgets.class_rows import ClassRows
 from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
 from napari_covseg.widgets.sign_rows import SignRows
+from napari_covseg.widgets.tool_rows import ToolRows
 from napari_covseg.widgets.windows import PRESETS
 from napari_covseg.widgets.words import clock, count, slice_numbers
 
@@ -24,9 +25,11 @@ class ReviewPanel(Panel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
+        self.rows.setSpacing(4)
         self.where = words(FIRST)
         self.classes, self.brush = ClassRows(self.desk), BrushRow(self.desk)
-        self.add(self.where, self.classes, self.brush, self._windows(), self._views(), self._history())
+        self.tools = ToolRows(self.desk)
+        self.add(self.where, self.classes, self.brush, self.tools, self._windows(), self._views(), self._history())
         self._add_marks()
         self.lesions = LesionRows(self.desk)
         self.add(self.lesions)

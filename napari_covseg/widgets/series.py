@@ -10,17 +10,19 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QListWidget, QVBoxLayout, QWidget
 
 from napari_covseg.io import SeriesSummary, Stated, UnstatedError
+from napari_covseg.io.stated import is_spacing
 from napari_covseg.widgets.panel import button, words
 from napari_covseg.widgets.windows import PRESETS
 
 ASKED = {
     "series": "This folder holds several series. Choose the one to read:",
-    "spacing": "These slices do not say how far apart they are. Enter the distances in mm between columns, rows and "
-    "slices; the first slice is taken for the apex:",
+    "spacing": "Nothing says how far apart the voxels are. Enter the distances in mm between columns, rows and slices:",
     "window": "These are grey values. Choose the window that they show:",
     "straighten": "The gantry was tilted. The slices can be shifted upright; masks then lie on the new grid.",
 }
-USUAL_SPACING_MM = (0.7, 0.7, 5.0)
+OPENS = "Open the scan as stated here"
+SPACINGS = ("columns", "rows", "slices")
+NOT_STATED = "–"
 
 
 class Question(QWidget):  # type: ignore[misc]
@@ -33,7 +35,7 @@ class Question(QWidget):  # type: ignore[misc]
         self._path, self._stated = Path(), Stated()
         self._answer: Callable[[], Stated] = Stated
         self.text = words()
-        self.go = button("Open", "Open the scan as stated here", big=True)
+        self.go = button("Open", OPENS, big=True)
         self.field = QWidget()
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
@@ -46,6 +48,7 @@ class Question(QWidget):  # type: ignore[misc]
         """Ask for what is missing beside what was stated already."""
         self._path, self._stated = path, stated
         self.text.setText(f"{path.name}: {ASKED[error.question]}")
+        self._let_go(True)
         made = {
             "series": lambda: self._ask_series(error.series),
             "spacing": self._ask_spacing,
@@ -74,14 +77,17 @@ class Question(QWidget):  # type: ignore[misc]
         field = QWidget()
         row = QHBoxLayout(field)
         row.setContentsMargins(0, 0, 0, 0)
-        boxes = [QDoubleSpinBox() for _ in USUAL_SPACING_MM]
-        for box, usual_mm in zip(boxes, USUAL_SPACING_MM, strict=True):
-            box.setRange(0.05, 100)
+        boxes = [QDoubleSpinBox() for _ in SPACINGS]
+        for box, between in zip(boxes, SPACINGS, strict=True):
+            box.setRange(0, 100)
             box.setDecimals(4)
             box.setSingleStep(0.1)
             box.setSuffix(" mm")
-            box.setValue(usual_mm)
+            box.setSpecialValueText(NOT_STATED)
+            box.setToolTip(f"Millimetres between {between}; nothing is assumed")
+            box.valueChanged.connect(lambda _: self._let_go(is_spacing(tuple(each.value() for each in boxes))))
             row.addWidget(box)
+        self._let_go(False)
         self._answer = lambda: replace(self._stated, spacing_mm=(boxes[0].value(), boxes[1].value(), boxes[2].value()))
         return field
 
@@ -95,6 +101,10 @@ class Question(QWidget):  # type: ignore[misc]
     def _ask_straighten(self) -> QWidget:
         self._answer = lambda: replace(self._stated, straighten=True)
         return QWidget()
+
+    def _let_go(self, is_stated: bool) -> None:
+        self.go.setEnabled(is_stated)
+        self.go.setToolTip(OPENS if is_stated else "Enter all three distances first, 0.05 to 100 mm each")
 
     def _on_go(self) -> None:
         self.hide()

@@ -39,7 +39,7 @@ class StateLine(Panel):
         self._on_saved()
 
     def _on_tick(self) -> None:
-        runs = self.bench.runner.runs
+        runs = (*self.bench.tool_runner.runs, *self.bench.runner.runs)
         self.running.setVisible(bool(runs))
         self.bar.setVisible(bool(runs))
         if not runs:

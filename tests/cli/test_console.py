@@ -44,7 +44,7 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     [
         (ValueError("One sentence."), "One sentence."),
         (KeyError("There is no network 'x'."), "There is no network 'x'."),
-        (PermissionError(13, "Permission denied", "/x/y"), "/x/y: Permission denied"),
+        (PermissionError(13, "Permission denied", "/x/y"), "You may not read or write /x/y; ask its owner"),
         (OSError("It was not saved."), "It was not saved."),
         (ZeroDivisionError("division by zero"), "ZeroDivisionError"),
     ],

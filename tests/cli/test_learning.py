@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from napari_covseg.networks import checkpoint
+from napari_covseg.networks import checkpoint, lineage
 from napari_covseg.review import ReviewSession
 
 NETWORK = ("--network", "res_att_unet")
@@ -152,7 +152,9 @@ def test_finetuning_on_a_session(covseg, session, own_checkpoint, tmp_path):
     parent = checkpoint.find("res_att_unet", own_checkpoint)
     assert said.json["parent"] == {"name": "untrained", "sha256": parent.sha256}
     assert said.json["slices"] == 2
-    assert said.json["metrics"]["on_the_learned_slices"].keys() == {"before", "after"}
+    assert said.json["promoted"] is False
+    assert said.json["gate"]["judged"] is False  # two slices next to each other: none can be held out
+    assert "cannot be said" in said.err
     assert checkpoint.read(out).card.parent_sha256 == parent.sha256
 
 
@@ -161,7 +163,46 @@ def test_finetuning_shows_before_and_after(covseg, session, own_checkpoint, tmp_
     said = covseg("finetune", *NETWORK, "--session", session, "--out", out, "--steps", "1")
     assert said.status == 0, said.err
     assert "Dice before" in said.out
-    assert "ggo" in said.out
+    assert "not promoted" in said.out
+    assert "older cases" in said.out
+    again = covseg("finetune", *NETWORK, "--session", session, "--out", out, "--steps", "1")
+    assert again.status == 1
+    assert "is there already" in again.err
+
+
+def test_a_verdict_is_overruled_with_a_reason(covseg, session, own_checkpoint, tmp_path):
+    out = tmp_path / "child.safetensors"
+    words = ("--session", session, "--out", out, "--steps", "1", "--overrule", "finds what the old one missed")
+    said = covseg("finetune", *NETWORK, *words, "--json")
+    assert said.status == 0, said.err
+    assert (said.json["promoted"], said.json["gate"]["promoted"]) == (True, False)
+    assert [one.reason for one in lineage.decisions()] == ["finds what the old one missed"]
+
+
+def test_a_bundle_is_taken_by_training_finetuning_and_evaluation(covseg, session, own_checkpoint, tmp_path):
+    bundle = tmp_path / "bundle"
+    said = covseg("export", session, "--to", "bundle", "--out", bundle, "--json")
+    assert said.status == 0, said.err
+    (export,) = said.json["exports"]
+    assert export["slices_reviewed"] == 2
+    assert json.loads((bundle / "cases.json").read_text())[export["case"]]["slices"] == [3, 4]
+    trained = covseg("train", *NETWORK, "--cases", bundle, "--out", tmp_path / "t.safetensors", *BRIEF)
+    assert trained.status == 0, trained.err
+    words = ("--session", bundle, "--replay", bundle, "--out", tmp_path / "f.safetensors", "--steps", "1", "--json")
+    tuned = covseg("finetune", *NETWORK, *words)
+    assert tuned.status == 0, tuned.err
+    assert tuned.json["slices"] == 2
+    evaluated = covseg("evaluate", *NETWORK, "--cases", bundle, "--device", "cpu", "--json")
+    assert evaluated.status == 0, evaluated.err
+    assert [case["case"] for case in evaluated.json["results"][0]["cases"]] == [export["case"]]
+
+
+def test_two_sessions_of_one_scan_are_not_two_cases(covseg, session, tmp_path):
+    words = ("export", session, session, "--to", "bundle", "--out", tmp_path / "bundle", "--overwrite", "--json")
+    said = covseg(*words)
+    assert said.status == 1
+    assert (len(said.json["exports"]), len(said.json["failed"])) == (1, 1)
+    assert "another session is of" in said.err
 
 
 def test_a_session_whose_scan_moved_or_changed_teaches_nothing(

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
+import subprocess
+import sys
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
+import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
+from napari_covseg.io import read_volume
+from napari_covseg.review import ReviewSession
 from tests.io.series import all_slices, moved_by, numbers, one_slice, series_in
 
 LPS = np.diag([-0.7, -0.7, 2.5, 1.0])
@@ -125,3 +132,123 @@ def test_segment_names_the_label_maps_of_two_series_apart(covseg, tmp_path, own_
         (output,) = covseg("segment", folder, "--series", series, *rest).json["outputs"]
         assert nib.load(output["lesion"]).shape[2] == slices
     assert len(list((tmp_path / "out").glob("*_lesion.nii.gz"))) == 2
+
+
+AS_NOBODY = """
+import os, sys
+from napari_covseg.cli import main
+from napari_covseg.io import dicom, pictures
+main(["info", sys.argv[1]])  # imports all there is to import while the checkout may be read
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.exit(main(["info", sys.argv[2], *sys.argv[3:]]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become nobody")
+@pytest.mark.parametrize("kind", ["scan.nii", "case", "within"])
+def test_what_may_not_be_read_is_one_sentence_and_exit_code_1(tmp_path, kind):
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    path = nifti(tmp_path / kind) if kind.endswith(".nii") else series_in(tmp_path / kind)
+    closed = next(path.iterdir()) if kind == "within" else path
+    intact = nifti(tmp_path / "intact.nii")
+    closed.chmod(0)
+    said = subprocess.run([sys.executable, "-c", AS_NOBODY, intact, path], capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert said.stderr.startswith("You may not read")
+    assert f" {closed}; ask its owner for the permission, or copy it.\n" in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+def test_a_traceback_is_printed_for_debug_only(covseg, tmp_path, own_checkpoint):
+    path = cut(tmp_path / "cut.nii.gz")
+    segment = ("segment", path, "--network", "res_att_unet", "--checkpoint", own_checkpoint, "--out", tmp_path / "out")
+    for words in (("info", path), segment):
+        assert "Traceback" not in covseg(*words).err
+        said = covseg(*words, "--debug")
+        assert said.status == 1
+        assert "Traceback" in said.err
+        assert "read_volume" in said.err
+        assert said.err.splitlines()[-1].startswith("cut.nii.gz cannot be read as NIfTI")
+
+
+def test_a_name_is_said_once(covseg, tmp_path, own_checkpoint):
+    affine = LPS.copy()
+    affine[:3, :3] *= 40
+    big = np.random.default_rng(0).integers(-1000, 150, (40, 40, 3)).astype(np.int16)
+    path = nifti(tmp_path / "large.nii.gz", big, affine)
+    said = covseg("segment", path, "--network", "res_att_unet", "--checkpoint", own_checkpoint, "--out", tmp_path / "o")
+    assert "large.nii.gz has voxels of" in said.err
+    assert "large.nii.gz: large.nii.gz" not in said.err
+    assert "large.nii.gz: The values end at 149 HU" in said.err
+
+
+NOISY = {
+    "PatientBirthDate": "not a date",
+    "PatientID": "4711" * 30,
+    "SliceLocation": pydicom.DataElement("SliceLocation", "DS", "1.23456789012345678"),
+}
+
+
+def test_libraries_print_nothing(tmp_path):
+    folder = series_in(tmp_path / "case", all_slices(**NOISY))
+    lines = ("ObjectType = Image", "NDims = 3", "DimSize = 3 3", "ElementType = MET_SHORT", "ElementDataFile = LOCAL")
+    (tmp_path / "few.mha").write_text("\n".join(lines) + "\n")
+    for path in (folder, tmp_path / "few.mha"):
+        command = [sys.executable, "-m", "napari_covseg", "info", path]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stderr
+        assert said.count("\n") == (0 if path == folder else 1)
+
+
+SECRETS = ("Doe", "Jane", "4711", "19700101", "1970-01-01")
+
+
+def everything_in(*folders):
+    """All bytes of all files, unpacked where they are packed, and their names."""
+    for file in (file for folder in folders for file in folder.rglob("*") if file.is_file()):
+        content = file.read_bytes()
+        yield f"{file.name} {(gzip.decompress(content) if file.suffix == '.gz' else content).decode('latin-1')}"
+
+
+def test_no_verb_says_or_writes_who_the_patient_is(covseg, tmp_path, own_checkpoint, isolated_home, caplog):
+    folder = series_in(tmp_path / "case")
+    out = tmp_path / "out"
+    network = ("--network", "res_att_unet", "--checkpoint", own_checkpoint)
+    session = tmp_path / "session"
+    scan = read_volume(folder)
+    begun = ReviewSession.begin(session, scan, "reader", folder)
+    values = begun.labels.values.copy()
+    values[1:3] = 1
+    begun.absorb(values, "brush", "Brush")
+    begun.mark_reviewed(1)
+    begun.close()
+    caplog.clear()  # what pydicom said when the slices were written
+    heard = ""
+    for words in (
+        ("info", folder),
+        ("info", folder, "--json", "--debug"),
+        ("segment", folder, *network, "--out", out, "--debug"),
+        ("measure", out / "case_res_att_unet_lesion.nii.gz", "--scan", folder, "--json"),
+        ("export", session, "--to", "nifti", "--out", out / "exported"),
+        ("finetune", *network, "--session", session, "--steps", "1", "--out", out / "child.safetensors"),
+    ):
+        said = covseg(*words)
+        assert said.status == 0, said.err
+        heard += said.out + said.err
+    assert (out / "case_res_att_unet_lesion.nii.gz").exists()
+    assert list((out / "exported").iterdir())
+    for text in (heard, caplog.text, *everything_in(out, session, isolated_home)):
+        assert not [secret for secret in SECRETS if secret in text]
+
+
+def test_an_nrrd_that_carries_a_patients_name_does_not_tell_it(covseg, tmp_path):
+    path = tmp_path / "case.nrrd"
+    image = sitk.GetImageFromArray(HU.T.copy())
+    for key, value in (("0010|0010", "Doe^Jane"), ("0010|0020", "4711"), ("0010|0030", "19700101")):
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, path)
+    assert b"Doe^Jane" in path.read_bytes()
+    for words in (("info", path), ("info", path, "--json", "--debug")):
+        said = covseg(*words)
+        assert said.status == 0
+        assert not [secret for secret in SECRETS if secret in said.out + said.err]

@@ -10,6 +10,9 @@ import imageio.v3 as imageio
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+
+from napari_covseg.networks import Card, checkpoint, load
 
 NETWORK = ("--network", "res_att_unet")
 pytestmark = pytest.mark.usefixtures("own_checkpoint")
@@ -167,3 +170,42 @@ def test_a_picture_becomes_a_picture_of_labels(covseg, own_checkpoint, tmp_path)
     assert np.count_nonzero(labels) / 1000 == pytest.approx(ml, abs=1e-3)
     again = covseg(*words, "--window=-600/1500", "--json")
     assert again.json["outputs"][0]["skipped"]
+
+
+def test_probabilities_are_written_in_per_cent_and_fit_the_labels(covseg, scan, tmp_path):
+    words = ("segment", scan, *NETWORK, "--slices", "2:4", "--out", tmp_path / "o", "--probabilities", "--json")
+    said = covseg(*words)
+    assert said.status == 0, said.err
+    (output,) = said.json["outputs"]
+    assert output["probabilities"].keys() == {"ggo", "consolidation", "effusion"}
+    labels = np.asarray(nib.load(output["lesion"]).dataobj)
+    percent = [
+        np.asarray(nib.load(output["probabilities"][name]).dataobj) for name in ("ggo", "consolidation", "effusion")
+    ]
+    assert all(each.min() >= 0 and each.max() <= 100 for each in percent)
+    assert not any(each[..., :2].any() for each in percent)  # slices that were not asked for, from the other end
+    assert sum(each.max() for each in percent) > 0
+    for value, each in enumerate(percent, start=1):
+        assert (each[labels == value] >= 25).all()  # the most probable of four
+    (again,) = covseg(*words).json["outputs"]
+    assert again["skipped"] is True
+    assert again["probabilities"] == output["probabilities"]
+
+
+def test_lungs_nobody_can_draw_are_refused_before_the_work(covseg, scan, tmp_path):
+    said = covseg("segment", scan, *NETWORK, "--out", tmp_path / "o", "--lungs")
+    assert said.status == 1
+    assert "knows the lung" in said.err
+    assert not (tmp_path / "o").exists()
+
+
+def test_lungs_are_drawn_by_a_network_that_knows_them(covseg, scan, tmp_path, isolated_home):
+    torch.manual_seed(0)
+    scheme = ("ggo", "consolidation", "effusion")
+    card = Card(network="covid_segnet", width="compact", scheme=scheme, trained_on="nothing")
+    module = load("covid_segnet").build(scheme, "compact")
+    checkpoint.save(module, card, isolated_home / checkpoint.OWN_FOLDER / "lungs.safetensors")
+    said = covseg("segment", scan, *NETWORK, "--slices", "3:3", "--out", tmp_path / "o", "--lungs", "--json")
+    assert said.status == 0, said.err
+    assert said.json["outputs"][0]["lung"] == str(tmp_path / "o" / "case_ct_res_att_unet_lung.nii.gz")
+    assert set(np.unique(np.asarray(nib.load(said.json["outputs"][0]["lung"]).dataobj))) <= {0, 1}

@@ -9,7 +9,7 @@ import pytest
 
 from napari_covseg.cli import VERBS, spread
 
-LATER = ("--probabilities", "--cluster", "--format", "--with-identity", "dicom-seg", "--replay")
+LATER = ("--cluster", "--format", "--with-identity", "dicom-seg")
 
 
 def run(*words, **environment):

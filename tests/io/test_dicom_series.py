@@ -309,7 +309,9 @@ def test_overlays_in_unused_bits_are_no_density(tmp_path):
 
 
 def test_slices_of_one_series_stored_in_two_ways_are_refused(tmp_path):
-    assert "the way their pixels are stored" in str(refusal(series_in(tmp_path / "case", one_slice(2, BitsStored=12))))
+    assert "the way their pixels are stored" in str(
+        refusal(series_in(tmp_path / "case", one_slice(2, BitsStored=12, HighBit=11)))
+    )
 
 
 LOST = {"ImagePositionPatient": None, "ImageOrientationPatient": None}
@@ -478,7 +480,7 @@ def test_run_lengths_of_more_than_an_image_are_said(tmp_path):
     scan = read_series(folder)
     np.testing.assert_array_equal(scan.hu, hu)
     assert scan.notes == (
-        f"case has compressed pixels that are more than an image ({path.name}); look for damage there.",
+        f"case has compressed pixels that may be damaged ({path.name}); look at these slices closely.",
     )
 
 
@@ -560,3 +562,20 @@ def test_a_window_is_not_applied_to_slices_in_hounsfield_units(tmp_path):
     scan = read_volume(folder, Stated(spacing_mm=(0.7, 0.8, 4.0), window_hu=(-1350, 150)))
     np.testing.assert_array_equal(scan.hu, plain.hu)
     assert "the window that was stated was not used" in scan.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("bits", "opens"),
+    [
+        ({}, True),
+        ({"BitsStored": 12, "HighBit": 11}, True),
+        ({"BitsStored": 20, "HighBit": 19}, False),
+        ({"BitsStored": 12, "HighBit": 15}, False),
+    ],
+)
+def test_values_in_an_unusual_part_of_their_bits_are_refused(tmp_path, bits, opens):
+    folder = series_in(tmp_path / "case", all_slices(**bits))
+    if opens:
+        assert read_series(folder).hu.shape[2] == SLICES
+    else:
+        assert "unusual part of their bits" in str(refusal(folder))

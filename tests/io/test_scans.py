@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -14,7 +15,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 from PIL import ExifTags, Image
 
-from napari_covseg.io import Stated, UnstatedError, format_of, read_either, read_volume
+from napari_covseg.io import Stated, UnstatedError, format_of, is_named_labels, read_either, read_volume
+from napari_covseg.io.hounsfield import windowed
 from napari_covseg.io.memory import available_bytes, require_memory
 from napari_covseg.io.stated import keep, kept_in
 from napari_covseg.volume import LESIONS, LUNGS, LabelMap, Volume, reoriented
@@ -520,3 +522,52 @@ def test_lengths_that_are_hardly_a_chest_are_said(tmp_path, shape, spacing_mm, i
     hu = np.resize(CHEST, shape).astype(np.int16)
     notes = read_volume(in_file(tmp_path / "case.nii", hu, np.diag([*spacing_mm, 1.0]))).notes
     assert any("check its lengths" in note for note in notes) is is_said
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "is_labels"),
+    [
+        ("case_lesion.nii.gz", True),
+        ("CASE_SEG.NRRD", True),
+        ("case_labels.png", True),
+        ("case_segmentation.mha", True),
+        ("case_ct.nii.gz", False),
+        ("seg.nii.gz", False),
+    ],
+)
+def test_label_maps_are_told_by_their_names(name, is_labels):
+    assert is_named_labels(Path(name)) is is_labels
+
+
+@pytest.mark.parametrize("end", [0, 3, 20, 200])
+def test_a_cut_picture_is_refused_in_silence(tmp_path, end, capfd):
+    path = tmp_path / "slice.jpg"
+    imageio.imwrite(path, np.arange(240, dtype=np.uint8).reshape(12, 20))
+    path.write_bytes(path.read_bytes()[:end])
+    assert "damaged" in str(refusal(path, window_hu=(-1000, 400)))
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
+def test_the_folder_one_stands_in_has_a_name_in_sentences(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=rf"^{tmp_path.name} holds no DICOM slices"):
+        read_volume(Path())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_no_scan(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "is none of" in str(refusal(tmp_path / "pipe"))
+
+
+def test_grey_values_become_hounsfield_units_in_one_copy():
+    grey = np.zeros((200, 200, 50), np.int16)
+    tracemalloc.start()
+    windowed(grey, (-1350, 150), 255.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4.5 * grey.size

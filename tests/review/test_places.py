@@ -13,6 +13,14 @@ from napari_covseg.review.whereabouts import scan_found
 
 
 @pytest.fixture
+def small_scan(small_scan, tmp_path):
+    """Deep enough that what other tests left beside is not near."""
+    place = tmp_path / "pacs" / "today" / small_scan.name
+    place.parent.mkdir(parents=True)
+    return small_scan.rename(place)
+
+
+@pytest.fixture
 def sessions(tmp_path):
     return tmp_path / "sessions"
 
@@ -38,12 +46,11 @@ def _change(path, by=7, crop=0):
 
 
 def test_a_moved_scan_finds_its_session(begun, sessions, small_scan, tmp_path):
-    moved = tmp_path / "elsewhere" / "renamed.nii.gz"
+    moved = tmp_path / "pacs" / "yesterday" / small_scan.name
     moved.parent.mkdir()
     small_scan.rename(moved)
-    (tmp_path / "elsewhere" / small_scan.name).write_bytes(moved.read_bytes())
     place, scan = drain(scan_found(begun.scan_path, begun.scan_sha256, Stated()))
-    assert place == tmp_path / "elsewhere" / small_scan.name
+    assert place == moved
     found = session_at(place_of(sessions, scan, "Dr A", FoundAt(place)), scan, "Dr A", FoundAt(place))
     assert found.labels.values[2].any()
     assert found.scan_path == place.resolve()

@@ -1,15 +1,19 @@
-"""Fine-tuning on reviewed slices alone: cascades stage by stage, patches with their context."""
+"""Fine-tuning: what teaches, what judges, what is kept, and what is left when it is killed."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from napari_covseg.jobs import Progress, drain
-from napari_covseg.networks import Card, checkpoint, load
-from napari_covseg.training.finetune import Lesson, finetuned, short_run
-from napari_covseg.training.loop import StepDone
+from napari_covseg.jobs import Enough, Progress, Remark, drain
+from napari_covseg.networks import Card, checkpoint, lineage, load
+from napari_covseg.training import finetune, loop, schooling
+from napari_covseg.training.finetune import FineTuning, finetuned, short_run
+from napari_covseg.training.keeping import Keeping
+from napari_covseg.training.lesson import Lesson
+from napari_covseg.training.loop import CheckDone, StepDone
 from napari_covseg.volume import Geometry, LabelMap, Volume
 
 THREE = ("ggo", "consolidation", "effusion")
@@ -18,13 +22,14 @@ CONFIG = replace(short_run(load("res_att_unet"), steps=2), batch=1, crop=32, dep
 
 @pytest.fixture
 def lesson():
+    """Six slices 12 mm apart: a lesion of two kinds on four of them; the second and the fifth are reviewed."""
     rng = np.random.default_rng(0)
-    labels = np.zeros((4, 40, 40), np.uint8)
-    labels[1:3, 12:20, 12:20], labels[1:3, 24:30, 20:30] = 1, 3
+    labels = np.zeros((6, 40, 40), np.uint8)
+    labels[1:5, 12:20, 12:20], labels[1:5, 24:30, 20:30] = 1, 3
     hu = (-800 + 300.0 * labels + rng.normal(0, 20, labels.shape)).astype(np.float32)
-    affine = np.array([[0, 0, -2.0, 0], [0, -2, 0, 0], [-5, 0, 0, 0], [0, 0, 0, 1]])
+    affine = np.array([[0, 0, -2.0, 0], [0, -2, 0, 0], [-12, 0, 0, 0], [0, 0, 0, 1]])
     geometry = Geometry(labels.shape, affine)
-    return Lesson(Volume(hu, geometry), LabelMap(labels, geometry), (1, 2), "a" * 64)
+    return Lesson(Volume(hu, geometry), LabelMap(labels, geometry), (1, 4), "a" * 64)
 
 
 @pytest.fixture
@@ -37,10 +42,18 @@ def parent(tmp_path):
     return of
 
 
-def taught(old, lesson, out, **other):
+def request(old, lesson, out, **other):
+    lessons = lesson if isinstance(lesson, tuple) else (lesson,)
+    return FineTuning(old, lessons, out, **{"config": CONFIG, "device": "cpu", "replay": (), **other})
+
+
+def taught(*given, enough=lambda: False, **other):
     steps = []
-    child = drain(finetuned(old, [lesson], out, config=CONFIG, device="cpu", **other), steps.append)
-    return child, steps
+    return drain(finetuned(request(*given, **other), enough), steps.append), steps
+
+
+def weights(trained):
+    return checkpoint.revived(trained).state_dict()
 
 
 @pytest.mark.parametrize("key", ["chs_net", "covid_segnet"])
@@ -49,39 +62,228 @@ def test_a_cascade_and_a_network_of_patches_learn_and_keep_what_no_reader_judged
     child, steps = taught(old, lesson, tmp_path / "child.safetensors")
     learned = [stage.name for stage in load(key).stages if stage.target != "lung"]
     assert [step.step for step in steps if isinstance(step, StepDone)] == [1, 2] * len(learned)
-    before, after = (checkpoint.revived(one).state_dict() for one in (old, child))
+    before, after = weights(old), weights(child)
     for name, tensor in before.items():
         if name.startswith("lung."):
             assert torch.equal(tensor, after[name]), name
     assert all(not torch.equal(before[f"{name}.head.weight"], after[f"{name}.head.weight"]) for name in learned)
     assert child.card.parent_sha256 == old.sha256
-    assert child.card.sessions_sha256 == (lesson.scan_sha256,)
+    assert (child.card.scans_sha256, child.card.sessions_sha256) == ((lesson.scan_sha256,), (lesson.sha256,))
     assert (child.card.scheme, child.card.terms) == (THREE, "mine alone")
-    assert child.card.metrics["on_the_learned_slices"].keys() == {"before", "after"}
+    assert child.card.config["seed"] == 0
     assert any(isinstance(step, Progress) and step.doing.startswith("measuring") for step in steps)
 
 
 def test_what_lies_on_an_unreviewed_slice_changes_nothing(lesson, parent, tmp_path):
     old = parent("res_att_unet")
     elsewhere = lesson.labels.values.copy()
-    elsewhere[[0, 3]] = 2
+    elsewhere[[0, 2, 3, 5]] = 2
     other = replace(lesson, labels=lesson.labels.with_voxels(elsewhere, lesson.labels.geometry))
+    assert other.sha256 == lesson.sha256
     found = [
-        checkpoint.revived(taught(old, one, tmp_path / f"{index}.safetensors")[0]).state_dict()
-        for index, one in enumerate((lesson, other, replace(other, reviewed=(0, 1))))
+        weights(taught(old, one, tmp_path / f"{index}.safetensors")[0])
+        for index, one in enumerate((lesson, other, replace(other, reviewed=(1, 3))))
     ]
     same = [all(torch.equal(found[0][name], one[name]) for name in found[0]) for one in found[1:]]
     assert same == [True, False]
 
 
-def test_the_parent_is_left_as_it_was(lesson, parent, tmp_path):
+def test_a_slice_accepted_without_a_change_is_truth(lesson, parent, tmp_path):
+    """It looks as the one beside it and is accepted empty: whoever is told so marks less on a third."""
+    old = parent("res_att_unet")
+    empty = lesson.labels.values.copy()
+    empty[2:] = 0
+    lesson = replace(lesson, labels=lesson.labels.with_voxels(empty, lesson.labels.geometry))
+    marked = []
+    for name, reviewed in (("alone", (1,)), ("with_empty", (1, 2))):
+        asked = {"config": replace(CONFIG, steps=40, learning_rate=3e-3), "keeping": Keeping(distil=0)}
+        child, _ = taught(old, replace(lesson, reviewed=reviewed), tmp_path / f"{name}.safetensors", **asked)
+        assert child.card.config["slices"]["taught"] == len(reviewed)
+        found = drain(finetune.found_on(finetune.Segmenter(child, "cpu"), [replace(lesson, reviewed=(3,))], "asked"))
+        marked.append(sum(found[name][0].overlap.false_positive for name in THREE))
+    assert marked[1] < marked[0]
+
+
+def test_the_parent_is_left_as_it_was_and_no_file_but_the_child_is_left(lesson, parent, tmp_path):
     old = parent("res_att_unet")
     before = old.path.read_bytes()
-    taught(old, lesson, tmp_path / "child.safetensors")
+    taught(old, lesson, tmp_path / "out" / "child.safetensors")
     assert old.path.read_bytes() == before
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["child.safetensors"]
 
 
 def test_without_a_reviewed_slice_there_is_nothing_to_learn(lesson, parent, tmp_path):
     with pytest.raises(ValueError, match="No slice is marked reviewed"):
         taught(parent("res_att_unet"), replace(lesson, reviewed=()), tmp_path / "child.safetensors")
-    assert not (tmp_path / "child.safetensors").exists()
+    assert not list(tmp_path.glob("child*"))
+
+
+def test_a_child_replaces_no_file(lesson, parent, tmp_path):
+    old = parent("res_att_unet")
+    before = old.path.read_bytes()
+    with pytest.raises(ValueError, match="is there already"):
+        taught(old, lesson, old.path)
+    assert old.path.read_bytes() == before
+
+
+def test_the_held_out_slice_is_neither_learned_nor_forgotten_in_the_table(lesson, parent, tmp_path):
+    old = parent("res_att_unet")
+    child, steps = taught(old, lesson, tmp_path / "child.safetensors")
+    gate = lineage.verdict_of(child)
+    assert child.card.config["slices"] == {"taught": 1, "held_out": 1, "left_out": 0}
+    assert (gate["judged"], gate["slices"], gate["replay_slices"]) == (True, 1, 0)
+    assert [row["name"] for row in gate["held_out"]] == ["lesion", "ggo", "consolidation", "effusion"]
+    assert len([step for step in steps if isinstance(step, CheckDone)]) == 2
+    other = lesson.labels.values.copy()
+    (held,) = finetune.split([lesson])[0].held_out
+    other[held] = 0
+    relabelled = replace(lesson, labels=lesson.labels.with_voxels(other, lesson.labels.geometry))
+    assert finetune.split([relabelled])[0].held_out != (held,)  # it would be another one that judges
+
+
+def test_one_corrected_slice_works_and_says_what_cannot_be_judged(lesson, parent, tmp_path):
+    child, _ = taught(parent("res_att_unet"), replace(lesson, reviewed=(2,)), tmp_path / "child.safetensors")
+    gate = lineage.verdict_of(child)
+    assert (gate["promoted"], gate["judged"], gate["held_out"]) == (False, False, [])
+    assert "cannot be said" in gate["words"]
+    assert child.card.metrics["on_the_learned_slices"]["after"]
+
+
+def test_the_synthetic_sample_is_rehearsed_where_nothing_else_is_given(lesson, parent, tmp_path):
+    child, _ = taught(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", replay=None)
+    gate = lineage.verdict_of(child)
+    assert gate["replay_slices"] > 0
+    assert {"lesion", "ggo"} <= {row["name"] for row in gate["replay"]}
+
+
+@pytest.mark.parametrize(
+    ("keeping", "still"),
+    [
+        (Keeping(distil=0, freeze_encoder=True), ("encoders.", "stem.")),
+        (Keeping(distil=0), ("running_mean", "running_var")),
+        (Keeping(distil=0, freeze_batch_norm=False), ()),
+    ],
+)
+def test_what_is_frozen_stays(keeping, still, lesson, parent, tmp_path):
+    old = parent("res_att_unet")
+    child, _ = taught(old, lesson, tmp_path / "child.safetensors", keeping=keeping)
+    before, after = weights(old), weights(child)
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    frozen = {name for name in before if any(part in name for part in still)}
+    assert frozen or not still
+    assert not frozen & {name for name in moved if "num_batches" not in name}
+    assert any("decoders" in name for name in moved)
+    if not still:
+        assert any("running_mean" in name for name in moved)
+
+
+def test_the_parents_say_and_the_pull_keep_a_child_nearer(lesson, parent, tmp_path):
+    old = parent("res_att_unet")
+    config = replace(CONFIG, steps=12, learning_rate=3e-3)
+
+    def distance(name, keeping):
+        child, _ = taught(old, lesson, tmp_path / f"{name}.safetensors", config=config, keeping=keeping)
+        pairs = zip(weights(old).values(), weights(child).values(), strict=True)
+        return float(sum((a.double() - b.double()).square().sum() for a, b in pairs))
+
+    free = distance("free", Keeping(distil=0))
+    assert distance("pulled", Keeping(distil=0, pull=10.0)) < 0.8 * free
+    assert distance("distilled", Keeping(distil=0.5)) != free
+
+
+def test_a_killed_run_goes_on_to_the_same_bits_and_leaves_the_parent(lesson, parent, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    old = parent("chs_net")
+    config = replace(CONFIG, steps=3)
+    whole, _ = taught(old, lesson, tmp_path / "whole.safetensors", config=config)
+    asked = request(old, lesson, tmp_path / "killed.safetensors", config=config)
+    job, seen = finetuned(asked), 0
+    while seen < 2:
+        seen += isinstance(next(job), StepDone)
+    next(job)
+    job.close()
+    assert not asked.out.exists()
+    assert asked.run_file.exists()
+    steps = []
+    resumed = drain(finetuned(replace(asked, resume=True)), steps.append)
+    assert [step.step for step in steps if isinstance(step, StepDone)] == [2, 3]
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(resumed).values(), strict=True))
+    assert sorted(path.name for path in tmp_path.glob("killed*")) == ["killed.safetensors"]
+
+
+def test_other_corrections_are_not_a_run_to_resume(lesson, parent, tmp_path):
+    old = parent("res_att_unet")
+    asked = request(old, lesson, tmp_path / "child.safetensors")
+    job = finetuned(asked)
+    next(job)
+    job.close()
+    other = replace(lesson, reviewed=(1, 3))
+    with pytest.raises(ValueError, match="other corrections"):
+        drain(finetuned(replace(asked, lessons=(other,), resume=True)))
+    assert json.loads(asked.run_file.read_text())["sessions_sha256"] == [lesson.sha256]
+
+
+def test_enough_ends_it_with_the_best_so_far_which_is_judged(lesson, parent, tmp_path, monkeypatch):
+    losses = iter([2.0, 1.0, 3.0, 4.0])
+    monkeypatch.setattr(schooling, "held_out_check", lambda *_: lambda _: next(losses))
+    old, enough, seen = parent("res_att_unet"), Enough(), []
+
+    def tell(step):
+        seen.append(step)
+        if isinstance(step, StepDone) and step.step == 3:
+            enough.ask()
+
+    config = replace(CONFIG, steps=9, learning_rate=3e-3)
+    asked = request(old, lesson, tmp_path / "child.safetensors", config=config)
+    child = drain(finetuned(asked, enough), tell)
+    assert max(step.step for step in seen if isinstance(step, StepDone)) == 3
+    assert lineage.verdict_of(child)["judged"]
+    losses = iter([2.0, 1.0])
+    two = replace(asked, out=tmp_path / "two.safetensors")
+    stopped = Enough()
+    at_two = drain(
+        finetuned(two, stopped), lambda s: stopped.ask() if isinstance(s, StepDone) and s.step == 2 else None
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights(child).values(), weights(at_two).values(), strict=True))
+
+
+def test_when_memory_runs_out_it_steps_down_and_says_so(lesson, parent, tmp_path, monkeypatch):
+    tried = []
+
+    def trained(module, batch_at, loss, config, **given):
+        tried.append((config.batch, config.crop, config.checkpointing))
+        if config.batch > 1 or config.crop > 96:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return (yield from loop.trained(module, batch_at, loss, config, **given))
+
+    monkeypatch.setattr(schooling, "trained", trained)
+    config = replace(CONFIG, batch=4, crop=128)
+    child, steps = taught(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", config=config)
+    assert tried == [(4, 128, False), (2, 128, False), (1, 128, False), (1, 96, False)]
+    remarks = [step.words for step in steps if isinstance(step, Remark)]
+    assert [words.split("trying again ")[1] for words in remarks] == [
+        "with 2 at a time.",
+        "with 1 at a time.",
+        "with pieces of 96 pixels.",
+    ]
+    assert child.path.exists()
+
+
+def test_without_any_memory_the_sentence_names_the_remedy(lesson, parent, tmp_path, monkeypatch):
+    def trained(*_given, **_named):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        yield
+
+    monkeypatch.setattr(schooling, "trained", trained)
+    with pytest.raises(ValueError, match="close other programs"):
+        taught(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
+
+
+def test_another_error_is_not_taken_for_a_lack_of_memory(lesson, parent, tmp_path, monkeypatch):
+    def trained(*_given, **_named):
+        raise RuntimeError("something else")
+        yield
+
+    monkeypatch.setattr(schooling, "trained", trained)
+    with pytest.raises(RuntimeError, match="something else"):
+        taught(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")

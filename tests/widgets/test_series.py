@@ -63,8 +63,13 @@ def test_slices_without_a_place_open_with_the_spacing_that_is_entered(window: An
     driver = window()
     driver.open(series_in(tmp_path / "lost", lambda index: {"ImagePositionPatient": None}))
     question = asked(driver)
-    for box, mm in zip(question.findChildren(QDoubleSpinBox), (0.8, 0.8, 4.0), strict=True):
+    boxes = question.findChildren(QDoubleSpinBox)
+    assert [box.text() for box in boxes] == ["–"] * 3  # nothing is made up
+    for box, mm in zip(boxes, (0.8, 0.8, 4.0), strict=True):
+        assert not question.go.isEnabled()
+        assert "all three distances" in question.go.toolTip()
         box.setValue(mm)
+    assert question.go.isEnabled()
     question.go.click()
     driver.until(lambda: driver.bench.current is not None)
     geometry: Geometry = driver.bench.current.scan.geometry

@@ -350,4 +350,5 @@ SPEC = NetworkSpec(
         ),
     ),
     recipe=Recipe(learning_rate=1e-3, batch=8, patience=3),
+    encoder=("encoders", "pools"),
 )

@@ -329,5 +329,6 @@ SPEC = NetworkSpec(
         ),
     ),
     recipe=Recipe(learning_rate=1e-4, batch=2, augmentation=("random_crop",)),
+    encoder=("encoders", "downs"),
     patch=(64, 128, 128),
 )

@@ -289,4 +289,5 @@ SPEC = NetworkSpec(
         ),
     ),
     recipe=Recipe(learning_rate=1e-3, batch=4),
+    encoder=("rfb_ct", "rfb_eq", "encoders"),
 )

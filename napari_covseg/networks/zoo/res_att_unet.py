@@ -306,4 +306,5 @@ SPEC = NetworkSpec(
         ),
     ),
     recipe=Recipe(learning_rate=1e-3, batch=2, augmentation=("rotate_90", "rescale")),
+    encoder=("stem", "encoders"),
 )

@@ -215,5 +215,6 @@ SPEC = NetworkSpec(
     multiple_of=32,
     stages=STAGES,
     recipe=Recipe(learning_rate=1e-3, batch=4, augmentation=("rotate", "translate", "rescale")),
+    encoder=("structure", "texture"),
     in_full_precision=("structure", "texture"),
 )

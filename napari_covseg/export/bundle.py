@@ -1,0 +1,156 @@
+"""The reviewed slices of many sessions as annotated cases, for training elsewhere; ``covseg train`` takes them as is.
+
+Every case is a whole scan, since a 3-D network needs a slice's neighbours, with labels on its reviewed slices alone;
+``cases.json`` names these slices, and a patient by a hash that only this installation can make.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_covseg.io import home, write_labels, write_volume, written
+from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
+from napari_covseg.volume import LESIONS, LabelMap, Volume, labels_on, reoriented
+
+KEY_FILE = "bundle.key"
+LISTING = "cases.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReviewedScan:
+    """What one session adds to a bundle.
+
+    Parameters
+    ----------
+    scan
+        On its own grid.
+    labels
+        In reading order.
+    reviewed
+        Indices of the reviewed slices.
+    scan_sha256
+        Which scan it is.
+    """
+
+    scan: Volume
+    labels: LabelMap
+    reviewed: tuple[int, ...]
+    scan_sha256: str
+
+
+def export_bundle(
+    sessions: Sequence[ReviewedScan], folder: Path, *, key: bytes | None = None, overwrite: bool = False
+) -> tuple[str, ...]:
+    """Write sessions as annotated cases, read them back as training would, and return the cases' names.
+
+    Cases that are in the folder already stay; the listing is written last, so that a case is in it or is not there.
+
+    Parameters
+    ----------
+    sessions
+        Of different scans.
+    folder
+        Where to; made if missing.
+    key
+        Makes hashes of scans; this installation's own without.
+    overwrite
+        Replace cases that are there already.
+
+    Raises
+    ------
+    ValueError
+        If a session has no reviewed slice, two are of one scan, or the listing that is there is not to be understood.
+    FileExistsError
+        If a case is there already and is not to be replaced.
+    OSError
+        If something cannot be written, or reads back otherwise.
+    """
+    key = _own_key() if key is None else key
+    listing = _listing(folder / LISTING)
+    names = [case_name(one.scan_sha256, key) for one in sessions]
+    if len(set(names)) < len(names):
+        raise ValueError("Two sessions are of one scan; export the one that counts.")
+    for name, one in zip(names, sessions, strict=True):
+        if not one.reviewed:
+            raise ValueError(f"No slice of {one.scan.name} is marked reviewed; mark those that are true.")
+        if name in listing and not overwrite:
+            raise FileExistsError(f"{folder / name}_ct.nii.gz is there already and was kept; choose another folder.")
+    for name, one in zip(names, sessions, strict=True):
+        _write(one, folder, name)
+        listing[name] = _entry(one, _hashed(key, "patient", one.scan_sha256))
+        with written(folder / LISTING) as draft:
+            draft.write_text(json.dumps(listing, indent=1), "utf-8")
+    _check(dict(zip(names, sessions, strict=True)), folder)
+    return tuple(names)
+
+
+def case_name(scan_sha256: str, key: bytes | None = None) -> str:
+    """Return what a scan's case is called in a bundle."""
+    return _hashed(_own_key() if key is None else key, "case", scan_sha256)
+
+
+def _write(one: ReviewedScan, folder: Path, name: str) -> None:
+    """Write a scan and its labels, with nothing on slices that nobody reviewed."""
+    truth = np.zeros_like(one.labels.values)
+    truth[list(one.reviewed)] = one.labels.values[list(one.reviewed)]
+    labels = LabelMap(truth, one.labels.geometry, LESIONS)
+    write_volume(one.scan, folder / f"{name}_ct.nii.gz")
+    write_labels(labels_on(labels, one.scan.geometry), folder / f"{name}_lesion.nii.gz")
+
+
+def _entry(one: ReviewedScan, patient: str) -> dict[str, Any]:
+    return {
+        "annotated": list(LOOKED_FOR),
+        "patient": patient,
+        "slices": [index + 1 for index in sorted(one.reviewed)],
+        "session_sha256": reviewed_sha256(one.scan_sha256, one.labels, one.reviewed),
+    }
+
+
+def _check(meant: dict[str, ReviewedScan], folder: Path) -> None:
+    """Read the cases back, as training would."""
+    found = {case.name: case for case in find_cases([folder])}
+    for name, one in meant.items():
+        case = found.get(name)
+        if case is None or case.slices != tuple(index + 1 for index in sorted(one.reviewed)):
+            raise OSError(f"{name} was not saved: {LISTING} does not say what was written.")
+        scan, labels, _ = read_case(case)
+        reviewed = list(one.reviewed)
+        same = np.array_equal(labels.values[reviewed], one.labels.values[reviewed])
+        elsewhere = np.delete(labels.values, reviewed, axis=0).any()
+        if not same or elsewhere or not np.array_equal(scan.hu, reoriented(one.scan).hu):
+            raise OSError(f"{name} was not saved: what was read back differs from what was written.")
+
+
+def _listing(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        listing: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return dict(listing)
+    except (json.JSONDecodeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not to be understood; choose another folder.") from error
+
+
+def _hashed(key: bytes, what: str, scan_sha256: str) -> str:
+    return f"{what}-{hmac.new(key, f'{what} {scan_sha256}'.encode(), hashlib.sha256).hexdigest()[:16]}"
+
+
+def _own_key() -> bytes:
+    """Return this installation's key, made when it is first needed; without it nobody can tell whose a case is."""
+    path = home() / KEY_FILE
+    if not path.exists():
+        with written(path) as draft:
+            draft.write_bytes(secrets.token_bytes(32))
+            draft.chmod(0o600)
+    return path.read_bytes()

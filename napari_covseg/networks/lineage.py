@@ -1,0 +1,155 @@
+"""Where a checkpoint comes from, what came of it, and whether it may take its parent's place.
+
+What the gate of a fine-tuning said travels in the checkpoint itself; what a reader decided against it stands in
+``decisions.jsonl`` beside the checkpoints, to which lines are only ever added.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from napari_covseg.io import home
+from napari_covseg.networks.checkpoint import OWN_FOLDER, Checkpoint, known
+
+DECISIONS = "decisions.jsonl"
+
+RUN_ENDING = ".run.json"
+"""Ends the name of what a fine-tuning is about, beside the child it is to become, until that is there."""
+
+
+class Decision(BaseModel):
+    """What a reader decided about a checkpoint, against its gate: who, why, when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checkpoint_sha256: str
+    promoted: bool
+    reader: str
+    reason: str
+    time_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A checkpoint in the tree of its network: how deep it stands, and whether it is promoted."""
+
+    checkpoint: Checkpoint
+    depth: int
+    promoted: bool
+
+
+def verdict_of(trained: Checkpoint) -> Mapping[str, Any]:
+    """Return what the gate said of a fine-tuned checkpoint; empty of any other."""
+    found: Mapping[str, Any] = trained.card.metrics.get("gate", {})
+    return found
+
+
+def is_promoted(trained: Checkpoint, folder: Path | None = None) -> bool:
+    """Whether a checkpoint may take its parent's place: its gate says so, or a reader does; without a gate it may."""
+    decided = [each for each in decisions(folder) if each.checkpoint_sha256 == trained.sha256]
+    return decided[-1].promoted if decided else bool(verdict_of(trained).get("promoted", True))
+
+
+def overrule(
+    trained: Checkpoint, reader: str, reason: str, *, promoted: bool = True, folder: Path | None = None
+) -> Decision:
+    """Decide against a gate, or take that back; the reason is on disk when this returns.
+
+    Raises
+    ------
+    ValueError
+        If no reason is given.
+    OSError
+        If it cannot be written.
+    """
+    if not reason.strip():
+        raise ValueError("Say in a few words why; the reason is kept with the decision.")
+    decision = Decision(
+        checkpoint_sha256=trained.sha256,
+        promoted=promoted,
+        reader=reader,
+        reason=reason.strip(),
+        time_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    path = _log(folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as log:
+        log.write(decision.model_dump_json().encode() + b"\n")
+        log.flush()
+        os.fsync(log.fileno())
+    return decision
+
+
+def decisions(folder: Path | None = None) -> tuple[Decision, ...]:
+    """Return all decisions, the oldest first; a line that is cut or damaged is left out."""
+    try:
+        lines = _log(folder).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return ()
+    return tuple(_parsed(lines))
+
+
+def ancestors(trained: Checkpoint, among: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    """Return a checkpoint's parent, its parent's parent and so on, as far as they are at hand."""
+    by_sha256 = {each.sha256: each for each in among}
+    found: list[Checkpoint] = []
+    current = by_sha256.get(trained.card.parent_sha256)
+    while current is not None and current not in found:
+        found.append(current)
+        current = by_sha256.get(current.card.parent_sha256)
+    return tuple(found)
+
+
+def tree(network: str, folder: Path | None = None) -> tuple[Branch, ...]:
+    """Return a network's checkpoints as a tree, each parent before its children, the oldest child first.
+
+    A checkpoint whose parent is gone stands at the root.
+    """
+    every = known(network, folder)
+    by_parent: dict[str, list[Checkpoint]] = {}
+    at_hand = {each.sha256 for each in every}
+    for each in sorted(every, key=lambda one: (not one.is_shipped, one.card.created_utc, one.name)):
+        by_parent.setdefault(each.card.parent_sha256 if each.card.parent_sha256 in at_hand else "", []).append(each)
+
+    def branches(parent_sha256: str, depth: int) -> Iterator[Branch]:
+        for each in by_parent.get(parent_sha256, []):
+            yield Branch(each, depth, is_promoted(each, folder))
+            yield from branches(each.sha256, depth + 1)
+
+    return tuple(branches("", 0))
+
+
+def unfinished(scan_sha256: str, folder: Path | None = None) -> Mapping[Path, Mapping[str, Any]]:
+    """Return the fine-tunings on one scan alone that were stopped: what each is about, by its child's file.
+
+    ``parent_sha256`` and ``sessions_sha256`` tell whether it may go on: both must be as they were.
+    """
+    found: dict[Path, Mapping[str, Any]] = {}
+    for path in sorted((folder or home()).joinpath(OWN_FOLDER).glob(f"*{RUN_ENDING}")):
+        try:
+            about = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(about, dict) and about.get("scans_sha256") == [scan_sha256]:
+            found[path.with_name(path.name.removesuffix(RUN_ENDING))] = about
+    return found
+
+
+def _log(folder: Path | None) -> Path:
+    return (folder or home()) / OWN_FOLDER / DECISIONS
+
+
+def _parsed(lines: Sequence[str]) -> Iterator[Decision]:
+    for line in lines:
+        try:
+            yield Decision.model_validate(json.loads(line))
+        except (json.JSONDecodeError, ValidationError):
+            continue

@@ -1,0 +1,266 @@
+"""Is the child better? Measured on slices it never saw, against its parent, before anybody works with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from napari_covseg.inference import Segmenter
+from napari_covseg.jobs import Job, Progress, retold
+from napari_covseg.measure import Agreement, agreements, pooled
+from napari_covseg.training.lesson import Lesson
+
+MARGIN = 0.01
+"""By so much may a child's Dice on older cases fall, of any lesion and on average, and it is not called worse."""
+
+ONE_CLASS = 3.0
+"""How many times as much a single class may fall there."""
+
+CLASS_MARGIN = 0.02
+"""By so much may one class's Dice on the held-out slices fall while the mean of all rises."""
+
+INTERVAL = (2.5, 97.5)
+FEWEST_FOR_INTERVAL = 3
+RESAMPLES = 1000
+DECIMALS = 4
+
+Found = Mapping[str, Sequence[Agreement]]
+"""Agreements of every class, one per lesson, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One class, before and after.
+
+    Parameters
+    ----------
+    dice_before, dice_after
+        Pooled over all voxels of the slices; None where neither marks anything.
+    hd95_mm_before, hd95_mm_after
+        Within the slices, mean over the lessons where it is defined.
+    ml_error_before, ml_error_after
+        How many mL were marked too much or too little, summed over the lessons.
+    gain_low, gain_high
+        2.5th and 97.5th percentile of the gain in Dice when slices are drawn again; None of fewer than three.
+    present
+        Whether the reference holds the class.
+    """
+
+    name: str
+    dice_before: float | None
+    dice_after: float | None
+    hd95_mm_before: float | None
+    hd95_mm_after: float | None
+    ml_error_before: float
+    ml_error_after: float
+    gain_low: float | None
+    gain_high: float | None
+    present: bool
+
+    @property
+    def gain(self) -> float:
+        """Dice after - before; 0 where either is not defined."""
+        if self.dice_before is None or self.dice_after is None:
+            return 0.0
+        return self.dice_after - self.dice_before
+
+
+@dataclass(frozen=True, slots=True)
+class Fall:
+    """By how much the Dice of a class, or of all on average, fell on cases of before, and what is allowed."""
+
+    name: str
+    by: float
+    allowed: float
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether it is no worse than allowed."""
+        return self.by <= self.allowed + 1e-9
+
+    @property
+    def words(self) -> str:
+        """That in the reader's words."""
+        told = f"Dice of {self.name} {-self.by:+.3f}, allowed {-self.allowed:+.3f}"
+        return f"not worse on older cases ({told})" if self.is_allowed else f"worse on older cases ({told})"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says of a child.
+
+    Parameters
+    ----------
+    promoted
+        Whether it takes its parent's place.
+    judged
+        Whether any reviewed slice could be held out to judge by.
+    words
+        Why, in the reader's words.
+    held_out, replay
+        The table on held-out corrected slices and on cases of before.
+    slices, replay_slices
+        How many slices each is of.
+    margin
+        Of forgetting.
+    """
+
+    promoted: bool
+    judged: bool
+    words: str
+    held_out: tuple[Row, ...]
+    replay: tuple[Row, ...]
+    slices: int
+    replay_slices: int
+    margin: float = MARGIN
+
+    def figures(self) -> dict[str, Any]:
+        """Return it for a checkpoint's card and for JSON."""
+        tables = {name: [asdict(row) for row in getattr(self, name)] for name in ("held_out", "replay")}
+        told = ("promoted", "judged", "words", "slices", "replay_slices", "margin")
+        return {**{name: getattr(self, name) for name in told}, **tables}
+
+
+def found_on(network: Segmenter, lessons: Sequence[Lesson], doing: str) -> Job[dict[str, list[Agreement]]]:
+    """Segment the reviewed slices of some lessons and return how far they agree, by class; yields progress."""
+    known = network.checkpoint.card.scheme
+    found: dict[str, list[Agreement]] = {}
+    done, total = 0, sum(len(lesson.reviewed) for lesson in lessons)
+    for lesson in lessons:
+        job = network.segment(lesson.scan, lesson.reviewed)
+        proposal = yield from retold(job, partial(_as_part, done, total, doing))
+        scored = agreements(
+            proposal.labels, lesson.labels, known=known, annotated=lesson.annotated, slices=lesson.reviewed
+        )
+        for name, agreement in scored.items():
+            found.setdefault(name, []).append(agreement)
+        done += len(lesson.reviewed)
+    return found
+
+
+def table(before: Found, after: Found) -> tuple[Row, ...]:
+    """Return one row per class that both were asked about."""
+    return tuple(_row(name, before[name], after[name]) for name in before if name in after)
+
+
+def judged(held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int, int], margin: float) -> Verdict:
+    """Return the verdict on a child.
+
+    Parameters
+    ----------
+    held_out
+        On corrected slices that it did not learn.
+    replay
+        On cases of before.
+    slices
+        How many slices each of them is of.
+    margin
+        By how much the Dice of a class may fall on the cases of before.
+    """
+    fall = worst_fall(replay, margin)
+    remembers = fall is None or fall.is_allowed
+    old = "older cases: none were at hand to ask about" if fall is None else fall.words
+    if not slices[0]:
+        words = (
+            "Nothing could be held out to judge by: the corrected slices are too few or too close together. Whether "
+            f"it is better on other slices cannot be said; {old}. Look at what it draws before you use it."
+        )
+        return Verdict(False, False, words, held_out, replay, *slices, margin)
+    better, why = _is_better(held_out)
+    few = "" if slices[0] >= FEWEST_FOR_INTERVAL else f" Held-out slices: {slices[0]}, too few for an interval."
+    return Verdict(better and remembers, True, f"{why}; {old}.{few}", held_out, replay, *slices, margin)
+
+
+def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
+    """Return what fell most beyond what is allowed, on cases of before; None where they hold no class.
+
+    Allowed is the margin for any lesion and for the mean of the classes, `ONE_CLASS` times as much for a single class:
+    of a few slices the rarest class falls and rises by more than that with every training.
+    """
+    present = [row for row in rows if row.present]
+    classes = [row for row in present if row.name != "lesion"]
+    falls = [Fall(row.name, -row.gain, margin if row.name == "lesion" else ONE_CLASS * margin) for row in present]
+    if classes:
+        name = classes[0].name if len(classes) == 1 else "the classes on average"
+        falls.append(Fall(name, -fmean(row.gain for row in classes), margin))
+    return max(falls, key=lambda fall: fall.by - fall.allowed, default=None)
+
+
+def _is_better(rows: Sequence[Row]) -> tuple[bool, str]:
+    """Return whether the classes are better on the whole and none much worse, and that in words."""
+    present = [row for row in rows if row.present]
+    if not present:
+        before, after = (sum(getattr(row, f"ml_error_{when}") for row in rows) for when in ("before", "after"))
+        return (
+            after < before,
+            f"The held-out slices hold no lesion; marked there in error: {before:.1f} → {after:.1f} mL",
+        )
+    classes = [row for row in present if row.name != "lesion"] or present
+    gain = fmean(row.gain for row in classes)
+    worst = min(present, key=lambda row: row.gain)
+    if gain > 0 and worst.gain >= -CLASS_MARGIN - 1e-9:
+        return True, f"Better on the held-out corrected slices (Dice {gain:+.3f} on average)"
+    if gain > 0:
+        return False, f"Worse on {worst.name} on the held-out corrected slices (Dice {worst.gain:+.3f})"
+    return False, f"Not better on the held-out corrected slices (Dice {gain:+.3f} on average)"
+
+
+def _row(name: str, before: Sequence[Agreement], after: Sequence[Agreement]) -> Row:
+    low, high = _interval(before, after)
+    return Row(
+        name=name,
+        dice_before=_rounded(pooled(before).dice),
+        dice_after=_rounded(pooled(after).dice),
+        hd95_mm_before=_distance(before),
+        hd95_mm_after=_distance(after),
+        ml_error_before=_error_ml(before),
+        ml_error_after=_error_ml(after),
+        gain_low=low,
+        gain_high=high,
+        present=any(one.is_present for one in before),
+    )
+
+
+def _interval(before: Sequence[Agreement], after: Sequence[Agreement]) -> tuple[float | None, float | None]:
+    """Return the interval of the gain in pooled Dice, slices drawn with replacement; seeded."""
+    counts = np.array(
+        [
+            [(2 * c.true_positive, 2 * c.true_positive + c.false_positive + c.false_negative) for c in (old, new)]
+            for one, other in zip(before, after, strict=True)
+            for old, new in zip(one.per_slice, other.per_slice, strict=True)
+        ],
+        dtype=np.float64,
+    )
+    if len(counts) < FEWEST_FOR_INTERVAL:
+        return None, None
+    drawn = counts[np.random.default_rng(0).integers(len(counts), size=(RESAMPLES, len(counts)))].sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dice = drawn[..., 0] / drawn[..., 1]
+    gains = (dice[:, 1] - dice[:, 0])[np.isfinite(dice).all(axis=1)]
+    if not gains.size:
+        return None, None
+    low, high = np.percentile(gains, INTERVAL)
+    return round(float(low), DECIMALS), round(float(high), DECIMALS)
+
+
+def _error_ml(each: Sequence[Agreement]) -> float:
+    surplus_ml = [(one.overlap.false_positive - one.overlap.false_negative) * one.voxel_ml for one in each]
+    return round(sum(abs(ml) for ml in surplus_ml), 3)
+
+
+def _distance(each: Sequence[Agreement]) -> float | None:
+    known = [one.hd95_mm for one in each if one.hd95_mm is not None]
+    return round(fmean(known), 2) if known else None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DECIMALS)
+
+
+def _as_part(done: int, total: int, doing: str, step: Progress) -> Progress:
+    return Progress(min(done + step.done, total), total, doing)

@@ -1,0 +1,85 @@
+"""What a reader's session, or a case of a bundle, has to teach: its reviewed slices and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_covseg.io.cases import Case, read_case
+from napari_covseg.networks import NetworkSpec
+from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
+from napari_covseg.training.stacks import Stack, stack_of
+from napari_covseg.volume import LabelMap, Volume
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lesson:
+    """What one session has to teach.
+
+    Parameters
+    ----------
+    scan, labels
+        In reading order; the labels are a copy that later edits do not reach.
+    reviewed
+        Indices of the reviewed slices.
+    scan_sha256
+        Which scan it was.
+    annotated
+        Classes somebody looked for on the reviewed slices.
+    """
+
+    scan: Volume
+    labels: LabelMap
+    reviewed: tuple[int, ...]
+    scan_sha256: str
+    annotated: frozenset[str] = frozenset(LOOKED_FOR)
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of what is taught: the scan, which slices, their labels, what was looked for."""
+        return reviewed_sha256(self.scan_sha256, self.labels, self.reviewed, self.annotated)
+
+    @property
+    def unreviewed(self) -> tuple[int, ...]:
+        """Indices of the slices nobody said anything about."""
+        return tuple(sorted(set(range(self.scan.geometry.shape[0])) - set(self.reviewed)))
+
+
+def lesson_of_case(case: Case) -> Lesson:
+    """Return what an annotated case teaches, as `export.bundle` writes one.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or names slices that it does not have.
+    """
+    scan, labels, _ = read_case(case)
+    depth = scan.geometry.shape[0]
+    numbers = range(1, depth + 1) if case.slices is None else case.slices
+    if not all(1 <= number <= depth for number in numbers):
+        raise ValueError(f"cases.json names slices of {case.name} beyond its {depth}; correct them.")
+    return Lesson(scan, labels, tuple(sorted({n - 1 for n in numbers})), scan.sha256, case.annotated - {"lung"})
+
+
+def stack_of_lesson(lesson: Lesson, spec: NetworkSpec, slices: Sequence[int] | None = None) -> Stack:
+    """Return a lesson as a network sees it; on slices that were not reviewed nobody looked at anything.
+
+    Parameters
+    ----------
+    lesson
+        What is taught.
+    spec
+        The network.
+    slices
+        Of the reviewed slices, those to teach; None for all.
+    """
+    return stack_of(
+        lesson.scan,
+        lesson.labels,
+        None,
+        spec,
+        annotated=lesson.annotated,
+        case=lesson.scan.name,
+        patient=lesson.scan_sha256,
+        slices=lesson.reviewed if slices is None else slices,
+    )

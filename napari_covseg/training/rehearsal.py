@@ -1,0 +1,127 @@
+"""What a child rehearses, lest it forget, and what it is then asked about, to see whether it did."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_covseg.io.cases import Case, read_case
+from napari_covseg.io.sample import sample_lesion, sample_lung, sample_scan
+from napari_covseg.jobs import Job, Progress
+from napari_covseg.networks import NetworkSpec
+from napari_covseg.training.lesson import Lesson
+from napari_covseg.training.stacks import IGNORED, Stack, stack_of
+from napari_covseg.volume import LabelMap
+
+REHEARSED, ASKED, RECALLED = 48, 12, 8
+"""Slices that are rehearsed, that are asked about, and of those rehearsed the ones that are recalled in full, at most:
+more would take longer than what is learned."""
+
+OF_A_LONE_PATIENT = 4
+"""So much fewer slices are asked about and recalled of a lone patient: more of them say no more."""
+
+OF_BEFORE = "rehearsed"
+"""Stands among what a rehearsed stack is annotated for; no class has this name."""
+
+MOST_CASES = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rehearsal:
+    """What is rehearsed and what is asked about; where there are two patients or more, none is on both sides.
+
+    Parameters
+    ----------
+    rehearsed
+        Learned from in every step.
+    recalled
+        A few of these slices in full: by them is judged how far a child may go.
+    asked
+        What the gate asks about.
+    """
+
+    rehearsed: tuple[Stack, ...]
+    recalled: tuple[Lesson, ...]
+    asked: tuple[Lesson, ...]
+
+
+def synthetic_sample() -> tuple[Case, ...]:
+    """Return the bundled synthetic scan as a case: what may be shipped for rehearsal; none where it is missing."""
+    try:
+        files = (sample_scan(), sample_lesion(), sample_lung())
+    except ValueError:
+        return ()
+    annotated = frozenset({"ggo", "consolidation", "effusion", "lung"})
+    return (Case("sample", *files, annotated=annotated, patient="sample"),)
+
+
+def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
+    """Read a bounded part of some cases; yields progress per case, returns what to rehearse and what to ask about.
+
+    Patients take turns: every second one is rehearsed, the others are asked about. The slices of a lone patient are
+    halved, rehearsed from its middle up and asked about from there down, two slices apart.
+    """
+    rehearsed, asked = _sides(cases)
+    lone = not asked
+    fewer = OF_A_LONE_PATIENT if lone else 1
+    stacks, recalled, lessons = [], [], []
+    together = spec.grain == "patch"
+    chosen = [(case, False) for case in rehearsed] + [(case, True) for case in asked]
+    for done, (case, is_asked) in enumerate(chosen):
+        yield Progress(done, len(chosen), f"reading {case.name} for rehearsal")
+        scan, labels, lung = read_case(case)
+        slices = _counted(case, scan.geometry.shape[0])
+        middle = len(slices) // 2
+        if lone or not is_asked:
+            share = -(-REHEARSED // max(1, len(rehearsed)))
+            kept = _spread(labels, slices[: middle - 1] if lone else slices, share, together=together)
+            known = {"annotated": case.annotated | {OF_BEFORE}, "case": case.name, "patient": case.patient}
+            stacks.append(stack_of(scan, labels, lung, spec, slices=kept, **known))  # type: ignore[arg-type]
+            few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)] if kept else ()
+            recalled.append(Lesson(scan, labels, few, case.name, case.annotated - {"lung"}))
+        if lone or is_asked:
+            share = -(-ASKED // fewer // max(1, len(asked)))
+            kept = _spread(labels, slices[middle + 1 :] if lone else slices, share, together=together)
+            lessons.append(Lesson(scan, labels, kept, case.name, case.annotated - {"lung"}))
+    return Rehearsal(
+        tuple(stack for stack in stacks if (stack.labels != IGNORED).any()),
+        tuple(lesson for lesson in recalled if lesson.reviewed)[:RECALLED],
+        tuple(lesson for lesson in lessons if lesson.reviewed),
+    )
+
+
+def _sides(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Return the cases to rehearse and those to ask about, a few of each, patients taking turns."""
+    by_patient: dict[str, list[Case]] = defaultdict(list)
+    for case in cases:
+        by_patient[case.patient].append(case)
+    patients = sorted(by_patient)
+    sides = []
+    for mine in (patients[::2], patients[1::2]):
+        share = max(1, MOST_CASES // max(1, len(mine)))
+        kept = [case for patient in mine for case in _evenly(by_patient[patient], share)]
+        sides.append(_evenly(kept, MOST_CASES))
+    return sides[0], sides[1]
+
+
+def _evenly(things: Sequence[Case], count: int) -> list[Case]:
+    steps = np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)
+    return [things[step] for step in np.unique(steps)]
+
+
+def _counted(case: Case, depth: int) -> list[int]:
+    return sorted({n - 1 for n in case.slices if n <= depth}) if case.slices is not None else list(range(depth))
+
+
+def _spread(labels: LabelMap, slices: Sequence[int], count: int, *, together: bool) -> tuple[int, ...]:
+    """Return so many slices, those with a lesion first, spread evenly; for a network of patches all in one run."""
+    bearing = [k for k in slices if labels.values[k].any()]
+    among = bearing or list(slices)
+    if together:
+        first = max(0, (len(among) - count) // 2)
+        return tuple(among[first : first + count])
+    steps = np.linspace(0, len(among) - 1, min(count, len(among))).round().astype(int)
+    return tuple(among[step] for step in np.unique(steps))

@@ -1,0 +1,93 @@
+"""A bundle: what training takes as it is, nothing that nobody reviewed, nobody's name."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_covseg.export.bundle import ReviewedScan, case_name, export_bundle
+from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.io.files import home
+from napari_covseg.training.lesson import lesson_of_case
+from napari_covseg.volume import Geometry, LabelMap, Volume, reoriented
+
+KEY = b"k" * 32
+LPS = np.array([[-2.0, 0, 0, 30], [0, -2.0, 0, 40], [0, 0, 5.0, -50], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def session():
+    """Six slices in the voxel order L P S, brighter to one corner; all of them labelled, two reviewed."""
+    rng = np.random.default_rng(0)
+    hu = np.full((40, 36, 6), -1000)
+    hu[4:-4, 4:-4] = 40
+    hu[8:-8, 8:-8] = -850
+    hu = (hu + rng.integers(-20, 20, hu.shape)).astype(np.int16)
+    scan = Volume(hu, Geometry(hu.shape, LPS), "Doe_John_ct")
+    grid = scan.geometry.reading()
+    labels = np.ones(grid.shape, np.uint8)
+    labels[2, 3:9, 5:8] = 3
+    return ReviewedScan(scan, LabelMap(labels, grid), (2, 4), scan.sha256)
+
+
+def test_a_bundle_teaches_the_reviewed_slices_and_nothing_else(session, tmp_path):
+    (name,) = export_bundle([session], tmp_path, key=KEY)
+    (case,) = find_cases([tmp_path])
+    assert (case.name, case.slices, case.lung) == (name, (3, 5), None)
+    assert case.annotated == {"ggo", "consolidation", "effusion"}
+    scan, labels, _ = read_case(case)
+    assert np.array_equal(scan.hu, reoriented(session.scan).hu)
+    assert scan.geometry.same_grid(session.labels.geometry)
+    assert np.array_equal(labels.values[[2, 4]], session.labels.values[[2, 4]])
+    assert not np.delete(labels.values, [2, 4], axis=0).any()
+    assert lesson_of_case(case).reviewed == (2, 4)
+
+
+def test_nothing_in_a_bundle_names_the_patient(session, tmp_path):
+    export_bundle([session], tmp_path, key=KEY)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 3
+    assert not [path.name for path in files if "Doe" in path.name]
+    assert not [path.name for path in files if b"Doe" in path.read_bytes() or b"John" in path.read_bytes()]
+    entry = json.loads((tmp_path / "cases.json").read_text()).popitem()[1]
+    assert entry["patient"].startswith("patient-")
+    assert session.scan_sha256[:8] not in json.dumps(entry)
+    assert case_name(session.scan_sha256, KEY) != case_name(session.scan_sha256, b"x" * 32)
+
+
+def test_an_installation_names_a_scan_alike_every_time(session):
+    first = case_name(session.scan_sha256)
+    assert case_name(session.scan_sha256) == first
+    assert (home() / "bundle.key").stat().st_mode & 0o077 == 0
+
+
+def test_a_bundle_grows_and_replaces_only_on_purpose(session, tmp_path):
+    other = Volume(session.scan.hu + np.int16(1), session.scan.geometry, "other")
+    (first,) = export_bundle([session], tmp_path, key=KEY)
+    (second,) = export_bundle([replace(session, scan=other, scan_sha256=other.sha256)], tmp_path, key=KEY)
+    assert {case.name for case in find_cases([tmp_path])} == {first, second}
+    before = (tmp_path / f"{first}_lesion.nii.gz").read_bytes()
+    fewer = replace(session, reviewed=(4,))
+    with pytest.raises(FileExistsError, match="there already"):
+        export_bundle([fewer], tmp_path, key=KEY)
+    assert (tmp_path / f"{first}_lesion.nii.gz").read_bytes() == before
+    export_bundle([fewer], tmp_path, key=KEY, overwrite=True)
+    assert {case.name: case.slices for case in find_cases([tmp_path])}[first] == (5,)
+
+
+@pytest.mark.parametrize(
+    ("sessions", "words"),
+    [(lambda one: [replace(one, reviewed=())], "marked reviewed"), (lambda one: [one, one], "of one scan")],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_written(session, sessions, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        export_bundle(sessions(session), tmp_path, key=KEY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_listing_that_is_not_to_be_understood_is_kept(session, tmp_path):
+    (tmp_path / "cases.json").write_text("{not json")
+    with pytest.raises(ValueError, match="not to be understood"):
+        export_bundle([session], tmp_path, key=KEY)
+    assert (tmp_path / "cases.json").read_text() == "{not json"

@@ -1,0 +1,107 @@
+"""Lineage: who comes from whom, what may take its parent's place, and what a reader decided."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from napari_covseg.networks import Card, checkpoint, lineage, load
+from napari_covseg.networks.checkpoint import OWN_FOLDER, SHIPPED
+
+THREE = ("ggo", "consolidation", "effusion")
+
+
+@pytest.fixture
+def made(tmp_path, no_weights):
+    """Save a checkpoint of the reader's own, the later the newer."""
+    moment = iter(range(100))
+
+    def make(name, parent=None, **metrics):
+        torch.manual_seed(next(moment))
+        card = Card(
+            network="res_att_unet",
+            width="compact",
+            scheme=THREE,
+            trained_on="nothing",
+            parent_sha256=parent.sha256 if parent else "",
+            metrics=metrics,
+            created_utc=f"2026-11-21T10:00:{next(moment):02d}+00:00",
+        )
+        module = load("res_att_unet").build(THREE, "compact")
+        return checkpoint.save(module, card, tmp_path / OWN_FOLDER / f"{name}.safetensors")
+
+    return make
+
+
+def test_the_tree_has_parents_before_children_and_knows_who_is_promoted(made, tmp_path):
+    base = made("base")
+    first = made("first", base, gate={"promoted": True})
+    grandchild = made("grandchild", first, gate={"promoted": False})
+    second = made("second", base, gate={"promoted": False})
+    orphan = made("orphan", replace(base, sha256="f" * 64))
+    found = [(one.checkpoint.name, one.depth, one.promoted) for one in lineage.tree("res_att_unet", tmp_path)]
+    assert found == [
+        ("base", 0, True),
+        ("first", 1, True),
+        ("grandchild", 2, False),
+        ("second", 1, False),
+        ("orphan", 0, True),
+    ]
+    every = checkpoint.known("res_att_unet", tmp_path)
+    assert [one.name for one in lineage.ancestors(grandchild, every)] == ["first", "base"]
+    assert lineage.ancestors(orphan, every) == lineage.ancestors(base, every) == ()
+    assert lineage.verdict_of(second) == {"promoted": False}
+
+
+def test_a_gate_is_overruled_with_a_reason_that_is_kept_and_can_be_taken_back(made, tmp_path):
+    child = made("child", made("base"), gate={"promoted": False})
+    with pytest.raises(ValueError, match="why"):
+        lineage.overrule(child, "Dr A", "  ", folder=tmp_path)
+    assert not lineage.is_promoted(child, tmp_path)
+    before = child.path.read_bytes()
+    lineage.overrule(child, "Dr A", "  the missed nodule is found now ", folder=tmp_path)
+    assert lineage.is_promoted(child, tmp_path)
+    lineage.overrule(child, "Dr B", "draws over vessels", promoted=False, folder=tmp_path)
+    assert not lineage.is_promoted(child, tmp_path)
+    told = [(one.reader, one.reason, one.promoted) for one in lineage.decisions(tmp_path)]
+    assert told == [("Dr A", "the missed nodule is found now", True), ("Dr B", "draws over vessels", False)]
+    assert child.path.read_bytes() == before
+
+
+def test_a_damaged_line_hides_no_other_decision(made, tmp_path):
+    child = made("child", gate={"promoted": False})
+    lineage.overrule(child, "Dr A", "better", folder=tmp_path)
+    log = tmp_path / OWN_FOLDER / lineage.DECISIONS
+    log.write_bytes(b'{"cut\n\xff\n' + log.read_bytes() + b'{"checkpoint_sha256": "x"')
+    assert lineage.is_promoted(child, tmp_path)
+    assert len(lineage.decisions(tmp_path)) == 1
+
+
+def test_no_child_overwrites_its_parent_nor_what_ships(made, tmp_path):
+    base = made("base")
+    module, before = checkpoint.revived(base), base.path.read_bytes()
+    card = base.card.model_copy(update={"parent_sha256": base.sha256})
+    with pytest.raises(ValueError, match="starts from"):
+        checkpoint.save(module, card, base.path)
+    assert base.path.read_bytes() == before
+
+
+def test_a_link_does_not_lead_to_what_ships(tmp_path):
+    shipped = next(SHIPPED.glob("*.safetensors"))
+    link = tmp_path / "mine.safetensors"
+    link.symlink_to(shipped)
+    with pytest.raises(ValueError, match="came with the package"):
+        checkpoint.check_free(link)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "con", "LPT1.x", "x" * 65, "a\nb", "ende.", "naïve"])
+def test_a_name_that_is_not_safe_everywhere_is_refused(name, tmp_path):
+    with pytest.raises(ValueError, match="A name has"):
+        checkpoint.named_path(name, tmp_path)
+
+
+def test_a_name_is_taken_once(made, tmp_path):
+    assert checkpoint.named_path(" after-week.47 ", tmp_path) == tmp_path / OWN_FOLDER / "after-week.47.safetensors"
+    made("base")
+    with pytest.raises(ValueError, match="base already"):
+        checkpoint.named_path("base.safetensors", tmp_path)

@@ -1,0 +1,61 @@
+"""What networks drew is there after a restart, and nothing in it can stop a review."""
+
+import numpy as np
+import pytest
+
+from napari_covseg.review import Proposals
+
+SHAPE = (4, 6, 5)
+
+
+def drawn(value):
+    plane = np.zeros(SHAPE[1:], np.uint8)
+    plane[2:4, 1:3] = value
+    return plane
+
+
+@pytest.fixture
+def proposals(tmp_path):
+    proposals = Proposals(tmp_path, SHAPE)
+    proposals.write("MASC-Net", 1, drawn(1))
+    proposals.write("MASC-Net", 2, drawn(2))
+    proposals.write("Res/Att U-Net", 2, drawn(3))
+    return proposals
+
+
+def test_each_network_keeps_its_own(proposals, tmp_path):
+    again = Proposals(tmp_path, SHAPE)
+    assert again.networks == ("MASC-Net", "Res/Att U-Net")
+    masc = again.labels("MASC-Net")
+    assert np.array_equal(masc[1], drawn(1))
+    assert np.array_equal(masc[2], drawn(2))
+    assert not masc[[0, 3]].any()
+    assert np.array_equal(again.labels("Res/Att U-Net")[2], drawn(3))
+
+
+def test_the_latest_is_whichever_network_came_last_on_a_slice(proposals):
+    latest = proposals.labels()
+    assert np.array_equal(latest[1], drawn(1))
+    assert np.array_equal(latest[2], drawn(3))
+
+
+def test_a_network_that_drew_nothing_here_has_an_empty_map(proposals):
+    assert not proposals.labels("nobody").any()
+    assert Proposals(proposals.folder / "elsewhere", SHAPE).networks == ()
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", None])
+def test_a_damaged_slice_is_left_out(proposals, damage):
+    (path,) = [each / "2" for each in proposals.folder.glob("*") if (each / "1").exists() and each.name != "latest"]
+    path.write_bytes(path.read_bytes()[:-4] if damage is None else damage)
+    masc = proposals.labels("MASC-Net")
+    assert not masc[2].any()
+    assert np.array_equal(masc[1], drawn(1))
+
+
+def test_where_nothing_can_be_written_the_review_goes_on(tmp_path):
+    (tmp_path / "proposals").write_text("in the way")
+    proposals = Proposals(tmp_path, SHAPE)
+    proposals.write("MASC-Net", 1, drawn(1))
+    assert proposals.networks == ()
+    assert not proposals.labels().any()

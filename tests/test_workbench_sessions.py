@@ -1,0 +1,149 @@
+"""The bench and its sessions: what was damaged is said, readers read beside each other, the worklist follows."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from napari_covseg.workbench import SegmentRequest, Workbench
+
+
+@pytest.fixture
+def make_bench(isolated_home):
+    made = []
+
+    def make(reader="Dr A"):
+        bench = Workbench(reader)
+        bench.told, bench.complaints = [], []
+        bench.said.connect(bench.told.append)
+        bench.complained.connect(bench.complaints.append)
+        made.append(bench)
+        return bench
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def bench(make_bench):
+    return make_bench()
+
+
+def _open(bench, path):
+    bench.runner.wait(bench.open(path), 30)
+    return bench.current
+
+
+def _paint(session, index, value):
+    values = session.labels.values.copy()
+    values[index, 10:20, 10:20] = value
+    session.absorb(values, "brush", "brush")
+
+
+def test_a_second_window_is_told_who_has_the_session_and_changes_nothing(bench, make_bench, small_scan, untrained):
+    _paint(_open(bench, small_scan).session, 1, 2)
+    second = make_bench("Dr B")
+    session = _open(second, small_scan).session
+    assert session.labels.values[1].any()
+    assert second.complaints[0].startswith("Dr A since ")
+    with pytest.raises(ValueError, match="not changed"):
+        second.segment(SegmentRequest(untrained, device="cpu"))
+
+
+def test_damage_is_complained_of_and_the_review_goes_on(bench, make_bench, small_scan):
+    session = _open(bench, small_scan).session
+    _paint(session, 1, 2)
+    bench.close()
+    file = session.folder / "session.sqlite"
+    file.write_bytes(file.read_bytes()[:5000])
+    tomorrow = make_bench()
+    session = _open(tomorrow, small_scan).session
+    assert "has been put together again" in tomorrow.complaints[0]
+    assert session.labels.values[1].any()
+    _paint(session, 2, 2)
+
+
+def test_a_network_run_is_in_the_log_with_its_checkpoint(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    bench.runner.wait(bench.segment(SegmentRequest(untrained, scope="slice", device="cpu")), 120)
+    detail = session.trail[-1].detail
+    assert (detail["network"], detail["checkpoint"]) == ("res_att_unet", untrained.name)
+    assert detail["checkpoint_sha256"] == untrained.sha256
+
+
+def test_a_scan_that_changed_on_disk_is_complained_of_and_its_session_stays(bench, make_bench, small_scan):
+    _paint(_open(bench, small_scan).session, 1, 2)
+    bench.close()
+    image = nib.load(small_scan)
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj) + np.int16(7), image.affine), small_scan)
+    tomorrow = make_bench()
+    opened = _open(tomorrow, small_scan)
+    assert "has changed on disk" in tomorrow.complaints[0]
+    assert opened.session.is_read_only
+    assert opened.session.labels.values[1].any()
+
+
+def test_a_session_opens_by_its_folder_also_after_its_scan_moved(bench, make_bench, small_scan, tmp_path):
+    folder = _open(bench, small_scan).session.folder
+    bench.close()
+    (tmp_path / "deeper").mkdir()
+    small_scan.rename(tmp_path / "deeper" / small_scan.name)
+    tomorrow = make_bench()
+    tomorrow.runner.wait(tomorrow.resume(folder), 30)
+    assert tomorrow.current.session.folder == folder
+    assert tomorrow.current.path == tmp_path / "deeper" / small_scan.name
+
+
+def test_a_second_reader_begins_a_session_beside_the_first(bench, make_bench, small_scan):
+    first = _open(bench, small_scan).session
+    _paint(first, 1, 2)
+    bench.close()
+    second = make_bench("Dr B")
+    _open(second, small_scan)
+    second.runner.wait(second.second_reading(), 30)
+    session = second.current.session
+    assert session.begun_by == "Dr B"
+    assert not session.labels.values.any()
+    assert session.folder != first.folder
+    second.close()
+    again = make_bench("Dr B")
+    assert _open(again, small_scan).session.folder == session.folder
+
+
+def test_looking_over_finds_what_is_odd(bench, small_scan):
+    session = _open(bench, small_scan).session
+    session.saw(2, 0.1)
+    session.mark_reviewed(2)
+    _paint(session, 3, 3)
+    run = bench.check()
+    found = []
+    run.finished.connect(found.extend)
+    bench.runner.wait(run, 60)
+    assert {finding.kind for finding in found} >= {"never seen", "on one slice alone"}
+    for finding in found:
+        assert all(0 <= at < count for at, count in zip(finding.place, session.geometry.shape, strict=True))
+
+
+def test_the_worklist_follows_what_the_reader_does(bench, small_scan, tmp_path):
+    (tmp_path / "scans").mkdir()
+    for name in ("a_ct.nii.gz", "b_ct.nii.gz"):
+        (tmp_path / "scans" / name).write_bytes(small_scan.read_bytes())
+    image = nib.load(small_scan)
+    other = nib.Nifti1Image(np.asanyarray(image.dataobj) + np.int16(3), image.affine)
+    nib.save(other, tmp_path / "scans" / "b_ct.nii.gz")
+    with pytest.raises(ValueError, match="no worklist"):
+        bench.open_next()
+    listed = []
+    bench.listed.connect(listed.append)
+    bench.runner.wait(bench.list_scans(tmp_path / "scans"), 30)
+    (worklist,) = listed
+    assert [entry.state for entry in worklist.entries()] == ["new", "new"]
+    bench.runner.wait(bench.open_next(), 30)
+    assert bench.current.session.case == "a"
+    bench.current.session.sign()
+    bench.runner.wait(bench.open_next(), 30)
+    assert bench.current.session.case == "b"
+    assert [(e.state, e.reader) for e in worklist.entries()] == [("signed", "Dr A"), ("in review", "Dr A")]
+    bench.current.session.sign()
+    assert bench.open_next() is None
+    assert "taken or done" in bench.told[-1]

@@ -1,0 +1,56 @@
+"""Rehearsal: bounded, and nobody who is asked about is rehearsed."""
+
+import numpy as np
+import pytest
+
+from napari_covseg.io.cases import find_cases
+from napari_covseg.jobs import drain
+from napari_covseg.networks import load
+from napari_covseg.training import rehearsal as room
+from napari_covseg.training.rehearsal import OF_BEFORE, rehearsal, synthetic_sample
+from napari_covseg.training.stacks import IGNORED
+
+SLICES, PATCHES = load("res_att_unet"), load("covid_segnet")
+
+
+@pytest.fixture
+def many(tmp_path, write_picture):
+    rng = np.random.default_rng(0)
+    for patient in range(4):
+        for number in range(30):
+            labels = np.zeros((24, 24), np.uint8)
+            labels[8:12, 8:12] = 4
+            entry = {"patient": f"p{patient}", "annotated": ["infection"]}
+            write_picture(
+                tmp_path / "many", f"p{patient}-{number:02d}", rng.integers(0, 255, (24, 24)), labels, **entry
+            )
+    return find_cases([tmp_path / "many"])
+
+
+def test_no_patient_is_on_both_sides_and_neither_is_large(many):
+    found = drain(rehearsal(many, SLICES))
+    rehearsed, asked = {s.patient for s in found.rehearsed}, {lesson.scan_sha256[:2] for lesson in found.asked}
+    assert (rehearsed, asked) == ({"p0", "p2"}, {"p1", "p3"})
+    assert sum(len(stack.grey) for stack in found.rehearsed) <= room.REHEARSED
+    assert 0 < sum(len(lesson.reviewed) for lesson in found.asked) <= room.MOST_CASES
+    assert {lesson.scan_sha256[:2] for lesson in found.recalled} <= rehearsed
+    assert all(OF_BEFORE in stack.annotated for stack in found.rehearsed)
+
+
+@pytest.mark.parametrize("spec", [SLICES, PATCHES])
+def test_a_lone_patient_is_halved_and_no_slice_is_on_both_sides(spec):
+    found = drain(rehearsal(synthetic_sample(), spec))
+    (stack,), (lesson,) = found.rehearsed, found.asked
+    if spec is PATCHES:
+        learned = np.flatnonzero((stack.labels != IGNORED).any(axis=(1, 2))).tolist()
+        assert max(learned) + 2 <= min(lesson.reviewed)
+        assert np.ptp(lesson.reviewed) < 3 * len(lesson.reviewed)
+    (recalled,) = found.recalled
+    assert max(recalled.reviewed) + 2 <= min(lesson.reviewed)
+    assert len(lesson.reviewed) <= room.ASKED
+    assert all((lesson.labels.values[k] > 0).any() for k in lesson.reviewed)
+
+
+def test_without_cases_there_is_nothing_to_rehearse():
+    found = drain(rehearsal((), SLICES))
+    assert (found.rehearsed, found.recalled, found.asked) == ((), (), ())

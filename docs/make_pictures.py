@@ -2,7 +2,7 @@
 
     .ci/with_display .venv/bin/python docs/make_pictures.py [DIR] [NAME …]
 
-Whole windows are kept small: 8-bit colours, and only some of them at full size.
+They are kept small: few colours, and of most states only the panel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,19 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent / "pictures"
-COLOURS = 256
+COLOURS = 128
+READER = "m.okafor"
+WHOLE = (
+    "open_empty",
+    "tour",
+    "open_worklist",
+    "segment_busy",
+    "review_full",
+    "review_keys",
+    "review_compare",
+    "review_views",
+)
+"""Pictures of the whole window; the others are of the panel in it."""
 
 
 class Studio:
@@ -77,10 +89,17 @@ class Studio:
             self.desk.session.mark_reviewed(index)
         self.live(0.1)
 
-    def shoot(self, path: Path) -> None:
-        """Take a picture of the whole window."""
+    def shoot(self, path: Path, *, whole: bool) -> None:
+        """Take a picture of the whole window, or of the panel in it."""
         self.live(0.4)
         self.viewer.window.screenshot(str(path), canvas_only=False, flash=False)
+        small(path, None if whole else self.panel_box())
+
+    def panel_box(self) -> tuple[int, int, int, int]:
+        """Return where the panel with its state line is in the window: left, top, right, bottom."""
+        window = self.viewer.window._qt_window
+        place = self.tabs.mapTo(window, self.tabs.rect().topLeft())
+        return place.x(), place.y(), place.x() + self.tabs.width(), place.y() + self.tabs.height()
 
     def clear_notifications(self) -> None:
         """Take away what was said of one state before the next is shown."""
@@ -99,7 +118,7 @@ def states(theme: str) -> Iterator[tuple[str, Callable[[Studio], None]]]:
     """Yield what each picture shows and how the window gets there, each from where the one before left it."""
     panels = ("Open", "Segment", "Review", "Learn", "Export")
     for panel in panels:
-        yield f"{panel.lower()}_empty", lambda studio, panel=panel: studio.tabs.show_panel(panel)
+        yield f"{panel.lower()}_empty", lambda studio, panel=panel: _empty(studio, panel)
     if theme == "dark":
         yield "tour", lambda studio: (studio.tabs.show_panel("Open"), studio.tabs.tour._show())
     yield "open_error", _cannot_open
@@ -117,7 +136,13 @@ def states(theme: str) -> Iterator[tuple[str, Callable[[Studio], None]]]:
     yield "learn_busy", _learning
     yield "export_full", _exported
     yield "export_error", _replace
+    yield "review_odd", _looked_over
     yield "review_signed", lambda studio: (studio.desk.session.sign(), studio.tabs.show_panel("Review"))
+
+
+def _empty(studio: Studio, panel: str) -> None:
+    studio.tabs.panels["Export"].folder.value = Path("/home/reader/masks")  # whoever makes the pictures is not in them
+    studio.tabs.show_panel(panel)
 
 
 def _cannot_open(studio: Studio) -> None:
@@ -159,6 +184,9 @@ def _reviewed(studio: Studio) -> None:
     studio.tabs.show_panel("Review")
     studio.review(38, 39, 41)
     gestures.toggle_lungs(studio.desk)
+    rows = studio.tabs.panels["Review"].lesions
+    while not rows.model.lesions or not rows.watch.is_up_to_date:
+        studio.live(0.1)
 
 
 def _worklist(studio: Studio) -> None:
@@ -250,6 +278,20 @@ def _learning(studio: Studio) -> None:
         studio.live(0.05)
 
 
+def _looked_over(studio: Studio) -> None:
+    """Look for what is odd before signing: an effusion is painted where there is air."""
+    from napari_covseg.widgets import gestures
+
+    studio.tabs.show_panel("Review")
+    lesions = gestures.lesions_of(studio.desk)
+    lesions.brush_size = 12
+    with lesions.block_history():
+        lesions.paint((20, 120, 80), 3)
+    studio.live(0.5)
+    studio.tabs.panels["Review"].sign_button.click()
+    studio.wait(studio.desk.bench.runner.runs[0])
+
+
 def _exported(studio: Studio) -> None:
     for run in studio.desk.bench.runner.runs:
         run.cancel()
@@ -265,12 +307,16 @@ def _replace(studio: Studio) -> None:
     studio.tabs.panels["Export"].go.click()
 
 
-def small(path: Path) -> None:
-    """Write a picture again in few colours."""
+def small(path: Path, box: tuple[int, int, int, int] | None) -> None:
+    """Write a picture again, or a part of it, in few colours."""
     from PIL import Image
 
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(COLOURS, kmeans=2, dither=Image.Dither.NONE)
+        few = (
+            picture.crop(box or (0, 0, *picture.size))
+            .convert("RGB")
+            .quantize(COLOURS, kmeans=2, dither=Image.Dither.NONE)
+        )
         few.save(path, optimize=True)
 
 
@@ -279,6 +325,7 @@ def main(arguments: list[str]) -> None:
     out = Path(arguments[0]) if arguments else HERE
     wanted = set(arguments[1:])
     out.mkdir(parents=True, exist_ok=True)
+    os.environ["LOGNAME"] = READER
     for theme in ("dark", "light"):
         with tempfile.TemporaryDirectory() as folder:
             os.environ["COVSEG_HOME"] = folder
@@ -287,8 +334,7 @@ def main(arguments: list[str]) -> None:
                 reach(studio)
                 path = out / f"{name}_{theme}.png"
                 if not wanted or path.stem in wanted or name in wanted:
-                    studio.shoot(path)
-                    small(path)
+                    studio.shoot(path, whole=name in WHOLE)
                     print(path)  # noqa: T201 - this module is a program
                 studio.clear_notifications()
             studio.close()

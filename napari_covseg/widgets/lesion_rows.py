@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QMenu, QTableView, QVBoxLayout, QWidget
 
 from napari_covseg.review import Correction, Lesion
@@ -17,9 +17,10 @@ from napari_covseg.widgets.lesion_watch import LesionWatch
 from napari_covseg.widgets.panel import allow, button, words
 from napari_covseg.widgets.words import count
 
-HEIGHT = 150
+WIDTH, HEIGHT = 286, 150
 EMPTY = "No lesions yet: let a network propose (Segment), or choose a class above and paint."
 COUNTING = "Counting the lesions…"
+FIRST = "The lesions of a scan are listed here once it is open."
 CHOOSE = "Choose a lesion in the table first."
 
 
@@ -72,6 +73,7 @@ class LesionRows(QWidget):  # type: ignore[misc]
         rows.addWidget(self.heading)
         rows.addWidget(self.table)
         rows.addLayout(row)
+        rows.addStretch()
 
     def _listen(self) -> None:
         self.watch.counted.connect(self._on_counted)
@@ -131,7 +133,7 @@ class LesionRows(QWidget):  # type: ignore[misc]
 
     def _show_state(self) -> None:
         session, lesions = self.desk.session, self.model.lesions
-        self.heading.setText(self._told() if session else "")
+        self.heading.setText(self._told() if session else FIRST)
         for piece in (self.table, self.relabel, self.delete):
             piece.setVisible(bool(session and lesions))
         refusal = session.refusal if session else ""
@@ -152,6 +154,9 @@ class LesionView(QTableView):  # type: ignore[misc]
         self.setSortingEnabled(True)
         self.setShowGrid(False)
         self.setFixedHeight(HEIGHT)
+        self.setMinimumWidth(WIDTH)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setIconSize(QSize(12, 12))
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
         self.verticalHeader().setDefaultSectionSize(22)

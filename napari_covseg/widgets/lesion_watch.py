@@ -15,7 +15,7 @@ from napari_covseg.workbench import OpenScan
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
-TURN_S = 0.012
+TURN_S = 0.02
 """How long the window may be kept at it in one turn."""
 
 REST_MS = 20

@@ -25,6 +25,8 @@ def opened_room(folder: Path | None = None) -> tuple[Viewer, CovSegTabs]:
     tabs = CovSegTabs(viewer)
     viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
     furnish(viewer)
+    lesions = tabs.panels["Review"].lesions
+    viewer.window.add_dock_widget(lesions, name="Lesions", area="left")  # seen beside any panel, never scrolled away
     return viewer, tabs
 
 

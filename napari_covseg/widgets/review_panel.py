@@ -29,8 +29,9 @@ class ReviewPanel(Panel):
         self.where = words(FIRST)
         self.classes, self.brush = ClassRows(self.desk), BrushRow(self.desk)
         self.tools = ToolRows(self.desk)
-        self.add(self.where, self.classes, self.brush, self.tools, self._windows(), self._views(), self._history())
-        self._add_marks()
+        self.add(self.where)
+        self._add_marks()  # at the top: what every slice ends with is never scrolled away
+        self.add(self.classes, self.brush, self.tools, self._windows(), self._views(), self._history())
         self.lesions = LesionRows(self.desk)
         self.add(self.lesions)
         self.rows.addStretch()

@@ -1,7 +1,6 @@
 """The application without its window: what is open, what runs, what was said.
 
 Everything here happens on the home thread; long work goes to the `JobRunner` as a job and comes back through it.
-Torch is imported when a network is first needed, inside the job.
 """
 
 from __future__ import annotations
@@ -9,30 +8,33 @@ from __future__ import annotations
 import getpass
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 
-from napari_covseg.export import export_nifti, mask_path
-from napari_covseg.io import Stated, UnstatedError, home, read_volume
+from napari_covseg.export import mask_path
+from napari_covseg.io import Stated, UnstatedError, home
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.stated import NOTHING, kept_in
-from napari_covseg.jobs import Enough, Job, JobRunner, Progress, Remark, Run
+from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
-from napari_covseg.networks.bringing_in import bringing_in_torch
-from napari_covseg.review import Correction, Proposals, ReviewSession, Scene
+from napari_covseg.review import Correction, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt, facts_in
 from napari_covseg.review.shelf import Shelf
 from napari_covseg.review.whereabouts import scan_found
-from napari_covseg.volume import LUNGS, Geometry, LabelMap, Provenance, Volume, reoriented
+from napari_covseg.volume import Provenance, Volume
+from napari_covseg.workbench.long_work import Tool, applying, exporting, learning, listing, reading, segmented
+from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
+from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
+from napari_covseg.workbench.words import checkpoint_title, provenance_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,102 +44,6 @@ if TYPE_CHECKING:
     from napari_covseg.review.worklist import Worklist
 
 log = logging.getLogger(__name__)
-
-Tool = Callable[[Scene], Correction | None]
-"""A tool of the review, all but its scene given."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lungs:
-    """The lungs as networks drew them: a second label map, which no correction and no undo reaches.
-
-    Parameters
-    ----------
-    labels
-        On the reading grid; memory is taken only by slices that were written.
-    slices
-        Indices of the slices on which a network said where the lungs are.
-    """
-
-    labels: LabelMap
-    slices: set[int] = field(default_factory=set)
-
-    @classmethod
-    def on(cls, geometry: Geometry) -> Lungs:
-        """Return lungs that nobody has drawn yet."""
-        return cls(LabelMap(np.zeros(geometry.shape, dtype=np.uint8), geometry, LUNGS))
-
-    def write(self, index: int, mask: npt.NDArray[np.bool_]) -> None:
-        """Put a slice's lungs in place of what was there before."""
-        self.labels.values[index] = mask
-        self.slices.add(index)
-
-    def mask(self, index: int | None = None) -> npt.NDArray[np.bool_] | None:
-        """Return the lungs as a mask, without a copy; None where nobody drew them, on a slice or at all."""
-        is_known = bool(self.slices) if index is None else index in self.slices
-        return self.labels.values.view(np.bool_) if is_known else None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OpenScan:
-    """A scan on the bench: where it is from, its voxels in reading order, its session, lungs and proposals."""
-
-    path: Path
-    scan: Volume
-    session: ReviewSession
-    lungs: Lungs
-    proposals: Proposals
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentRequest:
-    """What to segment, with what.
-
-    Parameters
-    ----------
-    trained
-        The checkpoint; it decides network and classes.
-    scope
-        This slice, the range `first` … `last`, or the whole scan.
-    centre
-        The slice on screen, index from the apex; finished slices appear from here outward.
-    first, last
-        Both included, indices from the apex; for the scope ``range``.
-    device
-        ``auto``, ``cpu``, ``cuda`` or ``mps``.
-    over_corrections
-        Also write on slices the reader corrected by hand. Reviewed slices are never written on.
-    """
-
-    trained: Checkpoint
-    scope: Literal["slice", "range", "scan"] = "scan"
-    centre: int = 0
-    first: int = 0
-    last: int = 0
-    device: str = "auto"
-    over_corrections: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LearnRequest:
-    """How to learn.
-
-    Parameters
-    ----------
-    steps
-        Of the optimiser; None for a minute or two's.
-    device
-        Where to compute.
-    replay
-        What to rehearse; None for the synthetic sample.
-    stopped
-        Children's files of earlier runs on this scan that were stopped.
-    """
-
-    steps: int | None = None
-    device: str = "auto"
-    replay: Path | None = None
-    stopped: tuple[Path, ...] = ()
 
 
 class Workbench:
@@ -179,7 +85,7 @@ class Workbench:
 
         Where the reader must state something first, `asked` tells what, and what was stated so far.
         """
-        run = self.start(_reading(path, stated), f"Opening {path.name}")
+        run = self.start(reading(path, stated), f"Opening {path.name}")
         run.finished.connect(partial(self._take, FoundAt(path, stated)))
         run.failed.connect(partial(self._ask, path, stated))
         return run
@@ -204,7 +110,7 @@ class Workbench:
         """
         opened = self._opened()
         found_at = FoundAt(opened.path, kept_in(opened.session.folder))
-        run = self.start(_reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
+        run = self.start(reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
         run.finished.connect(partial(self._take, found_at, beside=True))
         return run
 
@@ -222,7 +128,7 @@ class Workbench:
 
     def list_scans(self, folder: Path, url: str = "") -> Run[Worklist]:
         """Put a folder of scans on the worklist; `listed` tells it when it is there."""
-        run = self.start(_listing(folder, url), f"Looking for scans in {folder.name}")
+        run = self.start(listing(folder, url), f"Looking for scans in {folder.name}")
         run.finished.connect(self._take_list)
         return run
 
@@ -251,9 +157,9 @@ class Workbench:
             If no scan is open, the session is signed, or every slice asked for is the reader's own already.
         """
         opened = self._opened()
-        slices = self._slices_for(opened.session, request)
+        slices = slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
-        run = self.start(_segmenting(opened.scan, request, slices), f"Segmenting with {title}")
+        run = self.start(segmented(opened.scan, request, slices), f"Segmenting with {title}")
         told = (f"{title} on {len(slices)} slices", secrets.token_hex(4), provenance_of(request.trained))
         take_in = partial(self._take_in, opened, title, told)
         run.stepped.connect(take_in)
@@ -298,7 +204,7 @@ class Workbench:
         steps = about["config"]["steps"] if killed else steps
         enough = Enough()
         old = tuple(lineage.unfinished(opened.session.scan_sha256, self.folder))
-        job = _learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
+        job = learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
         run = self.start(job(), "Learning from your corrections", enough=enough)
         run.stepped.connect(self._pass_on)
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
@@ -342,7 +248,7 @@ class Workbench:
         if opened.session.refusal:
             raise ValueError(opened.session.refusal)
         scene = replace(self.scene(), labels=self._still(opened.session))
-        run = self.start(_applying(tool, scene, title), title, runner=self.tool_runner)
+        run = self.start(applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
         return run
 
@@ -361,7 +267,7 @@ class Workbench:
             If no scan is open.
         """
         session = self._opened().session
-        run = self.start(_exporting(snapshot(session), session, folder, overwrite), "Exporting")
+        run = self.start(exporting(snapshot(session), session, folder, overwrite), "Exporting")
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
@@ -460,7 +366,7 @@ class Workbench:
             self._complain(error)
             return
         if session not in self._on_bench:
-            self._on_bench[session] = _on_the_bench(found_at.path, volume, session)
+            self._on_bench[session] = on_the_bench(found_at.path, volume, session)
         opened = self.current = self._on_bench[session]
         self.remember(self.remembered.opened(Recent(found_at.path.resolve(), volume.name, found_at.stated)))
         self.opened.emit(opened)
@@ -486,23 +392,6 @@ class Workbench:
         if self.current is None:
             raise ValueError("No scan is open; open one first.")
         return self.current
-
-    def _slices_for(self, session: ReviewSession, request: SegmentRequest) -> tuple[int, ...]:
-        if session.refusal:
-            raise ValueError(session.refusal)
-        depth = session.geometry.shape[0]
-        wanted: Sequence[int] = {
-            "slice": range(request.centre, request.centre + 1),
-            "range": range(max(0, request.first), min(depth, request.last + 1)),
-            "scan": range(depth),
-        }[request.scope]
-        kept = set(session.reviewed)
-        if request.scope != "slice" and not request.over_corrections:
-            kept |= session.touched
-        slices = [index for index in wanted if index not in kept]
-        if not slices:
-            raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
-        return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))
 
     def _take_in(self, opened: OpenScan, network: str, told: tuple[str, str, Provenance], step: object) -> None:
         from napari_covseg.inference import SliceDone
@@ -550,92 +439,3 @@ class Workbench:
         else:
             log.error("A job failed.", exc_info=error)
             self.complained.emit(f"That did not work ({type(error).__name__}: {error}); nothing was changed.")
-
-
-def checkpoint_title(trained: Checkpoint) -> str:
-    """Return what a reader calls a checkpoint: its network's title, and its name where it is the reader's own."""
-    from napari_covseg.networks.registry import listing
-
-    title = listing(trained.card.network).title
-    return title if trained.is_shipped else f"{title} ({trained.name})"
-
-
-def provenance_of(trained: Checkpoint) -> Provenance:
-    """Return what the log tells of a checkpoint: its network, its name, its fingerprint."""
-    return Provenance(trained.card.network, trained.card.network, trained.name, trained.sha256)
-
-
-def _listing(folder: Path, url: str) -> Job[Worklist]:
-    from napari_covseg.review.worklist import Worklist
-
-    yield Progress(0, 1, f"looking into {folder.name}")
-    worklist = Worklist(folder, url)
-    worklist.look()
-    yield Progress(1, 1, f"looking into {folder.name}")
-    return worklist
-
-
-def _on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:
-    scan = reoriented(volume)
-    return OpenScan(path, scan, session, Lungs.on(scan.geometry), Proposals(session.folder, scan.geometry.shape))
-
-
-def _reading(path: Path, stated: Stated) -> Job[Volume]:
-    yield Progress(0, 1, f"reading {path.name}")
-    volume = read_volume(path, stated)
-    _ = volume.sha256  # computed here once, so that the home thread need not
-    yield Progress(1, 1, f"reading {path.name}")
-    return volume
-
-
-def _applying(tool: Tool, scene: Scene, title: str) -> Job[Correction | None]:
-    yield Progress(0, 1, title)
-    correction = tool(scene)
-    yield Progress(1, 1, title)
-    return correction
-
-
-def _segmenting(scan: Volume, request: SegmentRequest, slices: Sequence[int]) -> Job[Segmentation]:
-    with bringing_in_torch():
-        from napari_covseg.inference import segmenting
-
-    return (yield from segmenting(request.trained, request.device, scan, slices))
-
-
-def snapshot(session: ReviewSession) -> LabelMap:
-    """Return a session's labels as a copy that later corrections do not reach, for a job to work on."""
-    labels = session.labels
-    return labels.with_voxels(labels.values.copy(), labels.geometry)
-
-
-def _learning(
-    parent: Checkpoint, opened: OpenScan, out: Path, request: LearnRequest, enough: Enough
-) -> Callable[[], Job[Checkpoint]]:
-    """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
-    labels, reviewed = snapshot(opened.session), opened.session.reviewed
-
-    def job() -> Job[Checkpoint]:
-        with bringing_in_torch():
-            from napari_covseg.io.cases import find_cases
-            from napari_covseg.networks import load
-            from napari_covseg.training.finetune import FineTuning, finetuned, forget, short_run, steps_for
-            from napari_covseg.training.lesson import Lesson
-
-        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
-        spec = load(parent.card.network)
-        config = short_run(spec, request.steps or steps_for(len(reviewed)))
-        replay = find_cases([request.replay]) if request.replay else None
-        for stopped in set(request.stopped) - {out}:
-            forget(stopped)
-        resume = out in request.stopped
-        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume)
-        return (yield from finetuned(asked, enough))
-
-    return job
-
-
-def _exporting(labels: LabelMap, session: ReviewSession, folder: Path, overwrite: bool) -> Job[Path]:
-    yield Progress(0, 1, "writing")
-    path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite)
-    yield Progress(1, 1, "written and read back")
-    return path

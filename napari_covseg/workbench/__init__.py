@@ -1,0 +1,19 @@
+"""The application without its window: what is open, what runs, what was said."""
+
+from napari_covseg.workbench.bench import Workbench
+from napari_covseg.workbench.long_work import Tool
+from napari_covseg.workbench.open_scan import Lungs, OpenScan, snapshot
+from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
+from napari_covseg.workbench.words import checkpoint_title, provenance_of
+
+__all__ = [
+    "LearnRequest",
+    "Lungs",
+    "OpenScan",
+    "SegmentRequest",
+    "Tool",
+    "Workbench",
+    "checkpoint_title",
+    "provenance_of",
+    "snapshot",
+]

@@ -1,0 +1,94 @@
+"""Long work as jobs, for the threads beside the window; torch is imported here, when a network is first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_covseg.export import export_nifti
+from napari_covseg.io import Stated, read_volume
+from napari_covseg.jobs import Enough, Job, Progress
+from napari_covseg.networks import Checkpoint
+from napari_covseg.networks.bringing_in import bringing_in_torch
+from napari_covseg.review import Correction, ReviewSession, Scene
+from napari_covseg.volume import LabelMap, Volume
+from napari_covseg.workbench.open_scan import OpenScan, snapshot
+from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
+
+if TYPE_CHECKING:
+    from napari_covseg.inference import Segmentation
+    from napari_covseg.review.worklist import Worklist
+
+Tool = Callable[[Scene], Correction | None]
+"""A tool of the review, all but its scene given."""
+
+
+def reading(path: Path, stated: Stated) -> Job[Volume]:
+    """Read a scan."""
+    yield Progress(0, 1, f"reading {path.name}")
+    volume = read_volume(path, stated)
+    _ = volume.sha256  # computed here once, so that the home thread need not
+    yield Progress(1, 1, f"reading {path.name}")
+    return volume
+
+
+def listing(folder: Path, url: str) -> Job[Worklist]:
+    """Put a folder of scans on a worklist."""
+    from napari_covseg.review.worklist import Worklist
+
+    yield Progress(0, 1, f"looking into {folder.name}")
+    worklist = Worklist(folder, url)
+    worklist.look()
+    yield Progress(1, 1, f"looking into {folder.name}")
+    return worklist
+
+
+def segmented(scan: Volume, request: SegmentRequest, slices: Sequence[int]) -> Job[Segmentation]:
+    """Run a network on slices of a scan."""
+    with bringing_in_torch():
+        from napari_covseg.inference import segmenting
+
+    return (yield from segmenting(request.trained, request.device, scan, slices))
+
+
+def applying(tool: Tool, scene: Scene, title: str) -> Job[Correction | None]:
+    """Apply a tool to labels that stand still."""
+    yield Progress(0, 1, title)
+    correction = tool(scene)
+    yield Progress(1, 1, title)
+    return correction
+
+
+def learning(
+    parent: Checkpoint, opened: OpenScan, out: Path, request: LearnRequest, enough: Enough
+) -> Callable[[], Job[Checkpoint]]:
+    """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
+    labels, reviewed = snapshot(opened.session), opened.session.reviewed
+
+    def job() -> Job[Checkpoint]:
+        with bringing_in_torch():
+            from napari_covseg.io.cases import find_cases
+            from napari_covseg.networks import load
+            from napari_covseg.training.finetune import FineTuning, finetuned, forget, short_run, steps_for
+            from napari_covseg.training.lesson import Lesson
+
+        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
+        spec = load(parent.card.network)
+        config = short_run(spec, request.steps or steps_for(len(reviewed)))
+        replay = find_cases([request.replay]) if request.replay else None
+        for stopped in set(request.stopped) - {out}:
+            forget(stopped)
+        resume = out in request.stopped
+        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume)
+        return (yield from finetuned(asked, enough))
+
+    return job
+
+
+def exporting(labels: LabelMap, session: ReviewSession, folder: Path, overwrite: bool) -> Job[Path]:
+    """Write a mask on the scan's own grid."""
+    yield Progress(0, 1, "writing")
+    path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite)
+    yield Progress(1, 1, "written and read back")
+    return path

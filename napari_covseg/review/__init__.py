@@ -1,10 +1,10 @@
 """What a reader does with a proposal: tools and their corrections, marks, a signature, and a journal of it all."""
 
+from napari_covseg.review.before_after import CHANGES, changes, proposed
 from napari_covseg.review.correction import Correction, difference
 from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, PRESETS, HuRange
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.lesions import Lesion, LesionTable
-from napari_covseg.review.proposal import CHANGES, changes, proposed
 from napari_covseg.review.proposals import Proposals
 from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import ReviewSession

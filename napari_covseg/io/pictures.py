@@ -21,6 +21,9 @@ NOMINAL_MM = (1.0, 1.0, 1.0)
 UPRIGHT = 1
 """How EXIF calls a picture that is to be shown as it is stored."""
 
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B")
+"""How Pillow calls what is grey, or may be: printers' inks are the other way round, and Lab is none."""
+
 COLOUR_TOLERANCE = 8
 """JPEG's grey is not quite grey: its three colours may be this far apart."""
 
@@ -97,9 +100,13 @@ def _grey(path: Path) -> npt.NDArray[Any]:
     try:
         picture = np.asarray(imageio.imread(path, plugin="pillow"))
         with Image.open(path) as opened:
-            is_turned = opened.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
+            opened.verify()  # decoding looks at no checksum
+        with Image.open(path) as opened:
+            mode, is_turned = opened.mode, opened.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
     except Exception as error:  # decoders fail with whatever a damaged byte leads them to
         raise ValueError(f"{path.name} cannot be read as a picture: it is damaged; copy or export it again.") from error
+    if mode not in MODES:
+        raise ValueError(f"{path.name} holds no grey values but colours ({mode}); export it as a grey picture.")
     if is_turned:
         raise ValueError(f"{path.name} is a turned picture (EXIF orientation); save it upright.")
     if picture.ndim == 3 and picture.shape[2] in (3, 4):

@@ -296,6 +296,20 @@ def test_pictures_that_are_colourful_or_damaged_are_refused(tmp_path):
     assert "damaged" in str(refusal(tmp_path / "cut.png", window_hu=(-1000, 400)))
 
 
+def test_one_wrong_bit_in_the_pixels_of_a_png_is_noticed(tmp_path):
+    imageio.imwrite(tmp_path / "slice.png", np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8))
+    read_volume(tmp_path / "slice.png", Stated(window_hu=(-1350, 150)))
+    content = bytearray((tmp_path / "slice.png").read_bytes())
+    content[content.index(b"IDAT") + 800] ^= 0x10
+    (tmp_path / "slice.png").write_bytes(content)
+    assert "damaged" in str(refusal(tmp_path / "slice.png", window_hu=(-1350, 150)))
+
+
+def test_a_picture_in_printers_inks_is_not_taken_for_grey(tmp_path):
+    Image.new("CMYK", (40, 40), (90, 90, 90, 30)).save(tmp_path / "slice.jpg")
+    assert "holds no grey values but colours (CMYK)" in str(refusal(tmp_path / "slice.jpg", window_hu=(-1350, 150)))
+
+
 # --- rights and memory ------------------------------------------------------------------------------------------------
 
 AS_NOBODY = """

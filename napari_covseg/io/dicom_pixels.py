@@ -129,6 +129,7 @@ def _decoded(frame: Frame, opened: Opened) -> Plane:
             with stream_of(frame.file) as stream:
                 opened.file, opened.image = frame.file, pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
         image, index = opened.image, max(frame.index, 0)
+        _refuse_leftovers(image)
         if is_12_bit_jpeg(image):
             stored = frame_of_12_bit_jpeg(image, index)
         else:
@@ -139,6 +140,16 @@ def _decoded(frame: Frame, opened: Opened) -> Plane:
     if excess > MOST_EXCESS:
         raise ValueError("it unpacks to more than an image")
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def _refuse_leftovers(image: pydicom.Dataset) -> None:
+    """Refuse uncompressed pixels of another size than stated, whatever their byte order: pydicom drops the rest."""
+    if image.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    frames, samples = (int(image.get(tag) or 1) for tag in ("NumberOfFrames", "SamplesPerPixel"))
+    expected = frames * samples * image.Rows * image.Columns * image.BitsAllocated // 8
+    if len(image.PixelData) not in (expected, expected + expected % 2):
+        raise ValueError("it holds more or fewer pixels than it says")
 
 
 def _excess(words: str) -> int:

@@ -128,18 +128,25 @@ def image_of(file: Traversable, head: Head) -> Image | None:
 
 
 def _refuse_undescribed(file: Traversable, head: Head) -> None:
-    """Refuse a file whose uncompressed pixels are of more frames than it counts: the others would be lost."""
+    """Refuse a file whose uncompressed pixels are more or fewer than it says: what is left over would be lost."""
     header = head.header
     if _syntax(header) not in NATIVE or head.element[:4] != PIXEL_DATA_TAG:
         return
     count = int(header.get("NumberOfFrames") or 1)
     samples, bits = (int(header.get(tag) or 0) for tag in ("SamplesPerPixel", "BitsAllocated"))
-    frame_bytes = int(header.Rows) * int(header.Columns) * samples * bits // 8
-    if frame_bytes > 1 and (held := _pixel_bytes(head) // frame_bytes) > count:
+    frame_bytes, length = int(header.Rows) * int(header.Columns) * samples * bits // 8, _pixel_bytes(head)
+    if frame_bytes < 2 or length in (0, count * frame_bytes, count * frame_bytes + count * frame_bytes % 2):
+        return
+    held, rest = divmod(length, frame_bytes)
+    if rest < 2 and held > count:
         raise ValueError(
             f"{file.name} is damaged: it counts {count} frame{'s' if count > 1 else ''} and holds {held}; export it "
             "again."
         )
+    raise ValueError(
+        f"{file.name} is damaged: {header.Columns} × {header.Rows} pixels, as it says, take {count * frame_bytes} bytes "
+        f"and it holds {length}; export it again."
+    )
 
 
 def _syntax(header: pydicom.Dataset) -> UID | None:
@@ -147,7 +154,7 @@ def _syntax(header: pydicom.Dataset) -> UID | None:
 
 
 def _pixel_bytes(head: Head) -> int:
-    is_explicit = head.element[4:6] in (b"OW", b"OB")
+    is_explicit = head.element[4:6] in (b"OW", b"OB", b"UN")
     length = int.from_bytes(head.element[8:12] if is_explicit else head.element[4:8], "little")
     return 0 if length == UNDEFINED_LENGTH else length
 

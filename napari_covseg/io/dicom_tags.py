@@ -1,4 +1,7 @@
-"""What is read of a DICOM file, and nothing else: a patient's name, ID or birth date never enters the program."""
+"""What is read of a DICOM file, and nothing else.
+
+A patient's name or birth date never enters the program; the ID only as a number by which two can be told apart.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ Vector = npt.NDArray[np.float64]
 
 _KEYWORDS = (
     *("SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType", "InstanceNumber"),
+    *("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"),
     *("NumberOfFrames", "ImagesInAcquisition", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
     *("SpacingBetweenSlices", "ReconstructionDiameter", "LossyImageCompression"),
@@ -96,9 +100,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """One DICOM file that holds an image, or several as frames."""
+    """One DICOM file that holds an image, or several as frames.
+
+    `owner` is the same number for all images of one patient, and means nothing else; `groups` are the UIDs of the study
+    and of the frame of reference.
+    """
 
     series_uid: str
+    owner: int
+    groups: tuple[str, str]
     modality: str
     description: str
     frames: tuple[Frame, ...]
@@ -124,7 +134,10 @@ def image_of(file: Traversable, head: Head) -> Image | None:
     frames = tuple(_frames(file, header))
     if len(frames) == 1:
         frames = (replace(frames[0], native_at=_native_pixels(head)),)
-    return Image(str(header.get("SeriesInstanceUID") or ""), modality, description, frames)
+    uid = str(header.get("SeriesInstanceUID") or "")
+    owner = hash((str(header.get("PatientID") or ""), "" if uid else description))
+    groups = (str(header.get("StudyInstanceUID") or ""), str(header.get("FrameOfReferenceUID") or ""))
+    return Image(uid, owner, groups, modality, description, frames)
 
 
 def _refuse_undescribed(file: Traversable, head: Head) -> None:
@@ -144,8 +157,8 @@ def _refuse_undescribed(file: Traversable, head: Head) -> None:
             "again."
         )
     raise ValueError(
-        f"{file.name} is damaged: {header.Columns} × {header.Rows} pixels, as it says, take {count * frame_bytes} bytes "
-        f"and it holds {length}; export it again."
+        f"{file.name} is damaged: {header.Columns} × {header.Rows} pixels, as it says, take {count * frame_bytes} "
+        f"bytes and it holds {length}; export it again."
     )
 
 

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 
 from napari_covseg.io.files import stem_of
 from napari_covseg.io.hounsfield import MOST_LABELS, window_note, windowed
+from napari_covseg.io.masks import why_a_mask
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.picture_names import slices_in
 from napari_covseg.io.stated import Stated, UnstatedError
@@ -74,6 +75,7 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
     require_memory(name, len(files) * first.size, np.dtype(np.float32).itemsize)
     hu = np.empty((len(files), *first.shape), dtype=np.float32)
     kinds: set[int] = set()
+    masks: list[str] = []
     lightest = 0
     for index, file in enumerate(files):
         grey = first if index == 0 else _grey(file)
@@ -86,9 +88,13 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
             kinds |= set(np.unique(grey).tolist())
         lightest = max(lightest, int(grey.max()))
         hu[index] = windowed(grey, window_hu, white)
-    if 0 in kinds and 1 < len(kinds) <= MOST_LABELS:
+        if grey.dtype == np.uint8 and grey.any():
+            masks.append(why_a_mask(grey[..., None]))
+    if (0 in kinds or len(kinds) == 2) and 1 < len(kinds) <= MOST_LABELS:
         listed = ", ".join(str(kind) for kind in sorted(kinds))
         raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
+    if masks and all(masks):
+        raise ValueError(f"{name} {masks[0]}, not a scan; give the scan it belongs to.")
     if first.dtype == np.uint16 and lightest <= white / 2:
         raise ValueError(
             f"{name} holds 16-bit values up to {lightest}, and nothing says which is white; save it with 8 bits."

@@ -87,8 +87,8 @@ def _judged(scan: Volume, name: str, ends: tuple[float, float], window_hu: tuple
     if window_hu is not None:
         if high - low < min(-LEAST_DENSE_HU, (window_hu[1] - window_hu[0]) / 2):
             raise ValueError(
-                f"{name} shows only {low:g}…{high:g} HU in the stated window, which is no chest: its grey values lie in "
-                "a small part of their bits; save it with 8 bits in that window."
+                f"{name} shows only {low:g}…{high:g} HU in the stated window, which is no chest: its grey values lie "
+                "in a small part of their bits; save it with 8 bits in that window."
             )
         no_lung = f"{name} shows no lung in this window: all that is less dense than {low:g} HU is black in it."
         return scan.noted(no_lung) if low > LEAST_DENSE_HU else scan

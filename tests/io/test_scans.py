@@ -235,6 +235,27 @@ def test_what_is_nothing_known_is_refused_with_what_is(tmp_path):
         read_volume(tmp_path / "none.nii")
 
 
+@pytest.mark.parametrize("name", ["肺 ü", "Fälle"])
+def test_a_header_that_names_its_voxels_beside_it_may_be_in_any_script(tmp_path, name):
+    path = tmp_path / f"{name}.mhd"
+    sitk.WriteImage(sitk.GetImageFromArray(HU.T), path)
+    np.testing.assert_array_equal(read_volume(path).hu, HU)
+
+
+def test_an_old_header_that_is_not_utf_8_opens_all_the_same(tmp_path):
+    path = tmp_path / "case.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(HU.T), path)
+    path.write_bytes(path.read_bytes().replace(b"NDims", "Comment = Ärztin\nNDims".encode("latin-1"), 1))
+    np.testing.assert_array_equal(read_volume(path).hu, HU)
+
+
+def test_what_is_packed_with_bzip2_is_refused_with_what_is_not(tmp_path):
+    path = tmp_path / "case.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(HU.T), path)
+    path.write_bytes(path.read_bytes().replace(b"encoding: raw", b"encoding: bzip2"))
+    assert "save it with gzip" in str(refusal(path))
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 

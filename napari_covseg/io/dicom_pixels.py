@@ -14,7 +14,7 @@ import pydicom
 from pydicom.pixels import pixel_array
 
 from napari_covseg.io.dicom_files import stream_of
-from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg
+from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg, refuse_another_size
 from napari_covseg.io.dicom_place import Slice
 from napari_covseg.io.dicom_tags import TAGS, Frame
 from napari_covseg.io.hounsfield_body import BELOW_AIR_HU
@@ -151,6 +151,7 @@ def _decoded(frame: Frame, opened: Opened) -> Plane:
                 opened.file, opened.image = frame.file, pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
         image, index = opened.image, max(frame.index, 0)
         _refuse_leftovers(image)
+        refuse_another_size(image, index)
         if is_12_bit_jpeg(image):
             stored = frame_of_12_bit_jpeg(image, index)
         else:

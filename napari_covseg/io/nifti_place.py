@@ -5,6 +5,7 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import voxel_sizes
 
 from napari_covseg.io.stated import is_spacing
 from napari_covseg.volume import Geometry
@@ -34,7 +35,7 @@ def place_of(image: nib.Nifti1Image, name: str) -> tuple[Geometry, tuple[str, ..
     header = image.header
     unit = int(header["xyzt_units"]) % 8
     scale, called = MILLIMETRES_IN.get(unit, (1.0, ""))
-    if not is_spacing(tuple(mm * scale for mm in nib.affines.voxel_sizes(image.affine))):
+    if not is_spacing(tuple(mm * scale for mm in voxel_sizes(image.affine))):
         scale = 1.0  # who says metres there means millimetres, or what is no CT is refused as such
     try:
         geometry = Geometry(image.shape[:3], _scaled(image.affine, scale))

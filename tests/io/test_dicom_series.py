@@ -642,3 +642,15 @@ def test_bits_that_are_in_use_and_do_not_count_are_said(tmp_path, signed, bits, 
         assert f"do not fit into the {bits} bits" in str(refusal(folder))
     else:
         assert read_series(folder).notes == ()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(ROWS * 24, COLUMNS * 12), (ROWS * 12, COLUMNS * 6)])
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless], ids=lambda each: each.name)
+def test_compressed_pixels_of_another_size_than_stated_do_not_crash_the_program(tmp_path, syntax, rows, columns):
+    folder, _ = large_in(tmp_path / "case")
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        image.compress(syntax, generate_instance_uid=False)
+        image.Rows, image.Columns = rows, columns
+        image.save_as(path)
+    assert "cannot be read; copy or export it again" in str(refusal(folder))

@@ -17,7 +17,7 @@ from napari_covseg.io.dicom_files import stream_of
 from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg, refuse_another_size
 from napari_covseg.io.dicom_place import Slice
 from napari_covseg.io.dicom_tags import TAGS, Frame
-from napari_covseg.io.hounsfield_body import BELOW_AIR_HU
+from napari_covseg.io.hounsfield_body import BELOW_AIR_HU, PADDINGS
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.silence import heard
 from napari_covseg.volume import AIR_HU
@@ -51,6 +51,7 @@ class Opened:
     image: pydicom.Dataset | None = None
     doubtful: list[str] = field(default_factory=list)
     cleared: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
 
 
 def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[str, ...]]:
@@ -99,6 +100,8 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
             )
     slope, intercept = frame.rescale or (1.0, 0.0)
     plane = _rescaled(stored, slope, intercept)
+    if _is_taken_for_signed(stored, plane, frame):
+        opened.signed.append(frame.name)
     if frame.padding:
         low, high = sorted(np.asarray([frame.padding[0], frame.padding[-1]]).astype(np.int64).astype(stored.dtype))
         is_padding = (stored >= low) & (stored <= high)
@@ -115,6 +118,9 @@ def _doubts(name: str, opened: Opened) -> tuple[str, ...]:
     if cleared := _some_of(opened.cleared):
         taken = f"{name} has pixels that use more bits than it states ({cleared}), which were taken for overlays and "
         notes += (f"{taken}cleared: look whether bone and contrast are as bright as they should be.",)
+    if signed := _some_of(opened.signed):
+        below = f"{name} holds many values far below air ({signed}), as where it says wrongly that they have a sign; "
+        notes += (f"{below}do not measure before you have looked at bone and contrast.",)
     return notes
 
 
@@ -189,6 +195,15 @@ def _without_unused_bits(stored: Plane, frame: Frame) -> Plane:
     unused = 8 * stored.dtype.itemsize - bits
     signed: Plane = (stored << unused) >> unused
     return stored if np.array_equal(signed, stored) else signed
+
+
+def _is_taken_for_signed(stored: Plane, plane: Plane, frame: Frame) -> bool:
+    """Whether more values below zero lie below air than padding has, in slices that keep them in fewer bits."""
+    bits = frame.stored[3]
+    if stored.dtype.kind != "i" or not isinstance(bits, int) or bits >= 8 * stored.dtype.itemsize:
+        return False
+    is_below = plane < BELOW_AIR_HU
+    return bool(is_below.any()) and len(set(stored[is_below].tolist()) - set(frame.padding)) > PADDINGS
 
 
 def _share_cleared(found: Plane, stored: Plane, frame: Frame) -> float:

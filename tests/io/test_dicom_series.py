@@ -654,3 +654,15 @@ def test_compressed_pixels_of_another_size_than_stated_do_not_crash_the_program(
         image.Rows, image.Columns = rows, columns
         image.save_as(path)
     assert "cannot be read; copy or export it again" in str(refusal(folder))
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_compressed_values_that_are_wrongly_said_to_have_a_sign_are_said(tmp_path, signed):
+    folder, _ = large_in(tmp_path / "case")
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        image.PixelData = (image.pixel_array + 300).astype(np.uint16).tobytes()
+        image.compress(JPEG2000Lossless, generate_instance_uid=False)
+        image.PixelRepresentation = signed
+        image.save_as(path)
+    assert any("far below air" in note for note in read_series(folder).notes) is bool(signed)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -49,6 +49,7 @@ _GROUPS = {
 }
 """Where an enhanced image keeps, per frame or shared by all, what others have at the top."""
 
+PATIENT, STUDY, REFERENCE = (Tag(each) for each in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"))
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
@@ -135,9 +136,17 @@ def image_of(file: Traversable, head: Head) -> Image | None:
     if len(frames) == 1:
         frames = (replace(frames[0], native_at=_native_pixels(head)),)
     uid = str(header.get("SeriesInstanceUID") or "")
-    owner = hash((str(header.get("PatientID") or ""), "" if uid else description))
-    groups = (str(header.get("StudyInstanceUID") or ""), str(header.get("FrameOfReferenceUID") or ""))
+    owner = hash((_as_stored(header, PATIENT), "" if uid else description))
+    groups = (_as_stored(header, STUDY), _as_stored(header, REFERENCE))
     return Image(uid, owner, groups, modality, description, frames)
+
+
+def _as_stored(header: pydicom.Dataset, tag: BaseTag) -> str:
+    """Return what a tag says, to be compared only: parsing it would take longer."""
+    if tag not in header:
+        return ""
+    value = header.get_item(tag).value or b""
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0")
 
 
 def _refuse_undescribed(file: Traversable, head: Head) -> None:

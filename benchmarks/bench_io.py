@@ -1,15 +1,16 @@
 """Break real scans in every way at hand and see what opens; time and weigh the opening of sound ones. Prints JSON.
 
-`fuzzed` scans (NIfTI, NRRD, MetaImage, DICOM plain, compressed and zipped, pictures) are broken in memory: bytes
-overwritten (anywhere, or in the header), files cut short, lines or DICOM tags removed, slices taken away. A `traceback`
-is anything but one sentence. A `wrong_load` is a scan that opened without a word and differs from the intact one: in
-shape, in millimetres (more than 0.1 mm at a corner), or in Hounsfield units at more voxels than bytes of uncompressed
-voxels were overwritten. (A byte changed inside stored voxels is a voxel changed: without a checksum in the format no
-reader can tell.)
+`fuzzed` scans (NIfTI, NRRD, MetaImage, DICOM plain, enhanced, compressed and zipped, pictures) are broken in memory:
+bytes overwritten (anywhere, or in the header), a digit become another, files cut short, lines or DICOM tags removed, a
+tag changed in all slices, slices taken away within and at the ends. A `traceback` is anything but one sentence. A
+`wrong_load` is a scan that opened without a word about what differs from the intact one: its shape, its place (over
+0.1 mm at a corner), or its Hounsfield units at more voxels than bytes of uncompressed voxels were overwritten. (A byte
+changed inside stored voxels is a voxel changed: without a checksum in the format no reader can tell.)
 
 `no_witness` counts apart what no reader can tell either: one slice whose compressed pixels were overwritten in a format
-without a checksum (DICOM, JPEG) and still decode, and a place in the head of an NRRD or MetaImage file, which says it
-only once, of which a digit, sign or point became another. `lines_printed` is what libraries wrote to stderr meanwhile.
+without a checksum (DICOM, JPEG) and still decode; a place in the head of an NRRD or MetaImage file, which says it only
+once, of which a digit, sign or point became another; the last slices, where nothing says how many there were.
+`lines_printed` is what libraries wrote to stderr meanwhile.
 
 Real scans come from $COVSEG_DATA or ../shared/data beside the checkout; without them there is nothing to measure.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +40,13 @@ from io_sources import Source, sources, written
 
 DATA = Path(os.environ.get("COVSEG_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 TOLERANCE_MM = 0.1
+
+ABOUT = {
+    "shape": re.compile(r"slice|picture|image|frame|scout"),
+    "place": re.compile(r"\bmm\b|lies|where|lengths|left and right|header|apart|spacing"),
+    "values": re.compile(r"value|voxel|pixel|rescale|padding|field of view|Hounsfield|header|scaled"),
+}
+"""The words with which a note is about what differs; any other note announces nothing."""
 
 Voxels = np.ndarray[Any, Any]
 
@@ -130,16 +139,17 @@ def _verdict(scan: Any, said: str, intact: Any, broken: Broken) -> str:
     if scan is None:
         is_sentence = said.endswith(".") and "\n" not in said and not said.startswith("TRACEBACK")
         return "refused" if is_sentence else "traceback"
-    if set(scan.notes) - set(intact.notes):
-        return "announced"
+    said_of = {about for about, words in ABOUT.items() if words.search(" ".join(set(scan.notes) - set(intact.notes)))}
     if scan.hu.shape != intact.hu.shape:
-        return "wrong"
+        return "announced" if "shape" in said_of else "no witness" if broken.last_gone else "wrong"
     apart_mm = np.abs(scan.geometry.corners_mm() - intact.geometry.corners_mm()).max()
     if apart_mm > TOLERANCE_MM:
-        return "no witness" if broken.number_struck else "wrong"
+        return "announced" if "place" in said_of else "no witness" if broken.number_struck else "wrong"
     differs = scan.hu != intact.hu
     if int(differs.sum()) <= broken.voxel_bytes:
         return "equal"
+    if "values" in said_of:
+        return "announced"
     axis = scan.geometry.shape.index(min(scan.geometry.shape))
     slices = int(differs.any(axis=tuple({0, 1, 2} - {axis})).sum())
     return "no witness" if broken.slice_struck and slices == 1 else "wrong"

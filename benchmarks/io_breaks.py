@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from io_sources import Bytes
@@ -32,7 +33,9 @@ class Broken:
     slice_struck
         Whether bytes within the compressed pixels of one slice were, in a format without a checksum.
     number_struck
-        Whether a digit, sign or point of a place that is said only once was.
+        Whether a digit, sign or point of a place that is said only once became another.
+    last_gone
+        Whether only the slices with the greatest numbers were taken away.
     """
 
     how: str
@@ -40,7 +43,24 @@ class Broken:
     voxel_bytes: int = 0
     slice_struck: bool = False
     number_struck: bool = False
+    last_gone: bool = False
 
+
+CHANGES: dict[str, tuple[Any, ...]] = {
+    "Rows": (80, 150, 320),
+    "Columns": (80, 150, 320),
+    "BitsStored": (8, 10, 11),
+    "PixelRepresentation": (1,),
+    "SamplesPerPixel": (3,),
+    "NumberOfFrames": (2,),
+    "RescaleIntercept": (0, -2048),
+    "RescaleSlope": (0, 10),
+    "PixelSpacing": ([6.5, 6.5], [0.065, 0.065]),
+    "Modality": ("MR", "PT"),
+    "PatientID": ("", "another"),
+    "SeriesInstanceUID": ("",),
+}
+"""What a reader should notice when all slices say it."""
 
 Break = Callable[[Bytes, np.random.Generator], Broken]
 
@@ -55,6 +75,14 @@ def _overwrite(content: bytes, rng: np.random.Generator, start: int, stop: int) 
     for at in places:
         broken[at] = int(rng.integers(256))
     return bytes(broken), places
+
+
+def _another_digit(content: bytes, rng: np.random.Generator, start: int, stop: int) -> tuple[bytes, int]:
+    """Return the bytes with one digit between two places become another, and its place."""
+    digits = [at for at in range(start, stop) if content[at] in b"0123456789"]
+    at, broken = digits[int(rng.integers(len(digits)))], bytearray(content)
+    broken[at] = ord("0") + (content[at] - ord("0") + int(rng.integers(1, 10))) % 10
+    return bytes(broken), at
 
 
 def _one(files: Bytes, rng: np.random.Generator) -> str:
@@ -105,7 +133,7 @@ def _nifti_bytes(files: Bytes, rng: np.random.Generator) -> Broken:
 def _text_header(files: Bytes, rng: np.random.Generator) -> Broken:
     ((name, content),) = files.items()
     broken, places = _overwrite(content, rng, 0, _text_ends(content))
-    return Broken(f"{name[5:]} header", {name: broken}, number_struck=_strikes_a_number(content, places))
+    return Broken(f"{name[5:]} header", {name: broken}, number_struck=_strikes_a_number(content, broken, places))
 
 
 def _text_bytes(files: Bytes, rng: np.random.Generator) -> Broken:
@@ -114,8 +142,14 @@ def _text_bytes(files: Bytes, rng: np.random.Generator) -> Broken:
     struck = sum(at >= _text_ends(content) for at in places)
     if b"encoding: gzip" in content or b"CompressedData = True" in content:
         struck = 0
-    number_struck = _strikes_a_number(content, places)
+    number_struck = _strikes_a_number(content, broken, places)
     return Broken(f"{name[5:]} bytes", {name: broken}, voxel_bytes=struck, number_struck=number_struck)
+
+
+def _text_digit(files: Bytes, rng: np.random.Generator) -> Broken:
+    ((name, content),) = files.items()
+    broken, at = _another_digit(content, rng, 0, _text_ends(content))
+    return Broken(f"{name[5:]} digit", {name: broken}, number_struck=_strikes_a_number(content, broken, [at]))
 
 
 def _line_gone(files: Bytes, rng: np.random.Generator) -> Broken:
@@ -133,12 +167,13 @@ def _text_ends(content: bytes) -> int:
     return content.index(mark) + len(mark)
 
 
-def _strikes_a_number(content: bytes, places: list[int]) -> bool:
+def _strikes_a_number(content: bytes, broken: bytes, places: list[int]) -> bool:
     def line_of(at: int) -> bytes:
         return content[content.rfind(b"\n", 0, at) + 1 :]
 
     ends = _text_ends(content)
-    return any(at < ends and content[at] in NUMBER and line_of(at).startswith(PLACES) for at in places)
+    others = [at for at in places if at < ends and {content[at], broken[at]} <= NUMBER and content[at] != broken[at]]
+    return any(line_of(at).startswith(PLACES) for at in others)
 
 
 # --- DICOM ------------------------------------------------------------------------------------------------------------
@@ -184,6 +219,35 @@ def _tag_removed(files: Bytes, rng: np.random.Generator, *, everywhere: bool) ->
     return Broken(f"dcm tag removed from {'all' if everywhere else 'one'}", broken)
 
 
+def _dicom_digit(files: Bytes, rng: np.random.Generator) -> Broken:
+    name = _one(files, rng)
+    broken, _ = _another_digit(files[name], rng, 400, _pixels_at(files[name]))
+    return Broken("dcm digit", {**files, name: broken})
+
+
+def _tag_changed(files: Bytes, rng: np.random.Generator) -> Broken:
+    """Change a tag in all slices alike, so that none of them tells on the others."""
+    import pydicom
+
+    tag, values = list(CHANGES.items())[int(rng.integers(len(CHANGES)))]
+    value, broken = values[int(rng.integers(len(values)))], {}
+    for name, content in files.items():
+        image = pydicom.dcmread(io.BytesIO(content))
+        setattr(image, tag, value)
+        stream = io.BytesIO()
+        image.save_as(stream)
+        broken[name] = stream.getvalue()
+    return Broken(f"dcm {tag} changed in all", broken)
+
+
+def _end_gone(files: Bytes, rng: np.random.Generator) -> Broken:
+    names = sorted(files)
+    count, is_last = int(rng.integers(1, 3)), bool(rng.integers(2))
+    kept = names[:-count] if is_last else names[count:]
+    how = f"{_suffix(names[0])} {'last' if is_last else 'first'} slices gone"
+    return Broken(how, {name: files[name] for name in kept}, last_gone=is_last)
+
+
 def _tag_of_one(files: Bytes, rng: np.random.Generator) -> Broken:
     return _tag_removed(files, rng, everywhere=False)
 
@@ -197,13 +261,15 @@ def _jpg_bytes(files: Bytes, rng: np.random.Generator) -> Broken:
     return Broken("jpg bytes", {**files, name: _overwrite(files[name], rng, 0, len(files[name]))[0]}, slice_struck=True)
 
 
-_DICOM = (_dicom_header, _dicom_header, _cut, _tag_of_one, _tag_of_all, _slice_gone)
+_FILE = (_dicom_header, _dicom_header, _dicom_digit, _cut, _tag_of_all, _tag_changed)
+_DICOM = (*_FILE, _tag_of_one, _slice_gone, _end_gone)
 _BREAKS: dict[str, tuple[Break, ...]] = {
     "nii.gz": (_anywhere, _nifti_header, _cut),
     "nii": (_nifti_bytes, _nifti_header, _cut),
-    "nrrd": (_text_header, _text_header, _text_bytes, _line_gone, _cut),
-    "mha": (_text_header, _text_header, _text_bytes, _line_gone, _cut),
+    "nrrd": (_text_header, _text_digit, _text_bytes, _line_gone, _cut),
+    "mha": (_text_header, _text_digit, _text_bytes, _line_gone, _cut),
     "dicom": (*_DICOM, _dicom_bytes),
+    "enhanced": (*_FILE, _dicom_bytes),
     "packed dicom": (*_DICOM, _packed_bytes),
     "zip": (_anywhere, _cut),
     "png": (_anywhere, _cut, _slice_gone),

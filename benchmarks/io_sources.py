@@ -25,6 +25,13 @@ COMPRESSED = {
     "JPEG lossless": "1.2.840.10008.1.2.4.70",
 }
 
+SHARED = {
+    "PlaneOrientationSequence": ("ImageOrientationPatient",),
+    "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
+    "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
+}
+"""What all frames of an enhanced CT have in common."""
+
 Bytes = dict[str, bytes]
 """The files of a scan by name; one for NIfTI, one per slice for DICOM."""
 
@@ -54,6 +61,7 @@ def sources(data: Path) -> list[Source]:
     return [
         *_nifti(data),
         Source("dicom", dicom),
+        Source("enhanced", _enhanced(_cropped(dicom))),
         *_itk(data),
         *(Source("packed dicom", _compressed(dicom, syntax)) for syntax in COMPRESSED.values()),
         Source("zip", _zipped(_cropped(dicom))),
@@ -126,6 +134,34 @@ def _cropped(files: Bytes) -> Bytes:
         image.ReconstructionDiameter = SIDE * image.PixelSpacing[0]
         cropped[name] = _bytes_of(image)
     return cropped
+
+
+def _enhanced(files: Bytes) -> Bytes:
+    """Return the slices as frames of one enhanced CT."""
+    import pydicom
+    from pydicom.uid import EnhancedCTImageStorage
+
+    def holding(tags: tuple[str, ...], of: Any) -> list[Any]:
+        item = pydicom.Dataset()
+        for tag in tags:
+            setattr(item, tag, of[tag].value)
+        return [item]
+
+    slices = [pydicom.dcmread(io.BytesIO(content)) for content in files.values()]
+    image = pydicom.dcmread(io.BytesIO(next(iter(files.values()))))
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = EnhancedCTImageStorage
+    image.NumberOfFrames, image.PixelData = len(slices), b"".join(each.PixelData for each in slices)
+    shared = pydicom.Dataset()
+    for sequence, tags in SHARED.items():
+        setattr(shared, sequence, holding(tags, slices[0]))
+    image.SharedFunctionalGroupsSequence, groups = [shared], []
+    for each in slices:
+        groups.append(pydicom.Dataset())
+        groups[-1].PlanePositionSequence = holding(("ImagePositionPatient",), each)
+    image.PerFrameFunctionalGroupsSequence = groups
+    for tag in ("ImagePositionPatient", *(tag for tags in SHARED.values() for tag in tags)):
+        delattr(image, tag)
+    return {"scan.dcm": _bytes_of(image)}
 
 
 def _compressed(files: Bytes, syntax: str) -> Bytes:

@@ -49,7 +49,7 @@ def info(
 
 def _opened(path: Path, stated: Stated, values: dict[str, Any]) -> Answer:
     """Return the answer on a scan; where it does not open, what there is to say of it all the same."""
-    from napari_covseg.io import UnstatedError, read_volume
+    from napari_covseg.io import read_volume
 
     try:
         values |= _described(read_volume(path, stated))
@@ -57,8 +57,7 @@ def _opened(path: Path, stated: Stated, values: dict[str, Any]) -> Answer:
     except (ValueError, OSError) as error:
         sentence = gave_up(error)
         values |= {"warnings": [sentence], "error": sentence}
-        is_choice = isinstance(error, UnstatedError) and error.question == "series"
-        return Answer(values, _shown(values) if values["series"] else "", done=is_choice)
+        return Answer(values, _shown(values) if values["series"] else "", done=False)
 
 
 def _numbered(series: list[SeriesSummary]) -> list[dict[str, Any]]:

@@ -8,21 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from napari_covseg.io.dicom_doubts import MODIFIED, SPACING_TOLERANCE, UNSPECIFIED, oddities
-from napari_covseg.io.dicom_files import Found, Series, found_in
+from napari_covseg.io.dicom_files import AMONG_ALIKE, Found, Series, found_in
 from napari_covseg.io.dicom_pixels import Opened, hounsfield, plane_hu
 from napari_covseg.io.dicom_place import Slice, geometry_of, in_order, placed, same_place, stacked
 from napari_covseg.io.dicom_tags import Frame
 from napari_covseg.io.files import stem_of
-from napari_covseg.io.hounsfield import STACKED, window_note, windowed
+from napari_covseg.io.hounsfield import MOST_PADDED, STACKED, window_note, windowed
 from napari_covseg.io.silence import in_silence
 from napari_covseg.io.stated import NOTHING, SeriesSummary, Stated, UnstatedError
 from napari_covseg.volume import Volume
 
 HOUNSFIELD = ("", "HU", UNSPECIFIED, MODIFIED)
 """What slices may call their values, after the rescale."""
-
-MOST_PADDED = 0.7
-"""Of a round field of view in a square picture, a fifth is padding."""
 
 __all__ = ["SeriesSummary", "describe_series", "read_series"]
 
@@ -55,6 +52,10 @@ def read_series(path: Path, stated: Stated = NOTHING) -> Volume:
     name, found = stem_of(path), found_in(path)
     series, notes = _chosen(name, found, stated.series)
     notes += _passed_over(found)
+    if series.is_apart:
+        notes += (f"The slices of {name} each name a study or place of their own; they were taken for one scan.",)
+    if not series.uid:
+        notes += (f"The slices of {name} do not say which series they are of; check that they belong together.",)
     frames, more = _without_localizers(series)
     notes += more
     _refuse_foreign(name, series, frames, stated, path)
@@ -81,7 +82,7 @@ def _summary(series: Series) -> SeriesSummary:
 
 def _chosen(name: str, found: Found, wanted: str | None) -> tuple[Series, tuple[str, ...]]:
     if wanted is not None:
-        named = [each for each in found.series if each.uid == wanted]
+        named = [each for each in found.series if wanted and each.uid == wanted]
         if not named and wanted.isdecimal() and 1 <= int(wanted) <= len(found.series):
             named = [found.series[int(wanted) - 1]]
         if not named:
@@ -91,6 +92,7 @@ def _chosen(name: str, found: Found, wanted: str | None) -> tuple[Series, tuple[
         return named[0], ()
     if len(found.series) == 1:
         return found.series[0], ()
+    _refuse_all_apart(name, found)
     scans = [each for each in found.series if _could_be_a_scan(each)]
     if len(scans) == 1:
         others = ", ".join(_words(each) for each in found.series if each is not scans[0])
@@ -101,6 +103,13 @@ def _chosen(name: str, found: Found, wanted: str | None) -> tuple[Series, tuple[
         "series",
         tuple(_summary(each) for each in found.series),
     )
+
+
+def _refuse_all_apart(name: str, found: Found) -> None:
+    """Refuse a series of which each slice says that it belongs to no other: nothing there can be chosen."""
+    is_one = len({each.uid.partition(AMONG_ALIKE)[0] for each in found.series}) == 1
+    if is_one and all(len(each.frames) == 1 for each in found.series):
+        raise ValueError(f"{name} holds one series whose slices are each of another patient; export the series again.")
 
 
 def _could_be_a_scan(series: Series) -> bool:
@@ -117,7 +126,7 @@ def _passed_over(found: Found) -> tuple[str, ...]:
     if not names:
         return ()
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return (f"What holds no image was passed over: {names[0]}{more}.",)
+    return (f"What is no DICOM image was passed over: {names[0]}{more}.",)
 
 
 def _without_localizers(series: Series) -> tuple[tuple[Frame, ...], tuple[str, ...]]:

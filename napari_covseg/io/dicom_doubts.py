@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 
 from napari_covseg.io.dicom_place import Slice
+from napari_covseg.io.dicom_tags import Frame
 
 SPACING_TOLERANCE = 0.02
 """Two ways of saying how far slices are apart disagree when they differ by more than this share."""
@@ -35,6 +37,7 @@ def _about_kinds(name: str, slices: Sequence[Slice]) -> Iterator[str]:
     stated = max(frame.of_acquisition for frame in frames)
     if stated > len(frames):
         yield f"{name} says that its acquisition has {stated} images, and {len(frames)} are here."
+    yield from _about_numbers(name, frames)
     kinds = {frame.rescale_type for frame in frames}
     if UNSPECIFIED in kinds:
         yield f"{name} does not say what its values are (rescale type US); they were taken for Hounsfield units."
@@ -42,6 +45,20 @@ def _about_kinds(name: str, slices: Sequence[Slice]) -> Iterator[str]:
         yield f"{name} holds Hounsfield units that were computed (rescale type HU_MOD), not measured."
     if any(frame.is_lossy for frame in frames):
         yield f"{name} was compressed with loss; fine detail is not as it was scanned."
+
+
+def _about_numbers(name: str, frames: Sequence[Frame]) -> Iterator[str]:
+    """Yield a sentence where the slices' own numbers say that others are missing, at an end or everywhere."""
+    numbers = sorted(frame.number for frame in frames if frame.number is not None)
+    if len(numbers) < len(frames) or not numbers:
+        return
+    if numbers[0] > 1:
+        yield f"The slices of {name} are numbered from {numbers[0]} on: those before may be missing."
+    if len(numbers) > 1 and (step := min(two - one for one, two in pairwise(numbers))) > 1:
+        shown = ", ".join(str(number) for number in numbers[:3])
+        yield f"The slices of {name} are numbered {shown} …: of {step} slices only one may be here."
+    elif holes := [one for one, two in pairwise(numbers) if two - one > 1]:
+        yield f"The numbers of the slices of {name} have a hole after {holes[0]}: slices may be missing."
 
 
 def _about_lengths(name: str, slices: Sequence[Slice]) -> Iterator[str]:

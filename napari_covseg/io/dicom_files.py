@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pydicom
 from pydicom.errors import InvalidDicomError
@@ -18,17 +18,21 @@ from napari_covseg.io.dicom_tags import TAGS, Frame, Head, Image, image_of
 from napari_covseg.io.files import locked, stem_of
 from napari_covseg.io.memory import require_memory
 
+AMONG_ALIKE = "#"
+"""Between the UID and the number of a series where several have the same."""
+
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """The images of one DICOM series, in the order of file names."""
+    """The images of one DICOM series, in the order of file names; `is_apart` if each is a study of its own."""
 
     uid: str
     modality: str
     description: str
     frames: tuple[Frame, ...]
+    is_apart: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,12 +66,7 @@ def found_in(path: Path) -> Found:
     if not images:
         raise ValueError(f"{stem_of(path)} holds no DICOM slices; choose the folder of one CT series.")
     _refuse_damaged(strangers, images)
-    by_uid: dict[str, list[Image]] = {}
-    for image in images:
-        by_uid.setdefault(image.series_uid, []).append(image)
-    return Found(
-        tuple(_series(uid, each) for uid, each in by_uid.items()), tuple(file.name for file in [*strangers, *reports])
-    )
+    return Found(tuple(_split(images)), tuple(file.name for file in [*strangers, *reports]))
 
 
 def stream_of(file: Traversable) -> BinaryIO:
@@ -75,10 +74,27 @@ def stream_of(file: Traversable) -> BinaryIO:
     return file.open("rb") if isinstance(file, Path) else io.BytesIO(file.read_bytes())
 
 
-def _series(uid: str, images: list[Image]) -> Series:
+def _split(images: list[Image]) -> Iterator[Series]:
+    """Yield the series; images under one UID that are of several patients, studies or frames of reference are several.
+
+    From the second on these are called by the UID and a number. Where each image has a study or a frame of
+    reference of its own, a converter made them up, and they tell nothing.
+    """
+    by_uid: dict[str, dict[tuple[Any, ...], list[Image]]] = {}
+    is_made_up = [len(set(uids)) == len(images) > 1 for uids in zip(*(image.groups for image in images), strict=True)]
+    is_apart = any(is_made_up)
+    for image in images:
+        told = ("" if made_up else uid for uid, made_up in zip(image.groups, is_made_up, strict=True))
+        by_uid.setdefault(image.series_uid, {}).setdefault((image.owner, *told), []).append(image)
+    for uid, by_owner in by_uid.items():
+        for number, each in enumerate(by_owner.values(), start=1):
+            yield _series(uid if number == 1 else f"{uid}{AMONG_ALIKE}{number}", each, is_apart)
+
+
+def _series(uid: str, images: list[Image], is_apart: bool) -> Series:
     foreign = sorted({image.modality or "unknown" for image in images} - {"CT"})
     frames = tuple(frame for image in images for frame in image.frames)
-    return Series(uid, foreign[0] if foreign else "CT", images[0].description, frames)
+    return Series(uid, foreign[0] if foreign else "CT", images[0].description, frames, is_apart)
 
 
 def _files(path: Path) -> Iterator[Traversable]:

@@ -14,9 +14,10 @@ import pydicom
 from pydicom.pixels import pixel_array
 
 from napari_covseg.io.dicom_files import stream_of
-from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg
+from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg, refuse_another_size
 from napari_covseg.io.dicom_place import Slice
 from napari_covseg.io.dicom_tags import TAGS, Frame
+from napari_covseg.io.hounsfield_body import BELOW_AIR_HU, PADDINGS
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.silence import heard
 from napari_covseg.volume import AIR_HU
@@ -35,17 +36,22 @@ MOST_EXCESS = 2
 PIXEL_TAGS = [*TAGS, "PixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PlanarConfiguration"]
 INT16 = np.iinfo(np.int16)
 AGAIN = "copy or export it again"
+MOST_CLEARED = 0.1
+"""Overlays mark fewer pixels; where more hold bits that are not theirs, their values are not what they say."""
+
 NO_DECODER = ("missing dependenc", "no pixel data decoders")
 """What pydicom says where nothing is installed that could decode a syntax, or nothing exists."""
 
 
 @dataclass(slots=True)
 class Opened:
-    """The file whose frames are being decoded, and the names of those that may be damaged."""
+    """The file whose frames are being decoded, the names of those that may be damaged, and of those with odd bits."""
 
     file: Traversable | None = None
     image: pydicom.Dataset | None = None
     doubtful: list[str] = field(default_factory=list)
+    cleared: list[str] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
 
 
 def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[str, ...]]:
@@ -69,7 +75,7 @@ def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[st
         if hu.dtype == np.int16 and not _is_int16(plane):
             hu = hu.astype(np.float32)
         hu[index] = plane
-    return hu.transpose(2, 1, 0), padded, _doubts(name, opened.doubtful)
+    return hu.transpose(2, 1, 0), padded, _doubts(name, opened)
 
 
 def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
@@ -83,9 +89,19 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
     ValueError
         If its pixels cannot be read.
     """
-    stored = _without_unused_bits(_pixels(name, frame, opened), frame)
+    found = _pixels(name, frame, opened)
+    stored = _without_unused_bits(found, frame)
+    if stored is not found and (cleared := _share_cleared(found, stored, frame)):
+        opened.cleared.append(frame.name)
+        if cleared > MOST_CLEARED:
+            raise ValueError(
+                f"{name}: {100 * cleared:.0f} % of the pixels of {frame.name} do not fit into the {frame.stored[3]} "
+                "bits that it states, so nobody knows what they are; export the series again."
+            )
     slope, intercept = frame.rescale or (1.0, 0.0)
     plane = _rescaled(stored, slope, intercept)
+    if _is_taken_for_signed(stored, plane, frame):
+        opened.signed.append(frame.name)
     if frame.padding:
         low, high = sorted(np.asarray([frame.padding[0], frame.padding[-1]]).astype(np.int64).astype(stored.dtype))
         is_padding = (stored >= low) & (stored <= high)
@@ -95,11 +111,22 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
     return plane, 0
 
 
-def _doubts(name: str, doubtful: Sequence[str]) -> tuple[str, ...]:
-    if not doubtful:
-        return ()
-    more = f" and {len(doubtful) - 1} more" if len(doubtful) > 1 else ""
-    return (f"{name} has compressed pixels that may be damaged ({doubtful[0]}{more}); look at these slices closely.",)
+def _doubts(name: str, opened: Opened) -> tuple[str, ...]:
+    notes: tuple[str, ...] = ()
+    if damaged := _some_of(opened.doubtful):
+        notes += (f"{name} has compressed pixels that may be damaged ({damaged}); look at these slices closely.",)
+    if cleared := _some_of(opened.cleared):
+        taken = f"{name} has pixels that use more bits than it states ({cleared}), which were taken for overlays and "
+        notes += (f"{taken}cleared: look whether bone and contrast are as bright as they should be.",)
+    if signed := _some_of(opened.signed):
+        below = f"{name} holds many values far below air ({signed}), as where it says wrongly that they have a sign; "
+        notes += (f"{below}do not measure before you have looked at bone and contrast.",)
+    return notes
+
+
+def _some_of(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"{names[0]}{more}" if names else ""
 
 
 def _pixels(name: str, frame: Frame, opened: Opened) -> Plane:
@@ -129,6 +156,8 @@ def _decoded(frame: Frame, opened: Opened) -> Plane:
             with stream_of(frame.file) as stream:
                 opened.file, opened.image = frame.file, pydicom.dcmread(stream, specific_tags=[*PIXEL_TAGS])
         image, index = opened.image, max(frame.index, 0)
+        _refuse_leftovers(image)
+        refuse_another_size(image, index)
         if is_12_bit_jpeg(image):
             stored = frame_of_12_bit_jpeg(image, index)
         else:
@@ -139,6 +168,16 @@ def _decoded(frame: Frame, opened: Opened) -> Plane:
     if excess > MOST_EXCESS:
         raise ValueError("it unpacks to more than an image")
     return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+
+
+def _refuse_leftovers(image: pydicom.Dataset) -> None:
+    """Refuse uncompressed pixels of another size than stated, whatever their byte order: pydicom drops the rest."""
+    if image.file_meta.TransferSyntaxUID.is_encapsulated:
+        return
+    frames, samples = (int(image.get(tag) or 1) for tag in ("NumberOfFrames", "SamplesPerPixel"))
+    expected = frames * samples * image.Rows * image.Columns * image.BitsAllocated // 8
+    if len(image.PixelData) not in (expected, expected + expected % 2):
+        raise ValueError("it holds more or fewer pixels than it says")
 
 
 def _excess(words: str) -> int:
@@ -154,7 +193,32 @@ def _without_unused_bits(stored: Plane, frame: Frame) -> Plane:
     if stored.dtype.kind == "u":
         return stored & ((1 << bits) - 1) if stored.max() >> bits else stored
     unused = 8 * stored.dtype.itemsize - bits
-    return (stored << unused) >> unused
+    signed: Plane = (stored << unused) >> unused
+    return stored if np.array_equal(signed, stored) else signed
+
+
+def _is_taken_for_signed(stored: Plane, plane: Plane, frame: Frame) -> bool:
+    """Whether more values below zero lie below air than padding has, in slices that keep them in fewer bits."""
+    bits = frame.stored[3]
+    if stored.dtype.kind != "i" or not isinstance(bits, int) or bits >= 8 * stored.dtype.itemsize:
+        return False
+    is_below = plane < BELOW_AIR_HU
+    return bool(is_below.any()) and len(set(stored[is_below].tolist()) - set(frame.padding)) > PADDINGS
+
+
+def _share_cleared(found: Plane, stored: Plane, frame: Frame) -> float:
+    """Return of which share of the pixels bits in use were cleared.
+
+    What marks the outside of the field of view may use all bits, and a number below zero need not fill them.
+    """
+    changed = found != stored
+    for padding in frame.padding:
+        changed &= found != np.asarray(padding).astype(np.int64).astype(found.dtype)
+    if found.dtype.kind == "i":
+        slope, intercept = frame.rescale or (1.0, 0.0)
+        is_plain = (found >= 0) & (found < 1 << frame.stored[3])
+        changed &= ~is_plain | (stored * float(slope) + float(intercept) < BELOW_AIR_HU)
+    return float(changed.mean())
 
 
 def _rescaled(stored: Plane, slope: float, intercept: float) -> Plane:

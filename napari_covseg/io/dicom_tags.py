@@ -1,4 +1,7 @@
-"""What is read of a DICOM file, and nothing else: a patient's name, ID or birth date never enters the program."""
+"""What is read of a DICOM file, and nothing else.
+
+A patient's name or birth date never enters the program; the ID only as a number by which two can be told apart.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
-from pydicom.tag import Tag
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
@@ -24,6 +27,7 @@ Vector = npt.NDArray[np.float64]
 
 _KEYWORDS = (
     *("SOPClassUID", "SeriesInstanceUID", "SeriesDescription", "Modality", "ImageType", "InstanceNumber"),
+    *("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"),
     *("NumberOfFrames", "ImagesInAcquisition", "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
     *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"),
     *("SpacingBetweenSlices", "ReconstructionDiameter", "LossyImageCompression"),
@@ -45,6 +49,7 @@ _GROUPS = {
 }
 """Where an enhanced image keeps, per frame or shared by all, what others have at the top."""
 
+PATIENT, STUDY, REFERENCE = (Tag(each) for each in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"))
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
@@ -96,9 +101,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """One DICOM file that holds an image, or several as frames."""
+    """One DICOM file that holds an image, or several as frames.
+
+    `owner` is the same number for all images of one patient, and means nothing else; `groups` are the UIDs of the study
+    and of the frame of reference.
+    """
 
     series_uid: str
+    owner: int
+    groups: tuple[str, str]
     modality: str
     description: str
     frames: tuple[Frame, ...]
@@ -124,22 +135,40 @@ def image_of(file: Traversable, head: Head) -> Image | None:
     frames = tuple(_frames(file, header))
     if len(frames) == 1:
         frames = (replace(frames[0], native_at=_native_pixels(head)),)
-    return Image(str(header.get("SeriesInstanceUID") or ""), modality, description, frames)
+    uid = str(header.get("SeriesInstanceUID") or "")
+    owner = hash((_as_stored(header, PATIENT), "" if uid else description))
+    groups = (_as_stored(header, STUDY), _as_stored(header, REFERENCE))
+    return Image(uid, owner, groups, modality, description, frames)
+
+
+def _as_stored(header: pydicom.Dataset, tag: BaseTag) -> str:
+    """Return what a tag says, to be compared only: parsing it would take longer."""
+    if tag not in header:
+        return ""
+    value = header.get_item(tag).value or b""
+    return (value.decode("latin-1") if isinstance(value, bytes) else str(value)).strip(" \0")
 
 
 def _refuse_undescribed(file: Traversable, head: Head) -> None:
-    """Refuse a file whose uncompressed pixels are of more frames than it counts: the others would be lost."""
+    """Refuse a file whose uncompressed pixels are more or fewer than it says: what is left over would be lost."""
     header = head.header
     if _syntax(header) not in NATIVE or head.element[:4] != PIXEL_DATA_TAG:
         return
     count = int(header.get("NumberOfFrames") or 1)
     samples, bits = (int(header.get(tag) or 0) for tag in ("SamplesPerPixel", "BitsAllocated"))
-    frame_bytes = int(header.Rows) * int(header.Columns) * samples * bits // 8
-    if frame_bytes > 1 and (held := _pixel_bytes(head) // frame_bytes) > count:
+    frame_bytes, length = int(header.Rows) * int(header.Columns) * samples * bits // 8, _pixel_bytes(head)
+    if frame_bytes < 2 or length in (0, count * frame_bytes, count * frame_bytes + count * frame_bytes % 2):
+        return
+    held, rest = divmod(length, frame_bytes)
+    if rest < 2 and held > count:
         raise ValueError(
             f"{file.name} is damaged: it counts {count} frame{'s' if count > 1 else ''} and holds {held}; export it "
             "again."
         )
+    raise ValueError(
+        f"{file.name} is damaged: {header.Columns} × {header.Rows} pixels, as it says, take {count * frame_bytes} "
+        f"bytes and it holds {length}; export it again."
+    )
 
 
 def _syntax(header: pydicom.Dataset) -> UID | None:
@@ -147,7 +176,7 @@ def _syntax(header: pydicom.Dataset) -> UID | None:
 
 
 def _pixel_bytes(head: Head) -> int:
-    is_explicit = head.element[4:6] in (b"OW", b"OB")
+    is_explicit = head.element[4:6] in (b"OW", b"OB", b"UN")
     length = int.from_bytes(head.element[8:12] if is_explicit else head.element[4:8], "little")
     return 0 if length == UNDEFINED_LENGTH else length
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from napari_covseg.io import masks
 from napari_covseg.io.hounsfield_body import doubt_about, why_no_hounsfield
 from napari_covseg.io.stated import Stated, UnstatedError
 from napari_covseg.volume import AIR_HU, Volume
@@ -29,6 +30,12 @@ STACKED = (
 
 WINDOWED = "were taken for the window"
 """What the note says of a scan whose Hounsfield units were made of grey values."""
+
+LEAST_COVERED = 2 / 3
+"""A round field of view, or a slice turned a little, reaches over more of a square picture's rows and columns."""
+
+MOST_PADDED = 0.7
+"""Of a round field of view in a square picture, a fifth is padding."""
 
 GREATEST_HU = 66000
 """Extended scales for metal end here, at 16 bits."""
@@ -64,18 +71,25 @@ def checked(scan: Volume, name: str, stated: Stated) -> Volume:
     if (values := labels_in(scan.hu)) is not None:
         listed = ", ".join(str(value) for value in values)
         raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
+    if low >= 0 and high <= GREY_WHITE and (what := masks.why_a_mask(scan.hu)):
+        raise ValueError(f"{name} {what}, not a scan; give the scan it belongs to.")
     is_windowed = any(WINDOWED in note for note in scan.notes)
     if low >= 0 and high <= GREY_WHITE and not is_windowed:
         return _from_window(scan, name, stated.window_hu)
     if stated.window_hu is not None and not is_windowed:
         scan = scan.noted(f"{name} holds no grey values; the window that was stated was not used.")
-    return _judged(scan, name, (low, high), is_windowed)
+    return _judged(scan, name, (low, high), stated.window_hu if is_windowed else None)
 
 
-def _judged(scan: Volume, name: str, ends: tuple[float, float], is_windowed: bool) -> Volume:
+def _judged(scan: Volume, name: str, ends: tuple[float, float], window_hu: tuple[float, float] | None) -> Volume:
     """Return the scan if its values, from the least to the greatest, can be a chest's, with what is odd about them."""
     low, high = ends
-    if is_windowed:
+    if window_hu is not None:
+        if high - low < min(-LEAST_DENSE_HU, (window_hu[1] - window_hu[0]) / 2):
+            raise ValueError(
+                f"{name} shows only {low:g}…{high:g} HU in the stated window, which is no chest: its grey values lie "
+                "in a small part of their bits; save it with 8 bits in that window."
+            )
         no_lung = f"{name} shows no lung in this window: all that is less dense than {low:g} HU is black in it."
         return scan.noted(no_lung) if low > LEAST_DENSE_HU else scan
     is_out = low > LEAST_DENSE_HU or high > GREATEST_HU or high - low < -LEAST_DENSE_HU
@@ -109,7 +123,8 @@ def _from_window(scan: Volume, name: str, window_hu: tuple[float, float] | None)
             "window",
         )
     hu = windowed(scan.hu, window_hu, white)
-    return scan.with_voxels(hu, scan.geometry).noted(window_note(name, window_hu, white))
+    scan = scan.with_voxels(hu, scan.geometry).noted(window_note(name, window_hu, white))
+    return _judged(scan, name, (float(hu.min()), float(hu.max())), window_hu)
 
 
 def window_note(name: str, window_hu: tuple[float, float], white: float) -> str:
@@ -134,6 +149,11 @@ def aired(plane: Voxels, where: str) -> int:
     edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
     if count == plane.size or not np.isin(regions[missing], edge).all():
         raise ValueError(f"{where} has voxels without a number (NaN) inside the scan; convert the scan again.")
+    if min((~missing).any(axis=axis).mean() for axis in (0, 1)) < LEAST_COVERED:
+        raise ValueError(
+            f"{where} has no numbers (NaN) in a straight-edged part of a slice, as of a scan of which a part is lost; "
+            "convert it again, or crop it to what was scanned."
+        )
     plane[missing] = AIR_HU
     return count
 

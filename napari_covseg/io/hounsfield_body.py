@@ -55,7 +55,7 @@ def doubt_about(hu: npt.NDArray[Any]) -> str:
         return ""
     if _share_light(values) < LEAST_LIGHT:
         return "holds hardly a value between −1000 and −200, as lung has"
-    if np.percentile(values, 100 * LEAST_LIGHT) > LIGHTEST_HU:
+    if float((values <= LIGHTEST_HU).mean()) < LEAST_LIGHT:
         return f"holds hardly a value below −{-LIGHTEST_HU}, as lung full of air and the air around a patient have"
     return ""
 

@@ -27,6 +27,7 @@ SKIPS = ("lineskip", "byteskip", "HeaderSize")
 TRUTHS = ("T", "t", "1", "F", "f", "0")
 """The first letters by which MetaIO knows true from false."""
 
+BZIP2 = ("bzip2", "bz2")
 ENCODED = {"raw": False, "gzip": True, "gz": True}
 
 
@@ -71,7 +72,7 @@ def header_of(path: Path) -> Header:
     end = 0
     for line in head.splitlines(keepends=True):
         end += len(line)
-        text = line.strip().decode("latin-1")
+        text = _decoded(line.strip())
         if not text and fields:
             break
         name, value = _field(kind, text)
@@ -94,7 +95,7 @@ def voxel_file(path: Path, header: Header) -> VoxelFile | None:
     Raises
     ------
     ValueError
-        If the file that holds them is not there.
+        If the file that holds them is not there, or they are packed as nobody here can unpack.
     """
     said = header.first("ElementDataFile", "datafile")
     if said.upper().startswith("LIST") or "%" in said:
@@ -104,6 +105,8 @@ def voxel_file(path: Path, header: Header) -> VoxelFile | None:
     if not file.is_file():
         raise ValueError(f"{path.name} keeps its voxels in {said}, which is not beside it; put both into one folder.")
     skips = [header.fields.get(name, "0") for name in SKIPS]
+    if header.kind == "NRRD" and header.fields["encoding"].lower() in BZIP2:
+        raise ValueError(f"{path.name} is compressed with bzip2, which cannot be read here; save it with gzip.")
     is_packed = _is_packed(header)
     if is_packed is None or any(skip != "0" for skip in skips):
         return None
@@ -125,6 +128,13 @@ def _refuse_words_for_numbers(fields: Mapping[str, str]) -> None:
     for name, power in NUMBERS.items():
         if name in fields and not numbers(fields[name], axes**power):
             raise RuntimeError(f"{name} holds something else than numbers")
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
 
 
 def _field(kind: Kind, text: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from napari_covseg.io.files import locked, stem_of
 from napari_covseg.io.nifti_place import place_of
-from napari_covseg.io.nifti_voxels import hounsfield, is_scaled, stored_values
+from napari_covseg.io.nifti_voxels import hounsfield, is_scaled, stated_scale, stored_values
 from napari_covseg.volume import LESIONS, ClassScheme, LabelMap, Provenance, Volume
 
 DESCRIPTION = "napari_covseg label map"
@@ -56,6 +57,9 @@ def read_volume(path: Path) -> Volume:
     slope, offset = float(image.dataobj.slope), float(image.dataobj.inter)
     if is_scaled(image) and (slope != 1 or offset not in USUAL_OFFSETS_HU):
         notes += (f"{path.name} stores its values scaled by {slope:g} and moved by {offset:g}, as its header says.",)
+    if not all(math.isfinite(number) for number in stated_scale(image, path)):
+        scaled = f"{path.name} says with no number (NaN or infinite) how its values are scaled"
+        notes += (f"{scaled}; they were taken as they are stored.",)
     return Volume(hu, geometry, stem_of(path), notes)
 
 

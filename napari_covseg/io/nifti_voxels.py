@@ -53,6 +53,23 @@ def stored_values(image: nib.Nifti1Image, path: Path) -> Voxels:
     return slabs.as_stored(_slabs(image, path), image.shape[:3], image.dataobj.dtype)
 
 
+def stated_scale(image: nib.Nifti1Image, path: Path) -> tuple[float, float]:
+    """Return the slope and the offset as the file has them: nibabel takes what is no number for 1 and 0.
+
+    Raises
+    ------
+    ValueError
+        If the file is not whole.
+    """
+    header = type(image.header)
+    try:
+        with ImageOpener(str(path), "rb") as file:
+            raw = header(file.read(header.sizeof_hdr), check=False)
+    except (OSError, EOFError, ValueError, nib.spatialimages.HeaderDataError) as error:
+        raise slabs.damaged(path) from error
+    return float(raw["scl_slope"]), float(raw["scl_inter"])
+
+
 def _scale(image: nib.Nifti1Image) -> tuple[float, float]:
     return float(image.dataobj.slope), float(image.dataobj.inter)  # the header forgets both when it is loaded
 

@@ -29,7 +29,7 @@ def slices_in(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     Raises
     ------
     ValueError
-        If all its pictures are label maps by their names.
+        If all its pictures are label maps by their names, or they are of several scans.
     """
     found = [path for path in folder.iterdir() if path.is_file() and is_picture(path) and path.name[0] != "."]
     found.sort(key=_numbered)
@@ -37,6 +37,7 @@ def slices_in(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
     labels = [path for path in found if path not in slices]
     if not slices:
         raise ValueError(f"{folder.name} holds label maps ({labels[0].name}) and no slices; choose the scan's folder.")
+    _refuse_several_scans(folder.name, slices)
     notes = _missing(folder.name, slices)
     if labels:
         more = f" and {len(labels) - 1} more" if len(labels) > 1 else ""
@@ -46,6 +47,22 @@ def slices_in(folder: Path) -> tuple[list[Path], tuple[str, ...]]:
 
 def _numbered(path: Path) -> list[int | str]:
     return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", path.name)]
+
+
+def _refuse_several_scans(name: str, slices: Sequence[Path]) -> None:
+    """Refuse names that begin in several ways, each of which several numbers follow: as of several patients."""
+    parts = [_numbered(path) for path in slices]
+    differing = next((at for at, column in enumerate(zip(*parts, strict=False)) if len(set(column)) > 1), None)
+    if differing is None:
+        return
+    after: dict[int | str, set[int | str]] = {}
+    for each in parts:
+        after.setdefault(each[differing], set()).update(part for part in each[differing + 1 :] if isinstance(part, int))
+    if any(len(numbers) > 1 for numbers in after.values()) and len(after) > 1:
+        raise ValueError(
+            f"{name} holds pictures whose names begin in {len(after)} ways, as of several patients; put the slices of "
+            "each scan into a folder of its own."
+        )
 
 
 def _missing(name: str, slices: Sequence[Path]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 
 from napari_covseg.io.files import stem_of
 from napari_covseg.io.hounsfield import MOST_LABELS, window_note, windowed
+from napari_covseg.io.masks import why_a_mask
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.picture_names import slices_in
 from napari_covseg.io.stated import Stated, UnstatedError
@@ -20,6 +21,9 @@ from napari_covseg.volume import Geometry, Volume
 NOMINAL_MM = (1.0, 1.0, 1.0)
 UPRIGHT = 1
 """How EXIF calls a picture that is to be shown as it is stored."""
+
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B")
+"""How Pillow calls what is grey, or may be: printers' inks are the other way round, and Lab is none."""
 
 COLOUR_TOLERANCE = 8
 """JPEG's grey is not quite grey: its three colours may be this far apart."""
@@ -71,6 +75,7 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
     require_memory(name, len(files) * first.size, np.dtype(np.float32).itemsize)
     hu = np.empty((len(files), *first.shape), dtype=np.float32)
     kinds: set[int] = set()
+    masks: list[str] = []
     lightest = 0
     for index, file in enumerate(files):
         grey = first if index == 0 else _grey(file)
@@ -83,9 +88,13 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
             kinds |= set(np.unique(grey).tolist())
         lightest = max(lightest, int(grey.max()))
         hu[index] = windowed(grey, window_hu, white)
-    if 0 in kinds and 1 < len(kinds) <= MOST_LABELS:
+        if grey.dtype == np.uint8 and grey.any():
+            masks.append(why_a_mask(grey[..., None]))
+    if (0 in kinds or len(kinds) == 2) and 1 < len(kinds) <= MOST_LABELS:
         listed = ", ".join(str(kind) for kind in sorted(kinds))
         raise ValueError(f"{name} is a label map (it holds only {listed}), not a scan; give the scan it belongs to.")
+    if masks and all(masks):
+        raise ValueError(f"{name} {masks[0]}, not a scan; give the scan it belongs to.")
     if first.dtype == np.uint16 and lightest <= white / 2:
         raise ValueError(
             f"{name} holds 16-bit values up to {lightest}, and nothing says which is white; save it with 8 bits."
@@ -97,9 +106,13 @@ def _grey(path: Path) -> npt.NDArray[Any]:
     try:
         picture = np.asarray(imageio.imread(path, plugin="pillow"))
         with Image.open(path) as opened:
-            is_turned = opened.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
+            opened.verify()  # decoding looks at no checksum
+        with Image.open(path) as opened:
+            mode, is_turned = opened.mode, opened.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
     except Exception as error:  # decoders fail with whatever a damaged byte leads them to
         raise ValueError(f"{path.name} cannot be read as a picture: it is damaged; copy or export it again.") from error
+    if mode not in MODES:
+        raise ValueError(f"{path.name} holds no grey values but colours ({mode}); export it as a grey picture.")
     if is_turned:
         raise ValueError(f"{path.name} is a turned picture (EXIF orientation); save it upright.")
     if picture.ndim == 3 and picture.shape[2] in (3, 4):

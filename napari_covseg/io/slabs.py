@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from napari_covseg.io.hounsfield import aired
+from napari_covseg.io.hounsfield import MOST_PADDED, aired
 
 Voxels = npt.NDArray[Any]
 Shape = tuple[int, int, int]
@@ -63,7 +63,7 @@ def hounsfield(
     Raises
     ------
     ValueError
-        If a voxel within the scan has no number.
+        If a voxel within the scan has no number, or too many outside have none.
     """
     hu: Voxels = np.empty(shape, dtype=hounsfield_type(dtype, scale), order="F")
     missing = 0
@@ -76,6 +76,11 @@ def hounsfield(
             part += np.float32(scale[1])
         if hu.dtype.kind == "f" and np.isnan(part).any():
             missing += sum(aired(plane.T, name) for plane in part.transpose(2, 0, 1))
+    if missing > MOST_PADDED * hu.size:
+        raise ValueError(
+            f"{name} has no number in {100 * missing / hu.size:.0f} % of its voxels, which leaves too little of a "
+            "scan; convert it again."
+        )
     return hu, missing
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from scipy.spatial.transform import Rotation
 
 from napari_covseg.io import read_volume
@@ -20,6 +21,7 @@ from .series import (
     SLICES,
     TURN,
     all_slices,
+    enhanced_in,
     moved_by,
     numbers,
     one_slice,
@@ -229,7 +231,7 @@ def test_a_folder_without_dicom_is_refused(tmp_path):
     [
         ({"Modality": "MR"}, "modality MR"),
         ({"Modality": None}, "modality unknown"),
-        ({"NumberOfFrames": 2}, "without a position"),
+        ({"NumberOfFrames": 2, "PixelData": b"\0" * 4 * ROWS * COLUMNS}, "without a position"),
         ({"RescaleSlope": None}, "without Hounsfield units"),
         ({"RescaleIntercept": None}, "without Hounsfield units"),
         ({"ImagePositionPatient": None}, "without a position"),
@@ -292,7 +294,7 @@ def test_steps_that_drift_apart_little_by_little_are_refused(tmp_path):
 
 def test_pixels_that_end_too_early_or_are_missing_are_refused(tmp_path):
     short = series_in(tmp_path / "short", one_slice(2, PixelData=b"\0\0" * 5), series_uid="1.2.3.1111")
-    assert "pixels of 1111-3.dcm cannot be read" in refusal(short)
+    assert "1111-3.dcm is damaged" in refusal(short)
     assert "cannot be read" in refusal(series_in(tmp_path / "none", one_slice(2, PixelData=None)))
 
 
@@ -300,3 +302,23 @@ def test_a_file_cut_in_its_header_is_refused_by_name(covseg_data, tmp_path):
     whole = (covseg_data / "dicom" / "lung_dx_a0002" / "1-01.dcm").read_bytes()
     (tmp_path / "cut.dcm").write_bytes(whole[:1000])
     assert "cut.dcm cannot be read as DICOM" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(ROWS - 1, COLUMNS), (ROWS, COLUMNS - 1), (COLUMNS, COLUMNS)])
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_pixels_that_are_more_than_rows_and_columns_say_are_not_cut_off(tmp_path, rows, columns, syntax):
+    folder = series_in(tmp_path / "case", all_slices(Rows=rows, Columns=columns))
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        image.file_meta.TransferSyntaxUID = syntax
+        pydicom.dcmwrite(path, image, implicit_vr=syntax.is_implicit_VR, little_endian=True, force_encoding=True)
+    with pytest.raises(ValueError, match=r"\.dcm (is damaged: .* pixels, as it says|cannot be read)"):
+        read_series(folder)
+
+
+def test_frames_that_are_more_than_rows_and_columns_say_are_not_cut_off(tmp_path):
+    def narrow(image):
+        image.Rows = ROWS - 1
+
+    with pytest.raises(ValueError, match=r"ct\.dcm is damaged: 5 × 5 pixels, as it says, take 200 bytes"):
+        read_series(enhanced_in(tmp_path / "ct.dcm", change=narrow))

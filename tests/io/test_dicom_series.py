@@ -164,7 +164,7 @@ def test_a_ct_image_without_a_size_is_not_passed_over(tmp_path, also_lost):
 def test_other_files_are_passed_over_and_said(tmp_path):
     folder = series_in(tmp_path / "case")
     (folder / "notes.txt").write_text("Bed 4")
-    assert read_series(folder).notes == ("What holds no image was passed over: notes.txt.",)
+    assert read_series(folder).notes == ("What is no DICOM image was passed over: notes.txt.",)
 
 
 def test_an_enhanced_ct_is_its_frames_in_their_places(tmp_path):
@@ -579,3 +579,90 @@ def test_values_in_an_unusual_part_of_their_bits_are_refused(tmp_path, bits, ope
         assert read_series(folder).hu.shape[2] == SLICES
     else:
         assert "unusual part of their bits" in str(refusal(folder))
+
+
+@pytest.mark.parametrize("tag", ["PatientID", "StudyInstanceUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("uid", ["1.2.3.1111", ""])
+def test_slices_of_two_patients_or_studies_under_one_series_are_two_series(tmp_path, tag, uid):
+    one, two = ("4711", "4712") if tag == "PatientID" else ("1.2.9.1", "1.2.9.2")
+    how = {"SeriesInstanceUID": uid}
+    folder = series_in(tmp_path / "case", lambda index: {**how, tag: one if index < 2 else two})
+    error = refusal(folder)
+    assert isinstance(error, UnstatedError)
+    assert "2 DICOM series" in str(error)
+    assert "4711" not in str(error)
+    assert len({each.uid for each in error.series}) == 2
+    for number, each in enumerate(error.series, start=1):
+        scan = read_series(folder, Stated(series=str(number)))
+        assert scan.hu.shape[2] == each.slices == 2
+        if each.uid:
+            np.testing.assert_array_equal(read_series(folder, Stated(series=each.uid)).hu, scan.hu)
+    apart = series_in(tmp_path / "apart", lambda index: {tag: f"1.2.{index}"}, series_uid="1.2.3.1111")
+    if tag != "PatientID":  # as converters make them up
+        assert "study or place of their own" in read_series(apart).notes[0]
+    else:
+        assert "each of another patient" in str(refusal(apart))
+
+
+def test_slices_that_name_no_series_are_said(tmp_path):
+    scan = read_series(series_in(tmp_path / "case", all_slices(SeriesInstanceUID="")))
+    assert scan.notes == ("The slices of case do not say which series they are of; check that they belong together.",)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [((1, 2, 3, 4), ""), ((0, 1, 2, 3), ""), ((3, 4, 5, 6), "from 3 on"), ((1, 3, 5, 7), "numbered 1, 3, 5 …: of 2")],
+)
+def test_slices_lost_at_an_end_or_everywhere_are_told_by_their_numbers(tmp_path, numbers, words):
+    notes = read_series(series_in(tmp_path / "case", lambda index: {"InstanceNumber": numbers[index]})).notes
+    assert bool(notes) is bool(words)
+    assert words in "".join(notes)
+
+
+@pytest.mark.parametrize(
+    ("signed", "bits", "stored", "words"),
+    [
+        (0, 12, 2500, ""),
+        (0, 11, 2500, "use more bits"),
+        (0, 10, 2500, "use more bits"),
+        (1, 13, 2500, ""),
+        (1, 12, 2500, "use more bits"),
+    ],
+)
+def test_bits_that_are_in_use_and_do_not_count_are_said(tmp_path, signed, bits, stored, words):
+    plane = np.full((ROWS, COLUMNS), 900, np.int16)
+    plane[1, :2] = stored
+    how = {"PixelRepresentation": signed, "BitsStored": bits, "HighBit": bits - 1, "PixelData": plane.tobytes()}
+    notes = read_series(series_in(tmp_path / "few", all_slices(**how))).notes
+    assert bool(notes) is bool(words)
+    assert words in "".join(notes)
+    plane[1:4] = stored
+    folder = series_in(tmp_path / "many", all_slices(**{**how, "PixelData": plane.tobytes()}))
+    if words:
+        assert f"do not fit into the {bits} bits" in str(refusal(folder))
+    else:
+        assert read_series(folder).notes == ()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(ROWS * 24, COLUMNS * 12), (ROWS * 12, COLUMNS * 6)])
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, JPEG2000Lossless], ids=lambda each: each.name)
+def test_compressed_pixels_of_another_size_than_stated_do_not_crash_the_program(tmp_path, syntax, rows, columns):
+    folder, _ = large_in(tmp_path / "case")
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        image.compress(syntax, generate_instance_uid=False)
+        image.Rows, image.Columns = rows, columns
+        image.save_as(path)
+    assert "cannot be read; copy or export it again" in str(refusal(folder))
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+def test_compressed_values_that_are_wrongly_said_to_have_a_sign_are_said(tmp_path, signed):
+    folder, _ = large_in(tmp_path / "case")
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        image.PixelData = (image.pixel_array + 300).astype(np.uint16).tobytes()
+        image.compress(JPEG2000Lossless, generate_instance_uid=False)
+        image.PixelRepresentation = signed
+        image.save_as(path)
+    assert any("far below air" in note for note in read_series(folder).notes) is bool(signed)

@@ -63,10 +63,37 @@ def test_a_voxel_size_that_is_not_the_forms_is_said(tmp_path):
     assert "0.7 × 0.7 × 3 mm" in note
 
 
-@pytest.mark.parametrize(("unit", "is_said"), [("mm", False), ("unknown", False), ("meter", True), ("micron", True)])
-def test_lengths_that_are_not_millimetres_are_said(tmp_path, unit, is_said):
-    code = {"unknown": 0, "meter": 1, "mm": 2, "micron": 3}[unit]
-    assert any("millimetres" in note for note in notes(in_file(tmp_path / "a.nii", xyzt_units=code))) is is_said
+@pytest.mark.parametrize(("code", "mm"), [(0, 1), (1, 1000), (2, 1), (3, 0.001)])
+@pytest.mark.parametrize("is_placed", [True, False])
+def test_lengths_in_metres_and_microns_are_converted_and_said(tmp_path, code, mm, is_placed):
+    affine = np.diag([1 / mm] * 3 + [1]) @ AFFINE
+    forms = {"sform": affine, "qform": affine} if is_placed else {"sform": None, "qform": None}
+    path = in_file(tmp_path / "a.nii", xyzt_units=code, **forms)
+    if not is_placed:
+        content = bytearray(path.read_bytes())
+        content[80:92] = struct.pack("<3f", *np.abs(np.diag(affine)[:3]))
+        path.write_bytes(content)
+    scan = read_volume(path)
+    assert scan.geometry.spacing_mm == pytest.approx((0.7, 0.7, 2.0))
+    assert any("converted to mm" in note for note in scan.notes) is (mm != 1)
+
+
+@pytest.mark.parametrize(("code", "is_said"), [(0, False), (1, True), (2, False), (3, True), (5, True)])
+def test_lengths_in_a_unit_that_they_cannot_have_are_taken_for_millimetres_and_said(tmp_path, code, is_said):
+    scan = read_volume(in_file(tmp_path / "a.nii", xyzt_units=code))
+    assert scan.geometry.spacing_mm == pytest.approx((0.7, 0.7, 2.0))
+    assert any("not in millimetres" in note for note in scan.notes) is is_said
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz"])
+def test_a_scale_that_is_no_number_is_said(tmp_path, number, suffix):
+    content = bytearray(in_file(tmp_path / "a.nii").read_bytes())
+    content[112:116] = struct.pack("<f", number)
+    path = tmp_path / f"b{suffix}"
+    path.write_bytes(gzip.compress(content) if suffix == ".nii.gz" else content)
+    (note,) = notes(path)
+    assert "how its values are scaled" in note
 
 
 def test_what_nibabel_puts_right_is_said_and_not_printed(tmp_path, capfd):

@@ -235,6 +235,27 @@ def test_what_is_nothing_known_is_refused_with_what_is(tmp_path):
         read_volume(tmp_path / "none.nii")
 
 
+@pytest.mark.parametrize("name", ["肺 ü", "Fälle"])
+def test_a_header_that_names_its_voxels_beside_it_may_be_in_any_script(tmp_path, name):
+    path = tmp_path / f"{name}.mhd"
+    sitk.WriteImage(sitk.GetImageFromArray(HU.T), path)
+    np.testing.assert_array_equal(read_volume(path).hu, HU)
+
+
+def test_an_old_header_that_is_not_utf_8_opens_all_the_same(tmp_path):
+    path = tmp_path / "case.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(HU.T), path)
+    path.write_bytes(path.read_bytes().replace(b"NDims", "Comment = Ärztin\nNDims".encode("latin-1"), 1))
+    np.testing.assert_array_equal(read_volume(path).hu, HU)
+
+
+def test_what_is_packed_with_bzip2_is_refused_with_what_is_not(tmp_path):
+    path = tmp_path / "case.nrrd"
+    sitk.WriteImage(sitk.GetImageFromArray(HU.T), path)
+    path.write_bytes(path.read_bytes().replace(b"encoding: raw", b"encoding: bzip2"))
+    assert "save it with gzip" in str(refusal(path))
+
+
 # --- pictures ---------------------------------------------------------------------------------------------------------
 
 
@@ -294,6 +315,104 @@ def test_pictures_that_are_colourful_or_damaged_are_refused(tmp_path):
     assert "colour picture" in str(refusal(tmp_path / "red.png", window_hu=(-1000, 400)))
     (tmp_path / "cut.png").write_bytes((tmp_path / "red.png").read_bytes()[:60])
     assert "damaged" in str(refusal(tmp_path / "cut.png", window_hu=(-1000, 400)))
+
+
+def test_one_wrong_bit_in_the_pixels_of_a_png_is_noticed(tmp_path):
+    imageio.imwrite(tmp_path / "slice.png", np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8))
+    read_volume(tmp_path / "slice.png", Stated(window_hu=(-1350, 150)))
+    content = bytearray((tmp_path / "slice.png").read_bytes())
+    content[content.index(b"IDAT") + 800] ^= 0x10
+    (tmp_path / "slice.png").write_bytes(content)
+    assert "damaged" in str(refusal(tmp_path / "slice.png", window_hu=(-1350, 150)))
+
+
+def test_a_picture_in_printers_inks_is_not_taken_for_grey(tmp_path):
+    Image.new("CMYK", (40, 40), (90, 90, 90, 30)).save(tmp_path / "slice.jpg")
+    assert "holds no grey values but colours (CMYK)" in str(refusal(tmp_path / "slice.jpg", window_hu=(-1350, 150)))
+
+
+@pytest.mark.parametrize("values", [np.full((40, 40), 150), np.linspace(31768, 35768, 1600).reshape(40, 40)])
+def test_a_picture_that_shows_next_to_nothing_of_its_window_is_refused(tmp_path, values):
+    imageio.imwrite(tmp_path / "slice.png", values.astype(np.uint8 if values.max() < 256 else np.uint16))
+    assert "in the stated window, which is no chest" in str(refusal(tmp_path / "slice.png", window_hu=(-1350, 150)))
+
+
+def test_grey_values_of_a_file_are_judged_in_their_window_too(tmp_path):
+    grey = np.linspace(200, 210, HU.size).reshape(SHAPE).astype(np.uint8)
+    assert "in the stated window" in str(refusal(in_file(tmp_path / "a.nii", grey), window_hu=(-1350, 150)))
+
+
+@pytest.mark.parametrize("names", ["c01-000,c01-002,c02-000", "anna_1,anna_2,ben_1", "p1_s1,p1_s2,p2_s5,p2_s6"])
+def test_pictures_of_several_patients_are_not_glued_into_one_scan(tmp_path, names):
+    for name in names.split(","):
+        imageio.imwrite(tmp_path / f"{name}_image.png", np.arange(0, 240, dtype=np.uint8).reshape(15, 16))
+    stated = {"window_hu": (-1350, 150), "spacing_mm": (0.7, 0.7, 5)}
+    assert "names begin in 2 ways, as of several patients" in str(refusal(tmp_path, **stated))
+
+
+def test_pictures_whose_names_tell_two_numbers_of_each_slice_are_one_scan(tmp_path):
+    for number in range(1, 4):
+        imageio.imwrite(tmp_path / f"im{number}_z{5 * number}.png", np.arange(240, dtype=np.uint8).reshape(15, 16))
+    assert read_volume(tmp_path, Stated(window_hu=(-1350, 150), spacing_mm=(0.7, 0.7, 5))).hu.shape == (3, 15, 16)
+
+
+ORGANS = np.kron(
+    np.random.default_rng(3).permutation(np.r_[np.zeros(96), np.arange(48) * 4]).reshape(12, 12, 1), np.ones((5, 5, 6))
+)
+"""48 organs of 0…188 as cubes, two thirds of it nothing."""
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+@pytest.mark.parametrize("stated", [{}, {"window_hu": (-1350, 150)}])
+def test_a_map_of_many_organs_is_a_mask_with_a_window_too(tmp_path, dtype, stated):
+    for values in (ORGANS, ORGANS // 2, np.where(ORGANS > 0, ORGANS % 7 + 1, 0)):
+        assert "is a label map" in str(refusal(in_file(tmp_path / "organs.nii.gz", values.astype(dtype)), **stated))
+
+
+def test_a_picture_of_many_organs_is_a_mask(tmp_path):
+    imageio.imwrite(tmp_path / "slice.png", ORGANS[..., 0].astype(np.uint8))
+    assert "is a label map" in str(refusal(tmp_path / "slice.png", window_hu=(-1350, 150)))
+
+
+@pytest.mark.parametrize("between", [0.02, 0.4])
+def test_a_map_of_probabilities_is_a_mask_and_grey_values_of_0_to_1_are_none(tmp_path, between):
+    sure = np.where(ORGANS > 100, 0.997, np.where(ORGANS > 0, 0.004, 0)).astype(np.float32)
+    unsure = np.random.default_rng(0).random(sure.shape)
+    values = np.where(unsure < between, unsure / between, sure).astype(np.float32)
+    values.flat[:2] = 0, 1
+    path = in_file(tmp_path / "grey.nii.gz", values)
+    if between < 0.1:
+        assert "is a map of probabilities" in str(refusal(path, window_hu=(-1350, 150)))
+    else:
+        assert read_volume(path, Stated(window_hu=(-1350, 150))).hu.max() == 150
+
+
+def test_grey_values_of_a_scan_are_no_mask_though_much_of_it_is_black(tmp_path, covseg_data):
+    hu = np.asarray(nib.load(covseg_data / "volumes" / "lesion_1_ct.nii.gz").dataobj)[..., 20:24]
+    grey = np.rint(np.clip((hu + 1000) / 1100, 0, 1) * 255).astype(np.uint8)
+    assert (grey == 0).mean() > 0.3
+    read_volume(in_file(tmp_path / "grey.nii.gz", grey), Stated(window_hu=(-1000, 100)))
+    read_volume(in_file(tmp_path / "one.nii.gz", (grey / 255).astype(np.float32)), Stated(window_hu=(-1000, 100)))
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"), [(np.s_[10:], "straight-edged"), (np.s_[:, 10:], "straight-edged"), (np.s_[16:], "")]
+)
+def test_a_scan_of_which_a_straight_part_is_missing_is_refused(tmp_path, lost, words):
+    values = CHEST.reshape(20, 20, 20).astype(np.float32)
+    values[lost] = np.nan
+    path = in_file(tmp_path / "case.nii.gz", values)
+    if words:
+        assert words in str(refusal(path))
+    else:
+        assert "are air now" in read_volume(path).notes[0]
+
+
+def test_a_scan_that_is_mostly_without_a_number_is_refused(tmp_path):
+    values = CHEST.reshape(20, 20, 20).astype(np.float32)
+    far = np.abs(np.add.outer(np.arange(20), np.arange(20)[::-1]) - 19)
+    values[far > 2] = np.nan
+    assert "has no number in 7" in str(refusal(in_file(tmp_path / "case.nii.gz", values)))
 
 
 # --- rights and memory ------------------------------------------------------------------------------------------------

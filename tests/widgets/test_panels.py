@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QAbstractButton
 
-from napari_covseg.networks import Checkpoint
 from napari_covseg.widgets.panel import NOTHING_OPEN
 
 LEFT = ["Segment", "Review", "Learn", "Export"]
@@ -133,29 +132,6 @@ def test_the_brush_is_measured_in_millimetres(at_work: Any) -> None:
     brush.size.setValue(15)
     assert at_work.lesions.brush_size == 10
     assert brush.size_mm.text() == "Brush 15 mm"
-
-
-def test_learn_counts_learns_and_lets_the_reader_choose(window: Any, scan_path: Path, trained: Checkpoint) -> None:
-    driver = window()
-    driver.open(scan_path)
-    driver.bench.choose("res_att_unet", trained)
-    panel = driver.tabs.panels["Learn"]
-    assert "Mark at least one slice reviewed" in panel.why.text()
-    driver.lesions.data[6, 20:28, 8:16] = 1
-    driver.desk.link.settle()
-    driver.session.mark_reviewed(6)
-    assert panel.ready.text().startswith("<b>1 reviewed slice</b> to learn from")
-    panel.steps = 2
-    panel.go.click()
-    assert panel.go.text() == "Stop"
-    driver.until(lambda: not driver.bench.runner.busy, seconds=60)
-    assert len(panel.curve.losses) == 2
-    assert "Dice on the learned slices" in panel.result.text()
-    assert panel.choice.isVisibleTo(panel)
-    panel.use.click()
-    assert driver.bench.chosen.card.parent_sha256 == trained.sha256
-    assert driver.tabs.panels["Segment"].form.checkpoint.value == driver.bench.chosen
-    assert panel.ready.text().startswith("<b>0 reviewed slices</b> since the last fine-tune, 1 in all")
 
 
 def test_export_says_where_the_mask_went(at_work: Any, tmp_path: Path) -> None:

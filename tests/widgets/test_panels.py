@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QAbstractButton
+from qtpy.QtWidgets import QAbstractButton, QStyle, QStyleOptionComboBox
 
 from napari_covseg.widgets.panel import NOTHING_OPEN
 
@@ -153,6 +153,17 @@ def test_no_label_is_cut_at_1280_by_800(at_work: Any) -> None:
                 assert button.width() >= needed, (title, button.text())
         assert panel.width() <= at_work.tabs.tabs.width()
     assert at_work.viewer.window._qt_window.width() <= 1280
+
+
+def test_the_choice_of_another_network_is_not_cut_before_there_is_one(at_work: Any) -> None:
+    at_work.tabs.show_panel("Review")
+    at_work.live(0.1)
+    box = at_work.tabs.panels["Review"].tools.other
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    style = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+    room = box.style().subControlRect(style[0], option, style[1], box)
+    assert room.width() >= box.fontMetrics().horizontalAdvance(box.currentText())
 
 
 def test_a_mask_that_is_there_is_replaced_only_when_asked_twice(at_work: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,7 @@ def states(theme: str) -> Iterator[tuple[str, Callable[[Studio], None]]]:
     yield "review_mediastinum", _mediastinum
     yield "learn_full", lambda studio: (_lung_window(studio), studio.tabs.show_panel("Learn"))
     yield "learn_busy", _learning
+    yield "learn_verdict", _judged
     yield "export_full", _exported
     yield "export_error", _replace
     yield "review_odd", _looked_over
@@ -260,7 +262,7 @@ def _lung_window(studio: Studio) -> None:
 
 def _learning(studio: Studio) -> None:
     """Show what the panel shows while it learns, without a training."""
-    from napari_covseg.jobs import Progress
+    from napari_covseg.jobs import Enough, Progress
 
     def job() -> Iterator[Progress]:
         for step in range(1000):
@@ -268,7 +270,7 @@ def _learning(studio: Studio) -> None:
             yield Progress(step, 120, "learning from 4 slices")
 
     panel = studio.tabs.panels["Learn"]
-    run = panel._run = studio.desk.bench.runner.start(job(), "Learning from your corrections")
+    run = panel._run = studio.desk.bench.runner.start(job(), "Learning from your corrections", Enough())
     panel.curve.clear()
     panel.curve.show()
     for step in range(40):
@@ -276,6 +278,34 @@ def _learning(studio: Studio) -> None:
     panel._show_state()
     while run.progress.done < 40:
         studio.live(0.05)
+
+
+def _judged(studio: Studio) -> None:
+    """Show what the panel asks after a training that made older cases worse, without a training."""
+    from napari_covseg.networks import checkpoint
+    from napari_covseg.training.gate import Row, judged
+
+    for run in studio.desk.bench.runner.runs:
+        run.cancel()
+        studio.wait(run)
+    parent, panel = studio.desk.bench.chosen, studio.tabs.panels["Learn"]
+    learned = (Row("lesion", 0.71, 0.83, *(None,) * 2, 4.0, 2.0, *(None,) * 2, True),)
+    older = (Row("lesion", 0.80, 0.74, *(None,) * 2, 9.0, 12.0, *(None,) * 2, True),)
+    figures = {"gate": judged(learned, older, (2, 12), 0.01).figures()}
+    card = parent.card.model_copy(
+        update={
+            "parent_sha256": parent.sha256,
+            "created_utc": "2026-03-02T09:41:00+00:00",
+            "metrics": figures,
+            "trained_on": "4 reviewed slices of 1 sessions",
+        }
+    )
+    path = checkpoint.fresh_path(parent, datetime.now(), studio.desk.bench.folder)
+    child = checkpoint.save(checkpoint.revived(parent), card, path)
+    panel._parent = parent
+    studio.desk.bench.learned.emit(child)
+    panel.curve.hide()
+    panel.verdict.use.click()
 
 
 def _looked_over(studio: Studio) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from napari_covseg.review.audit import Event
 from napari_covseg.review.correction import Labels
 
-SIGNED = "This session is signed; nothing in it changes any more."
+SIGNED = "This session is signed; open it again to change anything in it."
 
 
 @dataclass(frozen=True, slots=True)

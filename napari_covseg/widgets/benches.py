@@ -28,6 +28,7 @@ from napari_covseg.widgets.toolbox import Toolbox
 from napari_covseg.workbench import OpenScan, Workbench
 
 STATE_LINE = "covseg_state_line"
+UNREACHED = "The worklist could not be reached ({}); nothing was changed there. Look into the folder again to go on."
 PUMP_MS = 15
 TELL_S = 0.2
 """How often panels are told how far a run is."""
@@ -100,11 +101,17 @@ class Desk(QObject):  # type: ignore[misc]
     def attempt(self, action: Callable[[], Any]) -> Any:
         """Do what the reader asked for and return its result; where it cannot be done, tell why and return None."""
         self.link.settle()
+        return self.ask(action)
+
+    def ask(self, action: Callable[[], Any]) -> Any:
+        """Do what has nothing to do with what is being painted, as `attempt` does."""
         try:
             return action()
         except (ValueError, OSError) as error:
             self.bench.complained.emit(str(error))
-            return None
+        except _unreached() as error:
+            self.bench.complained.emit(UNREACHED.format(type(error).__name__))
+        return None
 
     def close(self) -> None:
         """Stop what runs and let go of sessions; what was finished is on disk."""
@@ -197,6 +204,13 @@ class Desk(QObject):  # type: ignore[misc]
         if now_s - self._told_at_s >= TELL_S:
             self._told_at_s = now_s
             self.ticked.emit()
+
+
+def _unreached() -> type[Exception]:
+    """Return what the worklist's database raises; looked up when something was raised, so that no window waits."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return SQLAlchemyError
 
 
 def _sweep() -> None:

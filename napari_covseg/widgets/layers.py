@@ -76,12 +76,13 @@ def slipped_in(layer: Layer, layers: LayerList, below: Layer | None = None) -> N
 def same_look(first: Layer, second: Layer, names: Sequence[str]) -> None:
     """Let two layers have the same mode, colours and the like from now on, whichever of them is changed."""
     for name in names:
-        setattr(second, name, getattr(first, name))
+        _copy(first, second, name)
         for source, target in ((first, second), (second, first)):
             getattr(source.events, name).connect(partial(_copy, source, target, name))
 
 
 def _copy(source: Layer, target: Layer, name: str, _event: Any = None) -> None:
+    """Set what differs only: napari puts the mode back to moving where a layer that is visible is made so again."""
     value = getattr(source, name)
     if getattr(target, name) != value:
         setattr(target, name, value)

@@ -5,67 +5,108 @@ from __future__ import annotations
 from typing import Any
 
 from napari.viewer import Viewer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.registry import listing
+from napari_covseg.widgets.family_rows import FamilyRows
 from napari_covseg.widgets.loss_curve import LossCurve
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
-from napari_covseg.widgets.words import before_and_after, count, time_left, verdict
+from napari_covseg.widgets.verdict_rows import VerdictRows
+from napari_covseg.widgets.words import count, time_left
 from napari_covseg.workbench import checkpoint_title
 
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."
+PAUSE, GO_ON = "Pause", "Go on"
+RESUME_TOLD = "Go on with the learning that was stopped, where it was; your reviewed slices are as they were"
+WRAPPING_UP = "It ends after this step; then the best so far is judged."
 
 
 class LearnPanel(Panel):
-    """One button, a live curve, and the verdict."""
+    """One button, a live curve, the verdict, and the lineage."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self._run: Run[Any] | None = None
         self._parent: Checkpoint | None = None
-        self._child: Checkpoint | None = None
         self.steps: int | None = None
-        self.ready, self.why, self.progress, self.result = words(), words(faint=True), words(), words()
+        self.ready, self.why, self.progress = words(), words(faint=True), words()
         self.go = button("Learn", "Teach a copy of the network your reviewed slices; takes a minute or so", big=True)
+        self.resume = button("Go on where it stopped", RESUME_TOLD)
+        self.resume.hide()
         self.curve = LossCurve()
         self.curve.hide()
-        self.add(self.ready, self.go, self.why, self.progress, self.curve, self.result, self._verdict_buttons())
+        self.verdict, self.family = VerdictRows(self.desk), FamilyRows(self.desk)
+        self.add(self.ready, self.go, self.resume, self.why, self.progress, self._while_running(), self.curve)
+        self.add(self.verdict, self.family)
         self.rows.addStretch()
+        self._listen()
+        self._show_state()
+
+    def showEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Look whether a run can be gone on with: it is looked for only while somebody sees it."""
+        super().showEvent(event)
+        self._show_resume()
+
+    def _while_running(self) -> QWidget:
+        self.running = QWidget()
+        row = QHBoxLayout(self.running)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.pause = button(PAUSE, "Let the processor rest after this step, and go on later")
+        self.enough = button("Stop, keep the best", "End early; the best so far is kept and judged")
+        self.pause.clicked.connect(self._on_pause)
+        self.enough.clicked.connect(self._on_enough)
+        row.addWidget(self.pause)
+        row.addWidget(self.enough)
+        return self.running
+
+    def _listen(self) -> None:
         self.go.clicked.connect(self._on_go)
+        self.resume.clicked.connect(self._on_resume)
+        self.family.doubted.connect(self._on_doubted)
         for signal in (self.desk.opened, self.desk.states_changed, self.desk.chose, self.desk.runs_changed):
             signal.connect(self._show_state)
         self.desk.ticked.connect(self._show_progress)
         self.desk.learned.connect(self._on_learned)
-        self._show_state()
+        self.desk.opened.connect(self._on_opened)
 
-    def _verdict_buttons(self) -> QWidget:
-        self.choice = QWidget()
-        row = QHBoxLayout(self.choice)
-        row.setContentsMargins(0, 0, 0, 0)
-        self.use = button("Use it", "Segment with what was just learned")
-        self.keep = button("Keep the old one", "Segment as before; the new one stays in the list under More")
-        self.use.clicked.connect(self._on_use)
-        self.keep.clicked.connect(self._on_keep)
-        row.addWidget(self.use)
-        row.addWidget(self.keep)
-        self.choice.hide()
-        return self.choice
+    @property
+    def _is_running(self) -> bool:
+        return self._run is not None and not self._run.over
 
     def _on_go(self) -> None:
-        if self._run is not None and not self._run.over:
+        if self._is_running and self._run is not None:
             self._run.cancel()
-        elif trained := self.bench.chosen:
+            self._show_state()
+        else:
+            self._begin(resume=False)
+
+    def _on_resume(self) -> None:
+        self._begin(resume=True)
+
+    def _begin(self, *, resume: bool) -> None:
+        if trained := self.bench.chosen:
             self._parent = trained
-            self._run = self.desk.attempt(lambda: self.bench.finetune(trained, steps=self.steps))
+            self.bench.choose(trained.card.network, trained)  # until the reader decides, a child replaces nobody
+            self._run = self.desk.attempt(lambda: self.bench.finetune(trained, steps=self.steps, resume=resume))
             if self._run is not None:
                 self._run.stepped.connect(self._on_step)
                 self.curve.clear()
                 self.curve.show()
-                self.choice.hide()
-                self.result.clear()
+                self.verdict.clear()
         self._show_state()
+
+    def _on_pause(self) -> None:
+        if self._run is not None:
+            (self._run.go_on if self._run.is_paused else self._run.pause)()
+            self._show_state()
+
+    def _on_enough(self) -> None:
+        if self._run is not None:
+            self._run.wrap_up()
+            self._show_state()
 
     def _on_step(self, step: object) -> None:
         from napari_covseg.training.loop import StepDone  # it needs torch, which by now is there
@@ -73,28 +114,18 @@ class LearnPanel(Panel):
         if isinstance(step, StepDone):
             self.curve.append(step.step, step.loss)
 
+    def _on_opened(self) -> None:
+        self.verdict.clear()
+
     def _on_learned(self, child: Checkpoint) -> None:
-        if self._parent is None or child.card.parent_sha256 != self._parent.sha256:
-            return
-        self._child = child
-        lines = (f"<b>{verdict(child.card.metrics)}</b>", "Dice on the learned slices:")
-        self.result.setText("<br>".join((*lines, *before_and_after(child.card.metrics))))
-        self.choice.show()
+        if self._parent is not None and child.card.parent_sha256 == self._parent.sha256:
+            self.verdict.ask(self._parent, child)
 
-    def _on_use(self) -> None:
-        self._decide(self._child, "from now on Segment uses what was just learned")
-
-    def _on_keep(self) -> None:
-        self._decide(self._parent, "Segment goes on with the old one")
-
-    def _decide(self, trained: Checkpoint | None, words_: str) -> None:
-        if trained is not None:
-            self.bench.choose(trained.card.network, trained)
-            self.bench.said.emit(f"Done: {words_}.")
-            self.choice.hide()
+    def _on_doubted(self, child: Checkpoint) -> None:
+        self.verdict.ask(self.bench.chosen, child)
 
     def _show_state(self) -> None:
-        session, running = self.desk.session, self._run is not None and not self._run.over
+        session, running = self.desk.session, self._is_running
         stopping = running and self._run is not None and self._run.is_cancelling
         self.go.setText("Stopping…" if stopping else "Stop" if running else "Learn")
         if session is None:
@@ -105,7 +136,26 @@ class LearnPanel(Panel):
             reason = "" if session.marks else NO_SLICE
         self.ready.setText(self._ready())
         allow(self.go, "It stops after this step." if stopping else "" if running else reason, self.why)
+        self._show_running(stopping=stopping)
+        self._show_resume()
         self._show_progress()
+
+    def _show_running(self, *, stopping: bool) -> None:
+        run = self._run
+        self.running.setVisible(self._is_running and not stopping)
+        if run is not None and run.enough is not None:
+            wrapping_up = run.enough()
+            self.pause.setText(GO_ON if run.is_paused else PAUSE)
+            allow(self.pause, WRAPPING_UP if wrapping_up else "")
+            allow(self.enough, WRAPPING_UP if wrapping_up else "")
+
+    def _show_resume(self) -> None:
+        """Offer to go on with a stopped run; to know whether that can be takes reading what is reviewed."""
+        trained = self.bench.chosen
+        if not self.isVisible() or self._is_running or trained is None:
+            self.resume.hide()
+        else:
+            self.resume.setVisible(self.bench.can_resume(trained))
 
     def _ready(self) -> str:
         session, trained = self.desk.session, self.bench.chosen
@@ -126,10 +176,9 @@ class LearnPanel(Panel):
         return [each for each in checkpoints if scan_sha256 in each.card.scans_sha256]
 
     def _show_progress(self) -> None:
-        running = self._run is not None and not self._run.over
-        self.progress.setVisible(running)
-        if running and self._run is not None:
+        self.progress.setVisible(self._is_running)
+        if self._is_running and self._run is not None:
             progress = self._run.progress
             step = f"step {progress.done} of {progress.total}" if progress.done else ""
-            parts = (step, progress.doing, time_left(self._run.seconds_left))
-            self.progress.setText(" · ".join(part for part in parts if part))
+            left = "paused" if self._run.is_paused else time_left(self._run.seconds_left)
+            self.progress.setText(" · ".join(part for part in (step, progress.doing, left) if part))

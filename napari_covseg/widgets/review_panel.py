@@ -12,6 +12,7 @@ from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
 from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.second_reader import SecondReaderRows
 from napari_covseg.widgets.sign_rows import SignRows
 from napari_covseg.widgets.tool_rows import ToolRows
 from napari_covseg.widgets.windows import PRESETS
@@ -32,8 +33,8 @@ class ReviewPanel(Panel):
         self.add(self.where)
         self._add_marks()  # at the top: what every slice ends with is never scrolled away
         self.add(self.classes, self.brush, self.tools, self._windows(), self._views(), self._history())
-        self.lesions = LesionRows(self.desk)
-        self.add(self.lesions)
+        self.lesions, self.readers = LesionRows(self.desk), SecondReaderRows(self.desk)
+        self.add(self.readers, self.lesions)
         self.rows.addStretch()
         self._listen()
         self._show_all()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QButtonGroup, QComboBox, QHBoxLayout, QLabel, QRadioB
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.checkpoint import best_first
+from napari_covseg.networks.lineage import is_promoted
 from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.gestures import slice_shown
 from napari_covseg.widgets.more_form import MoreForm
@@ -144,8 +145,12 @@ class SegmentPanel(Panel):
         self.network.setCurrentIndex(self.network.findData(self.bench.network))
         self.summary.setText(listing(self.bench.network).summary)
         self.measured.setText(measured_dice(trained.card.metrics) if trained else "")
-        self.form.offer(self.bench.checkpoints(self.bench.network), trained)
+        self.form.offer(self._promoted(), trained)
         self._show_state()
+
+    def _promoted(self) -> list[Checkpoint]:
+        """Return what may be segmented with: a child that its gate held back is taken up in Learn, with a reason."""
+        return [each for each in self.bench.checkpoints(self.bench.network) if is_promoted(each, self.bench.folder)]
 
     def _show_state(self) -> None:
         running = self._run is not None and not self._run.over

@@ -46,7 +46,7 @@ class StateLine(Panel):
             return
         run = runs[0]
         waiting = f" (+{len(runs) - 1} waiting)" if len(runs) > 1 else ""
-        parts = (run.title + waiting, _how_far(run), time_left(run.seconds_left))
+        parts = (run.title + waiting, _how_far(run), "paused" if run.is_paused else time_left(run.seconds_left))
         self.running.setText(" · ".join(part for part in parts if part))
         self.bar.setMaximum(run.progress.total)
         self.bar.setValue(run.progress.done)

@@ -28,7 +28,7 @@ from napari_covseg.widgets.tool_sizes import ToolSizes
 COLUMNS = 3
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 KEY_SIGNS = {"Shift-": "⇧", "Up": "↑", "Down": "↓", "Delete": "Del"}
-NOBODY = "no other network"
+NOBODY = "nobody else"
 BOX_PX = 62
 TIGHT = "QPushButton { padding: 2px 3px; }"
 

@@ -62,11 +62,6 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def listed(things: Sequence[str]) -> str:
-    """Return things in a row: ``a, b and c``."""
-    return " and ".join(filter(None, (", ".join(things[:-1]), *things[-1:])))
-
-
 def measured_dice(metrics: Mapping[str, Any]) -> str:
     """Return a checkpoint's measured Dice in one sentence; empty where none was measured."""
     dice = dice_by_class(metrics.get("held_out_pooled"))
@@ -81,20 +76,6 @@ def before_and_after(metrics: Mapping[str, Any]) -> list[str]:
     learned = metrics.get("on_the_learned_slices", {})
     before, after = dice_by_class(learned.get("before")), dice_by_class(learned.get("after"))
     return [f"{title} {before.get(title, 0):.2f} → {value:.2f}" for title, value in after.items()]
-
-
-def verdict(metrics: Mapping[str, Any]) -> str:
-    """Return in words whether a fine-tuned checkpoint fits the learned slices better than its parent."""
-    learned = metrics.get("on_the_learned_slices", {})
-    before, after = dice_by_class(learned.get("before")), dice_by_class(learned.get("after"))
-    gains = {title: round(value, 2) - round(before.get(title, 0), 2) for title, value in after.items()}
-    if not gains:
-        return "Nothing could be compared: the learned slices hold no lesion."
-    better = [title for title, gain in gains.items() if gain > 0.005]
-    worse = [title for title, gain in gains.items() if gain < -0.005]
-    if worse:
-        return f"Worse on {listed(worse)}" + (f", better on {listed(better)}." if better else ".")
-    return f"Better on {listed(better)}, worse on none." if better else "No different on the learned slices."
 
 
 def dice_by_class(metrics: Mapping[str, float] | None) -> dict[str, float]:

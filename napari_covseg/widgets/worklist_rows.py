@@ -111,7 +111,8 @@ class WorklistRows(QWidget):  # type: ignore[misc]
 
     def _on_next(self) -> None:
         bench, worklist = self.desk.bench, self.worklist
-        here = worklist.entry(bench.current.path) if worklist and bench.current else None
+        current = bench.current
+        here = self.desk.ask(lambda: worklist.entry(current.path)) if worklist and current else None
         if here is not None and here.state == "in review" and here.reader == bench.reader:
             bench.said.emit(STILL_YOURS.format(here.name))
         else:
@@ -148,8 +149,11 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         if worklist is None:
             return
         by, descending = self._order
-        entries = worklist.entries(search=self.search.text(), by=by, descending=descending)
-        every = worklist.entries() if self.search.text() else entries
+        searched = self.search.text()
+        entries = self.desk.ask(lambda: worklist.entries(search=searched, by=by, descending=descending))
+        every = self.desk.ask(worklist.entries) if searched and entries is not None else entries
+        if entries is None or every is None:
+            return
         left = sum(each.state == "new" for each in every)
         self.heading.setText(f"<b>{worklist.folder.name}</b>: {count(len(every), 'scan')}, {left} new")
         self.folder_button.setText("Another folder, or look again…")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_covseg.io import sample_lesion, sample_scan
 from napari_covseg.networks import checkpoint
@@ -82,7 +83,10 @@ def test_a_reader_does_the_whole_job_and_finds_it_again_tomorrow(sample: Any, wi
     driver.until(lambda: not driver.bench.runner.busy, 300)
     child = next(c for c in checkpoint.known(driver.bench.network) if not c.is_shipped)
     assert child.card.parent_sha256 == checkpoint.find(driver.bench.network).sha256
-    panel.use.click()
+    panel.verdict.use.click()
+    assert driver.bench.chosen != child
+    QTest.keyClicks(panel.verdict.why, "one slice says little; it draws well")
+    QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
     assert driver.bench.chosen == child
 
     mask, scan = nib.load(_export(driver, tmp_path / "out")), nib.load(sample_scan())

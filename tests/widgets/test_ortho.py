@@ -49,6 +49,17 @@ def test_the_views_share_every_voxel_and_show_the_patient_the_right_way_round(th
     assert letters[1] == {"left": "A", "right": "P", "top": "S", "bottom": "I"}
 
 
+@pytest.mark.parametrize("mode", ["paint", "erase"])
+def test_the_views_leave_the_brush_in_hand(at_work: Any, mode: str) -> None:
+    at_work.lesions.mode = mode
+    for _ in range(3):  # open, put away, open again
+        at_work.key(Qt.Key.Key_Y)
+        at_work.live(0.3)
+        assert str(at_work.lesions.mode) == mode
+    assert [str(pane.layers.lesions.mode) for pane in panes(at_work)] == [mode, mode]
+    assert at_work.viewer.layers.selection.active is at_work.lesions
+
+
 def test_letters_are_not_cut(three: Any) -> None:
     furniture = three.desk.furniture
     for letters in (furniture.letters, *(pane.letters for pane in panes(three))):

@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QAbstractButton
+from qtpy.QtWidgets import QAbstractButton, QStyle, QStyleOptionComboBox
 
-from napari_covseg.networks import Checkpoint
 from napari_covseg.widgets.panel import NOTHING_OPEN
 
 LEFT = ["Segment", "Review", "Learn", "Export"]
@@ -135,29 +134,6 @@ def test_the_brush_is_measured_in_millimetres(at_work: Any) -> None:
     assert brush.size_mm.text() == "Brush 15 mm"
 
 
-def test_learn_counts_learns_and_lets_the_reader_choose(window: Any, scan_path: Path, trained: Checkpoint) -> None:
-    driver = window()
-    driver.open(scan_path)
-    driver.bench.choose("res_att_unet", trained)
-    panel = driver.tabs.panels["Learn"]
-    assert "Mark at least one slice reviewed" in panel.why.text()
-    driver.lesions.data[6, 20:28, 8:16] = 1
-    driver.desk.link.settle()
-    driver.session.mark_reviewed(6)
-    assert panel.ready.text().startswith("<b>1 reviewed slice</b> to learn from")
-    panel.steps = 2
-    panel.go.click()
-    assert panel.go.text() == "Stop"
-    driver.until(lambda: not driver.bench.runner.busy, seconds=60)
-    assert len(panel.curve.losses) == 2
-    assert "Dice on the learned slices" in panel.result.text()
-    assert panel.choice.isVisibleTo(panel)
-    panel.use.click()
-    assert driver.bench.chosen.card.parent_sha256 == trained.sha256
-    assert driver.tabs.panels["Segment"].form.checkpoint.value == driver.bench.chosen
-    assert panel.ready.text().startswith("<b>0 reviewed slices</b> since the last fine-tune, 1 in all")
-
-
 def test_export_says_where_the_mask_went(at_work: Any, tmp_path: Path) -> None:
     panel = at_work.tabs.panels["Export"]
     panel.folder.value = tmp_path / "out"
@@ -177,6 +153,17 @@ def test_no_label_is_cut_at_1280_by_800(at_work: Any) -> None:
                 assert button.width() >= needed, (title, button.text())
         assert panel.width() <= at_work.tabs.tabs.width()
     assert at_work.viewer.window._qt_window.width() <= 1280
+
+
+def test_the_choice_of_another_network_is_not_cut_before_there_is_one(at_work: Any) -> None:
+    at_work.tabs.show_panel("Review")
+    at_work.live(0.1)
+    box = at_work.tabs.panels["Review"].tools.other
+    option = QStyleOptionComboBox()
+    box.initStyleOption(option)
+    style = QStyle.ComplexControl.CC_ComboBox, QStyle.SubControl.SC_ComboBoxEditField
+    room = box.style().subControlRect(style[0], option, style[1], box)
+    assert room.width() >= box.fontMetrics().horizontalAdvance(box.currentText())
 
 
 def test_a_mask_that_is_there_is_replaced_only_when_asked_twice(at_work: Any, tmp_path: Path) -> None:

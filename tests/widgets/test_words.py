@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from napari_covseg.widgets import words
+from napari_covseg.widgets.gate_words import told
 from napari_covseg.widgets.windows import LUNG, PRESETS, after, preset_of
 
 
@@ -18,28 +21,28 @@ def test_time_left(seconds: float | None, said: str) -> None:
     assert words.time_left(seconds) == said
 
 
-@pytest.mark.parametrize(
-    ("before", "after_", "said"),
-    [
-        ({"dice_ggo": 0.4}, {"dice_ggo": 0.6}, "Better on ground-glass, worse on none."),
-        ({"dice_ggo": 0.6}, {"dice_ggo": 0.4}, "Worse on ground-glass."),
-        (
-            {"dice_lesion": 0.6, "dice_ggo": 0.1, "dice_effusion": 0.1},
-            {"dice_lesion": 0.4, "dice_ggo": 0.2, "dice_effusion": 0.2},
-            "Worse on opacities, better on ground-glass and effusion.",
-        ),
-        ({"dice_ggo": 0.5}, {"dice_ggo": 0.502}, "No different on the learned slices."),
-        ({}, {}, "Nothing could be compared: the learned slices hold no lesion."),
-    ],
-)
-def test_the_verdict_says_what_became_better_and_what_worse(
-    before: dict[str, float], after_: dict[str, float], said: str
-) -> None:
-    assert words.verdict({"on_the_learned_slices": {"before": before, "after": after_}}) == said
+def test_a_table_says_what_was_before_and_after_and_the_verdict_why() -> None:
+    rows = [
+        {"name": "ggo", "dice_before": 0.4, "dice_after": 0.55},
+        {"name": "effusion", "dice_before": None, "dice_after": None},
+    ]
+    gate = {"promoted": False, "judged": True, "words": "Dice fell.", "slices": 3, "replay_slices": 1, "held_out": rows}
+    said = told({"gate": gate | {"replay": [{"name": "lesion", "dice_before": 0.5, "dice_after": 0.41}]}})
+    plain = " ".join(re.sub("<[^>]+>", " ", said).split())
+    assert plain == (
+        "Not better than the one before. Dice fell. Dice on 3 slices it did not learn from before after "
+        "ground-glass 0.40 0.55 +0.15 effusion – – "
+        "Dice on 1 slice of older cases before after opacities 0.50 0.41 −0.09"
+    )
 
 
-def test_things_in_a_row() -> None:
-    assert [words.listed(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+def test_what_cannot_be_judged_shows_the_learned_slices_and_says_that_they_say_little() -> None:
+    learned = {"before": {"dice_ggo": 0.1}, "after": {"dice_ggo": 0.9}}
+    gate = {"promoted": False, "judged": False, "words": "Too few.", "slices": 0, "replay_slices": 0}
+    said = told({"gate": gate, "on_the_learned_slices": learned})
+    assert "Nobody can say yet" in said
+    assert "which says little:<br>ground-glass 0.10 → 0.90" in said
+    assert "learned from" not in told({"gate": gate | {"judged": True}, "on_the_learned_slices": learned})
 
 
 def test_windows_come_in_turn_and_any_other_window_is_none() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_covseg.review.worklist import Worklist
+from napari_covseg.review.worklist import FILE_NAME, Worklist
 
 from .conftest import write_scan
 
@@ -140,3 +142,20 @@ def test_a_folder_that_is_gone_is_told(window: Any, tmp_path: Path) -> None:
     driver.tabs.panels["Open"].worklist.choose(tmp_path / "nowhere")
     driver.until(lambda: complaints)
     assert "nowhere" in complaints[0]
+
+
+def test_a_database_that_is_gone_is_told_and_the_window_goes_on(listed: Any) -> None:
+    complaints: list[str] = []
+    listed.bench.complained.connect(complaints.append)
+    choose(listed, 1)
+    database = listed.bench.folder / FILE_NAME
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("ALTER TABLE covseg_scan RENAME TO elsewhere")
+    for button in (listed.rows.next_button, listed.rows.reject_button):
+        press(listed, button)
+    QTest.keyClicks(listed.rows.why, "cut at the base")
+    QTest.keyClick(listed.rows.why, Qt.Key.Key_Return)
+    said = len(complaints)
+    QTest.keyClicks(listed.rows.search, "a")
+    assert len(complaints) > said > 2
+    assert all(each.startswith("The worklist could not be reached (OperationalError)") for each in complaints)

@@ -1,0 +1,113 @@
+"""The lineage of a network as a small tree: one click goes back to any of its ancestors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+
+from napari_covseg.networks import Checkpoint
+from napari_covseg.networks.lineage import Branch
+from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.panel import words
+
+IN_USE, NOT_PROMOTED = "in use", "not promoted"
+ROW_PX, MOST_ROWS, INDENT_PX = 22, 6, 14
+CHECKPOINT = Qt.ItemDataRole.UserRole
+
+
+class FamilyRows(QWidget):  # type: ignore[misc]
+    """Every checkpoint of the chosen network, each parent above its children; nothing while there is only one.
+
+    Parameters
+    ----------
+    desk
+        Whose networks.
+    """
+
+    doubted = Signal(object)
+    """Asked for is a checkpoint that its gate did not promote."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.tree = QTreeWidget()
+        self.tree.setColumnCount(2)
+        self.tree.setHeaderHidden(True)
+        self.tree.setIndentation(INDENT_PX)
+        self.tree.setItemsExpandable(False)
+        self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.tree.header().setStretchLastSection(False)
+        self.tree.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.tree.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        self.tree.setToolTip("Click one, or press Enter, to work with it from now on; none is ever changed or removed")
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 4, 0, 0)
+        rows.addWidget(words("<b>Lineage</b>"))
+        rows.addWidget(self.tree)
+        self.tree.itemClicked.connect(self._on_chosen)
+        self.tree.itemActivated.connect(self._on_chosen)
+        desk.chose.connect(self.show_family)
+        desk.learned.connect(self.show_family)
+        self.show_family()
+
+    @property
+    def items(self) -> list[QTreeWidgetItem]:
+        """What stands in the tree, from top to bottom."""
+        found, item = [], self.tree.topLevelItem(0)
+        while item is not None:
+            found.append(item)
+            item = self.tree.itemBelow(item)
+        return found
+
+    def show_family(self) -> None:
+        """Show the chosen network's checkpoints as they are now."""
+        branches = self.desk.bench.family(self.desk.bench.network)
+        self.tree.clear()
+        self._grow(branches)
+        self.tree.expandAll()
+        self.tree.setFixedHeight(ROW_PX * min(MOST_ROWS, len(branches)) + 6)
+        self.setVisible(len(branches) > 1)
+
+    def _grow(self, branches: Sequence[Branch]) -> None:
+        chosen = self.desk.bench.chosen
+        above: list[QTreeWidgetItem] = []
+        for branch in branches:
+            del above[branch.depth :]
+            item = QTreeWidgetItem(above[-1] if above else self.tree)
+            above.append(item)
+            trained = branch.checkpoint
+            item.setText(0, _title(trained))
+            item.setText(1, IN_USE if trained == chosen else "" if branch.promoted else NOT_PROMOTED)
+            item.setToolTip(0, f"{trained.name}: learned from {trained.card.trained_on}")
+            item.setData(0, CHECKPOINT, branch)
+            font = item.font(0)
+            font.setBold(trained == chosen)
+            item.setFont(0, font)
+
+    def _on_chosen(self, item: QTreeWidgetItem) -> None:
+        branch: Branch = item.data(0, CHECKPOINT)
+        if branch.checkpoint == self.desk.bench.chosen:
+            return
+        if not branch.promoted:
+            self.doubted.emit(branch.checkpoint)
+            return
+        trained = branch.checkpoint
+        self.desk.bench.choose(trained.card.network, trained)
+        self.desk.bench.said.emit(f"From now on Segment uses the one {_place(trained)}.")
+
+
+def _title(trained: Checkpoint) -> str:
+    """Return a short name: when it was learned, unless somebody gave it a name."""
+    if trained.is_shipped:
+        return "as it came"
+    if trained.card.parent_sha256 and trained.card.created_utc and trained.name.startswith(f"{trained.card.network}-"):
+        return f"{datetime.fromisoformat(trained.card.created_utc).astimezone():%d %b %H:%M:%S}"
+    return str(trained.name)
+
+
+def _place(trained: Checkpoint) -> str:
+    title = _title(trained)
+    return title if trained.is_shipped else f"called {title}" if title == trained.name else f"of {title}"

@@ -1,0 +1,88 @@
+"""Two readers of one scan: begin a second reading, and see how far the two agree."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from napari_covseg.review.readers import ReadersAgreement
+from napari_covseg.review.shelf import agreement_with, other_readings
+from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.panel import allow, button, words
+from napari_covseg.widgets.words import SHORT_TITLES, count
+
+BEGIN_TOLD = "Begin a session of your own of this scan, beside that of the reader who began this one"
+AGREE_TOLD = "Compare your labels with the other reader's, on the slices that both reviewed"
+NOBODY_ELSE = "Nobody else has read this scan yet."
+
+
+class SecondReaderRows(QWidget):  # type: ignore[misc]
+    """A button to begin beside another reader, one to compare, and what came of it; nothing where one reads alone.
+
+    Parameters
+    ----------
+    desk
+        Whose session.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.begin = button("Second reading", BEGIN_TOLD)
+        self.agree = button("Agreement", AGREE_TOLD)
+        self.told = words()
+        row, rows = QHBoxLayout(), QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        for layout in (row, rows):
+            layout.setSpacing(4)
+        for made in (self.begin, self.agree):
+            row.addWidget(made)
+        rows.addLayout(row)
+        rows.addWidget(self.told)
+        self.begin.clicked.connect(self._on_begin)
+        self.agree.clicked.connect(self._on_agree)
+        desk.opened.connect(self._on_opened)
+        desk.runs_changed.connect(self._show)
+        desk.labels_changed.connect(self._forget)
+        desk.states_changed.connect(self._forget)
+        self._others: dict[Path, str] = {}
+        self._on_opened()
+
+    def _on_opened(self) -> None:
+        session = self.desk.session
+        self._others = other_readings(session) if session is not None else {}
+        self._forget()
+        self._show()
+
+    def _forget(self) -> None:
+        self.told.setText("")
+
+    def _show(self) -> None:
+        session = self.desk.session
+        if session is None:
+            self.hide()
+            return
+        me = self.desk.bench.reader
+        has_own = me in (session.begun_by, *self._others.values())
+        self.setVisible(bool(self._others) or not has_own)
+        allow(self.begin, f"{me} has a session of this scan already." if has_own else "")
+        allow(self.agree, "" if self._others else NOBODY_ELSE)
+
+    def _on_begin(self) -> None:
+        self.desk.attempt(self.desk.bench.second_reading)
+
+    def _on_agree(self) -> None:
+        session = self.desk.session
+        if session is not None:
+            found = [self.desk.attempt(partial(agreement_with, session, folder)) for folder in self._others]
+            self.told.setText("<br>".join(_sentence(each) for each in found if each is not None))
+
+
+def _sentence(found: ReadersAgreement) -> str:
+    """Return ``Dice of m.okafor and j.lindqvist on 4 slices: opacities 0.91, ground-glass 0.85``."""
+    known = [(name, each.overlap.scores()["dice"]) for name, each in found.classes.items()]
+    dice = ", ".join(f"{SHORT_TITLES.get(name, name)} {value:.2f}" for name, value in known if value is not None)
+    both = f"<b>{found.readers[0]}</b> and <b>{found.readers[1]}</b> on {count(len(found.slices), 'slice')}"
+    return f"Dice of {both}: {dice or 'neither marks anything'}"

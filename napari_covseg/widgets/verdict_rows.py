@@ -1,0 +1,104 @@
+"""What the gate said of a fine-tuned network, and what the reader makes of it: use it, or keep the old one."""
+
+from __future__ import annotations
+
+from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+
+from napari_covseg.networks import Checkpoint
+from napari_covseg.networks.lineage import is_promoted
+from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.gate_words import told
+from napari_covseg.widgets.panel import button, words
+
+USE, KEEP, ALL_THE_SAME = "Use it", "Keep the old one", "Use it all the same"
+USE_TOLD = "Segment with what was just learned"
+ALL_THE_SAME_TOLD = "Say why, and segment with it although it was not found better; the reason is kept"
+ASK = "Why? Then press Enter"
+DEFAULT = "QPushButton { font-weight: bold; }"
+
+
+class VerdictRows(QWidget):  # type: ignore[misc]
+    """The tables, the verdict, and two buttons; the one that the gate speaks for stands out.
+
+    Parameters
+    ----------
+    desk
+        Whose networks.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self._parent: Checkpoint | None = None
+        self._child: Checkpoint | None = None
+        self.result, self.why = words(), QLineEdit()
+        self.use, self.keep = button(USE, USE_TOLD), button(KEEP, "Segment as before; the new one stays in the lineage")
+        self.why.setPlaceholderText(ASK)
+        self.why.setMaxLength(500)
+        self._lay_out()
+        self.use.clicked.connect(self._on_use)
+        self.keep.clicked.connect(self._on_keep)
+        self.why.returnPressed.connect(self._on_why)
+        self.clear()
+
+    def ask(self, parent: Checkpoint | None, child: Checkpoint) -> None:
+        """Show what is known of a child, and ask what to do with it; without a parent, what is in use is kept."""
+        self._parent, self._child = parent, child
+        self.result.setText(told(child.card.metrics))
+        speaks_for = is_promoted(child, self.desk.bench.folder)
+        self.use.setText(USE if speaks_for else ALL_THE_SAME)
+        self.use.setToolTip(USE_TOLD if speaks_for else ALL_THE_SAME_TOLD)
+        self.use.setStyleSheet(DEFAULT if speaks_for else "")
+        self.keep.setStyleSheet("" if speaks_for else DEFAULT)
+        self._hide_why()
+        self.choice.show()
+        self.show()
+
+    def clear(self) -> None:
+        """Forget what was asked."""
+        self._child = None
+        self.result.setText("")
+        self._hide_why()
+        self.choice.hide()
+
+    def _lay_out(self) -> None:
+        self.choice = QWidget()
+        row, rows = QHBoxLayout(self.choice), QVBoxLayout(self)
+        for layout in (row, rows):
+            layout.setContentsMargins(0, 0, 0, 0)
+        for made in (self.use, self.keep):
+            row.addWidget(made)
+        for piece in (self.result, self.choice, self.why):
+            rows.addWidget(piece)
+
+    def _hide_why(self) -> None:
+        self.why.clear()
+        self.why.hide()
+
+    def _on_use(self) -> None:
+        if self._child is not None and is_promoted(self._child, self.desk.bench.folder):
+            self._promote("")
+        else:
+            self.why.show()
+            self.why.setFocus()
+
+    def _on_why(self) -> None:
+        self._promote(self.why.text())
+
+    def _promote(self, reason: str) -> None:
+        child = self._child
+        if child is None:
+            return
+        self.desk.attempt(lambda: self.desk.bench.promote(child, reason))
+        if self.desk.bench.chosen == child:
+            self._done("from now on Segment uses what was just learned")
+
+    def _on_keep(self) -> None:
+        if self._parent is not None:
+            self.desk.bench.choose(self._parent.card.network, self._parent)
+        self._done("Segment goes on with the old one")
+
+    def _done(self, what: str) -> None:
+        self.desk.bench.said.emit(f"Done: {what}.")
+        self._hide_why()
+        self.choice.hide()

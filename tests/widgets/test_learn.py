@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.networks.lineage import decisions, is_promoted
+from napari_covseg.review import difference
+from napari_covseg.training.gate import Row, judged
+
+from .conftest import SHAPE
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def learning(window: Any, scan_path: Path, trained: Checkpoint) -> Any:
+    """A window at the Learn panel; the scan is labelled, and a network of random weights is in use."""
+    driver = window()
+    driver.open(scan_path)
+    driver.bench.choose("res_att_unet", trained)
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[:, 18:30, 6:18] = 1
+    for index in range(len(labels)):
+        driver.session.propose(index, labels[index], "a network", "run")
+    driver.tabs.show_panel("Learn")
+    driver.panel = driver.tabs.panels["Learn"]
+    driver.live(0.1)
+    return driver
+
+
+def press(driver: Any, button: Any) -> None:
+    assert button.isVisible()
+    assert button.isEnabled(), button.toolTip()
+    driver.tabs.tabs.currentWidget().ensureWidgetVisible(button)
+    driver.live(0.05)
+    QTest.mouseClick(button, LEFT)
+    driver.live(0.1)
+
+
+def review(driver: Any, *indices: int) -> None:
+    for index in indices:
+        driver.session.mark_reviewed(index)
+    driver.live(0.05)
+
+
+def learned(driver: Any, steps: int) -> Checkpoint:
+    """Learn with a press of the button, and return the child."""
+    found: list[Checkpoint] = []
+    driver.bench.learned.connect(found.append)
+    driver.panel.steps = steps
+    press(driver, driver.panel.go)
+    driver.until(lambda: not driver.bench.runner.busy, seconds=120)
+    driver.live(0.1)
+    assert found, driver.tabs.state_line.message.text()
+    return found[0]
+
+
+def click_item(driver: Any, number: int) -> None:
+    tree = driver.panel.family.tree
+    driver.tabs.tabs.currentWidget().ensureWidgetVisible(tree)
+    driver.live(0.05)
+    place = tree.visualItemRect(driver.panel.family.items[number]).center()
+    QTest.mouseClick(tree.viewport(), LEFT, Qt.KeyboardModifier.NoModifier, place)
+    driver.live(0.1)
+
+
+def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: Checkpoint) -> None:
+    panel, rows = learning.panel, learning.panel.verdict
+    assert "Mark at least one slice reviewed" in panel.why.text()
+    review(learning, 6)
+    assert panel.ready.text().startswith("<b>1 reviewed slice</b> to learn from")
+    child = learned(learning, steps=2)
+    assert len(panel.curve.losses) == 2
+    assert not is_promoted(child)
+    assert "Nobody can say yet" in rows.result.text()
+    assert child.card.metrics["gate"]["words"] in rows.result.text()
+    assert learning.bench.chosen == trained
+    assert rows.use.text() == "Use it all the same"
+    assert "bold" in rows.keep.styleSheet()
+    press(learning, rows.use)
+    assert learning.bench.chosen == trained
+    assert rows.why.isVisible()
+    QTest.keyClick(rows.why, Qt.Key.Key_Return)
+    learning.live(0.1)
+    assert learning.bench.chosen == trained
+    assert "Say in a few words why" in learning.tabs.state_line.message.text()
+    QTest.keyClicks(rows.why, "it finds the lower lobe")
+    QTest.keyClick(rows.why, Qt.Key.Key_Return)
+    learning.live(0.1)
+    assert learning.bench.chosen == child
+    assert [(each.checkpoint_sha256, each.reason) for each in decisions()] == [
+        (child.sha256, "it finds the lower lobe")
+    ]
+    assert not rows.choice.isVisible()
+    assert learning.tabs.panels["Segment"].form.checkpoint.value == child
+    assert panel.ready.text().startswith("<b>0 reviewed slices</b> since the last fine-tune, 1 in all")
+
+
+def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any, trained: Checkpoint) -> None:
+    panel = learning.panel
+    review(learning, 6)
+    child = learned(learning, steps=2)
+    press(learning, panel.verdict.keep)
+    assert learning.bench.chosen == trained
+    assert decisions() == ()
+    offered = [each for each in learning.tabs.panels["Segment"].form.checkpoint.choices if each is not None]
+    assert trained in offered
+    assert child not in offered
+    names = [item.toolTip(0).split(":")[0] for item in panel.family.items]
+    parent, below = names.index(trained.name), names.index(child.name)
+    assert panel.family.items[below].parent() is panel.family.items[parent]
+    assert [panel.family.items[number].text(1) for number in (parent, below)] == ["in use", "not promoted"]
+    click_item(learning, below)
+    assert learning.bench.chosen == trained
+    press(learning, panel.verdict.use)
+    QTest.keyClicks(panel.verdict.why, "second thoughts")
+    QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
+    learning.live(0.1)
+    assert learning.bench.chosen == child
+    click_item(learning, parent)
+    assert learning.bench.chosen == trained
+    assert panel.family.items[parent].text(1) == "in use"
+
+
+def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -> None:
+    row = Row("ggo", 0.4, 0.6, None, None, 3.0, 1.0, None, None, True)
+    figures = judged((row,), (), (2, 0), 0.01).figures()
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "metrics": {"gate": figures}})
+    child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("better.safetensors"))
+    rows = learning.panel.verdict
+    rows.ask(trained, child)
+    learning.live(0.1)
+    assert "Better than the one before." in rows.result.text()
+    assert "2 slices it did not learn from" in rows.result.text()
+    assert "bold" in rows.use.styleSheet()
+    press(learning, rows.use)
+    assert learning.bench.chosen == child
+    assert not rows.why.isVisible()
+    assert decisions() == ()
+
+
+def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> None:
+    panel, found = learning.panel, []
+    learning.bench.learned.connect(found.append)
+    review(learning, 6)
+    panel.steps = 4000
+    press(learning, panel.go)
+    learning.until(lambda: len(panel.curve.losses) > 2, seconds=60)
+    press(learning, panel.pause)
+    learning.live(3.0)  # the step that was begun is finished first
+    rested = len(panel.curve.losses)
+    learning.live(1.0)
+    assert len(panel.curve.losses) == rested
+    assert "paused" in panel.progress.text()
+    assert panel.pause.text() == "Go on"
+    press(learning, panel.pause)
+    learning.until(lambda: len(panel.curve.losses) > rested + 1)
+    press(learning, panel.enough)
+    assert not panel.enough.isEnabled()
+    assert "judged" in panel.enough.toolTip()
+    learning.until(lambda: found, seconds=120)
+    learning.live(0.1)
+    assert len(panel.curve.losses) < 4000
+    assert panel.verdict.choice.isVisible()
+    assert not panel.running.isVisible()
+
+
+def test_a_run_that_was_stopped_goes_on_where_it_was(learning: Any) -> None:
+    panel, found = learning.panel, []
+    learning.bench.learned.connect(found.append)
+    review(learning, 6)
+    assert not panel.resume.isVisible()
+    panel.steps = 4000
+    press(learning, panel.go)
+    learning.until(lambda: len(panel.curve.losses) > 2, seconds=60)
+    press(learning, panel.go)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=60)
+    learning.live(0.1)
+    press(learning, panel.resume)
+    assert not panel.resume.isVisible()
+    learning.until(lambda: len(panel.curve.losses) > 1, seconds=60)
+    assert learning.bench.runner.runs[0].progress.total == 4000
+    press(learning, panel.enough)
+    learning.until(lambda: found, seconds=120)
+    learning.live(0.1)
+    assert not panel.resume.isVisible()
+
+
+def test_a_run_of_other_slices_is_not_gone_on_with(learning: Any) -> None:
+    panel = learning.panel
+    review(learning, 6)
+    panel.steps = 4000
+    press(learning, panel.go)
+    learning.until(lambda: len(panel.curve.losses) > 1, seconds=60)
+    press(learning, panel.go)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=60)
+    learning.live(0.1)
+    assert panel.resume.isVisible()
+    values = learning.session.labels.values
+    after = values[6:7].copy()
+    after[0, 0, 0] = 2
+    learning.session.correct(difference(values[6:7], after, "brush", "a stroke", first_slice=6))
+    review(learning, 6)
+    assert not panel.resume.isVisible()

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from .conftest import SHAPE
+
+
+def read_by(window: Any, reader: str, scan_path: Path) -> Any:
+    driver = window()
+    driver.bench.reader = reader
+    driver.open(scan_path)
+    driver.tabs.show_panel("Review")
+    driver.live(0.1)
+    driver.rows = driver.tabs.panels["Review"].readers
+    return driver
+
+
+def press(driver: Any, button: Any) -> None:
+    driver.tabs.tabs.currentWidget().ensureWidgetVisible(button)
+    driver.live(0.05)
+    assert button.isEnabled(), button.toolTip()
+    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    driver.live(0.1)
+
+
+def mark(driver: Any, columns: slice) -> None:
+    values = np.zeros(SHAPE[1:], dtype=np.uint8)
+    values[10:20, columns] = 1
+    driver.session.propose(4, values, "a network", "run")
+    driver.session.mark_reviewed(4)
+    driver.live(0.1)
+
+
+def test_a_second_reader_begins_beside_the_first_and_sees_how_far_they_agree(window: Any, scan_path: Path) -> None:
+    first = read_by(window, "dr_a", scan_path)
+    assert not first.rows.isVisible()
+    mark(first, slice(10, 20))
+    first.desk.close()
+
+    second = read_by(window, "dr_b", scan_path)
+    assert second.session.begun_by == "dr_a"
+    assert second.rows.agree.toolTip() == "Nobody else has read this scan yet."
+    press(second, second.rows.begin)
+    second.until(lambda: second.session.begun_by == "dr_b" and not second.bench.runner.busy)
+    second.live(0.1)
+    assert not second.rows.begin.isEnabled()
+    assert not second.session.labels.values.any()
+    press(second, second.rows.agree)
+    assert "no reviewed slice in common" in second.tabs.state_line.message.text()
+
+    mark(second, slice(15, 25))
+    press(second, second.rows.agree)
+    said = second.rows.told.text()
+    assert said.startswith("Dice of <b>dr_b</b> and <b>dr_a</b> on 1 slice: opacities 0.50, ground-glass 0.50")
+    second.session.unmark(4)
+    second.live(0.1)
+    assert second.rows.told.text() == ""

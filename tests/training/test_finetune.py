@@ -56,6 +56,7 @@ def weights(trained):
     return checkpoint.revived(trained).state_dict()
 
 
+@pytest.mark.slow  # a minute
 @pytest.mark.parametrize("key", ["chs_net", "covid_segnet"])
 def test_a_cascade_and_a_network_of_patches_learn_and_keep_what_no_reader_judged(key, lesson, parent, tmp_path):
     old = parent(key)
@@ -177,6 +178,7 @@ def test_what_is_frozen_stays(keeping, still, lesson, parent, tmp_path):
         assert any("running_mean" in name for name in moved)
 
 
+@pytest.mark.slow  # a minute
 def test_the_parents_say_and_the_pull_keep_a_child_nearer(lesson, parent, tmp_path):
     old = parent("res_att_unet")
     config = replace(CONFIG, steps=12, learning_rate=3e-3)

@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import pickle
+import resource
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from baseline import SPEC as BASELINE
-from results_page import joined, page
+from results_page import Outcome, joined, page
 
 from napari_covseg.inference import Ensemble, Segmenter
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.jobs import Progress, drain
 from napari_covseg.networks import available, checkpoint, load, registry
-from napari_covseg.training.evaluation import Evaluation, evaluated
+from napari_covseg.training.evaluation import evaluated
 from napari_covseg.training.folds import FOLDS, held_out
 from napari_covseg.training.recipes import training_config
 from napari_covseg.training.train import TrainingRequest, train
@@ -41,6 +44,7 @@ class Plan:
     steps: int
     minutes: float
     device: str
+    threads: int
 
     def weights(self, network: str, fold: int) -> Path:
         """Return the checkpoint of one fold."""
@@ -57,7 +61,7 @@ def main() -> int:
     registry.invite(BASELINE)
     torch.set_num_threads(words.threads)
     words.folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(find_cases(words.cases), words.folder, words.steps, words.minutes, words.device)
+    plan = Plan(find_cases(words.cases), words.folder, words.steps, words.minutes, words.device, words.threads)
     deadline = time.monotonic() + 60 * words.total_minutes
     for fold in range(1, FOLDS + 1):
         for network in words.networks:
@@ -65,7 +69,7 @@ def main() -> int:
                 train_fold(plan, network, fold, (deadline - time.monotonic()) / 60)
     for network in (*words.networks, ENSEMBLE):
         for fold in range(1, FOLDS + 1):
-            _measure(plan, network, fold)
+            measure_fold(plan, network, fold)
     found = {key: parts for key in (*words.networks, ENSEMBLE) if (parts := _folds(plan, key))}
     words.page.write_text(page(found, BASELINE.key, words.steps), "utf-8")
     if words.json:
@@ -107,22 +111,33 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     drain(train(request, taught), lambda step: _told(f"{network}, fold {fold}", step))
 
 
-def _measure(plan: Plan, network: str, fold: int) -> None:
+def measure_fold(plan: Plan, network: str, fold: int) -> None:
+    """Measure the parent of one fold on the patients it never saw, in a process of its own for the sake of its peak."""
     members = available() if network == ENSEMBLE else (network,)
     files = [plan.weights(member, fold) for member in members]
     outcome = plan.outcome(network, fold)
     if outcome.exists() or not all(file.exists() for file in files):
         return
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as alone:
+        measured = alone.submit(_measured, plan, files, fold, f"measuring {network}, fold {fold}").result()
+    outcome.write_bytes(pickle.dumps(measured))
+
+
+def _measured(plan: Plan, files: list[Path], fold: int, doing: str) -> Outcome:
+    registry.invite(BASELINE)
+    torch.set_num_threads(plan.threads)
     segmenters = [Segmenter(checkpoint.read(file), plan.device) for file in files]
     outside = held_out(plan.cases, fold)
     cases = [case for case in plan.cases if case.patient in outside]
-    asked = Ensemble(segmenters) if network == ENSEMBLE else segmenters[0]
-    evaluation = drain(evaluated(asked, cases), lambda step: _told(f"measuring {network}, fold {fold}", step))
-    outcome.write_bytes(pickle.dumps(evaluation))
+    asked = Ensemble(segmenters) if len(segmenters) > 1 else segmenters[0]
+    evaluation = drain(evaluated(asked, cases), lambda step: _told(doing, step))
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Outcome(evaluation, sum(file.stat().st_size for file in files) / 1e6, peak_mb)
 
 
-def _folds(plan: Plan, network: str) -> list[Evaluation]:
-    """Return the evaluations of all folds, none while one of them is missing."""
+def _folds(plan: Plan, network: str) -> list[Outcome]:
+    """Return what was measured in all folds, none while one of them is missing."""
     outcomes = [plan.outcome(network, fold) for fold in range(1, FOLDS + 1)]
     if not all(outcome.exists() for outcome in outcomes):
         return []

@@ -33,11 +33,23 @@ DECIMALS = 6
 
 @dataclass(frozen=True, slots=True)
 class CaseScore:
-    """One case: the agreement of every class that was annotated and that the network knows, by name."""
+    """One case: the agreement of every class that was annotated and that the network knows, by name.
+
+    Parameters
+    ----------
+    case, patient
+        Their names.
+    classes
+        By name.
+    slices, seconds
+        How many were segmented, and how long that alone took.
+    """
 
     case: str
     patient: str
     classes: Mapping[str, Agreement]
+    slices: int = 0
+    seconds: float = 0.0
 
     def figures(self) -> dict[str, Any]:
         """Return the scores per class, and how much was marked beside the reference, for JSON."""
@@ -65,6 +77,12 @@ class Evaluation:
     cases: tuple[CaseScore, ...]
     device: str
     seconds: float
+
+    @property
+    def seconds_per_slice(self) -> float | None:
+        """How long the network takes for a slice, None where it was asked about none."""
+        slices = sum(one.slices for one in self.cases)
+        return sum(one.seconds for one in self.cases) / slices if slices else None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,8 +126,7 @@ def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case]) -> Job[Eva
     for done, case in enumerate(cases):
         yield Progress(done, len(cases), case.name)
         tell = partial(_as_one_case, case.name, done, len(cases))
-        classes = yield from retold(_compared(segmenter, case), tell)
-        scores.append(CaseScore(case.name, case.patient, classes))
+        scores.append((yield from retold(_compared(segmenter, case), tell)))
     yield Progress(len(cases), len(cases))
     seconds = round(time.monotonic() - started, 2)
     return Evaluation(segmenter.checkpoint, tuple(scores), segmenter.device.type, seconds)
@@ -142,14 +159,17 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, PairedDiffer
     return found
 
 
-def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[Mapping[str, Agreement]]:
+def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[CaseScore]:
     known = segmenter.checkpoint.card.scheme
     if case.lung is None and not scorable(known, case.annotated):
-        return {}
+        return CaseScore(case.name, case.patient, {})
     scan, reference, lung = read_case(case)
     slices = _counted(case, scan)
-    proposal = yield from segmenter.segment(scan, slices or range(scan.geometry.shape[0]))
-    return agreements(
+    asked = slices or range(scan.geometry.shape[0])
+    started = time.monotonic()
+    proposal = yield from segmenter.segment(scan, asked)
+    seconds = time.monotonic() - started
+    classes = agreements(
         proposal.labels,
         reference,
         known=known,
@@ -158,6 +178,7 @@ def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[Mapping[str, A
         reference_lung=lung,
         slices=slices,
     )
+    return CaseScore(case.name, case.patient, classes, len(asked), seconds)
 
 
 def _counted(case: Case, scan: Volume) -> tuple[int, ...] | None:

@@ -1,0 +1,72 @@
+"""Cross-validation of the networks: every fold is trained, measured and told, and nothing is that was not measured."""
+
+import importlib
+import json
+import pickle
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_covseg.networks import registry
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def module(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(registry, "_guests", {})
+    return importlib.import_module
+
+
+@pytest.fixture
+def cross_validated(module, monkeypatch, cases, tmp_path, capsys):
+    """Return a function that runs the script on three patients; it returns what was printed, and the page."""
+
+    def run(*words):
+        page = tmp_path / "results.md"
+        fixed = ("--cases", cases, "--folder", tmp_path / "kept", "--page", page, "--steps", 1, "--threads", 1)
+        monkeypatch.setattr(sys, "argv", ["crossval.py", *map(str, (*fixed, "--json", "--device", "cpu", *words))])
+        assert module("crossval").main() == 0
+        return json.loads(capsys.readouterr().out), page.read_text("utf-8")
+
+    return run
+
+
+def rows(page, heading):
+    """Return the rows under a heading by their first cell."""
+    under = page.split(heading)[1].split("\n#")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in under.splitlines() if line[:1] == "|"]
+    return {row[0]: row[1:] for row in cells[2:]}
+
+
+def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(module, cross_validated, tmp_path):
+    printed, page = cross_validated("--networks", "plain_unet")
+    outcomes = [pickle.loads((tmp_path / "kept" / f"plain_unet_fold{fold}.outcome").read_bytes()) for fold in (1, 2, 3)]
+    for outcome in outcomes:
+        scored = {one.patient for one in outcome.evaluation.cases}
+        taught = outcome.evaluation.checkpoint.card.trained_on.split(": ")[1].split(", ")
+        assert sorted([*scored, *taught]) == ["c1", "e1", "m1"]
+        assert outcome.peak_mb > 100
+        assert outcome.file_mb > 1
+    lesion = f"{printed['plain_unet']['pooled']['lesion']['dice']:.3f}"
+    assert rows(page, "(pooled)")["plain U-Net (baseline)"][0].startswith(lesion)
+    assert list(rows(page, "## What it costs")) == ["plain U-Net (baseline)"]
+
+    found = {"plain_unet": outcomes, "res_att_unet": outcomes, "all": outcomes}
+    told = module("results_page").page(found, "plain_unet", 1)
+    titles = ["Residual Attention U-Net", "all five together"]
+    against = rows(told, "## Against the plain U-Net")
+    assert list(against) == titles
+    assert {cells[0].split(" ")[0] for cells in against.values()} == {"+0.000"}
+    assert list(rows(told, "## All five together, against the best of them")) == titles[1:]
+
+
+def test_what_was_not_measured_is_said_and_has_no_row(cross_validated, tmp_path):
+    printed, page = cross_validated("--networks", "plain_unet", "--total-minutes", "0")
+    assert printed == {}
+    assert "Not yet measured: CHS-Net, COVID-SegNet, MASC-Net" in page
+    assert rows(page, "## Cases") == {}
+    assert "## Against the plain U-Net" not in page
+    assert not list((tmp_path / "kept").iterdir())

@@ -64,11 +64,7 @@ class Ensemble:
         Networks of patches go first, since they finish no slice before many; their probabilities are kept in fp16.
         """
         canvas = Canvas(scan, probabilities=probabilities)
-        for step in self.proposals(scan, slices):
-            if isinstance(step, Progress):
-                yield step
-            else:
-                yield canvas.drawn(*step)
+        yield from canvas.filled(self.proposals(scan, slices))
         return canvas.segmentation(slices, Provenance(source="network", network=KEY, checkpoint=KEY), self.device)
 
     def proposals(self, scan: Volume, slices: Sequence[int]) -> Iterator[Progress | tuple[int, SliceProposal]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from scipy import ndimage
 from torch import nn
 
 from napari_covseg.inference.cascade import SliceProposal, lung_of, probabilities_of
+from napari_covseg.jobs import Progress
 from napari_covseg.networks import NetworkSpec, Prediction
 from napari_covseg.networks.spec import BACKGROUND, Names
 from napari_covseg.preprocess import prepared
@@ -25,21 +25,13 @@ BODY_HU = -500
 """Above this is body (or table); patches are laid over its bounding box only."""
 
 
-@dataclass(frozen=True, slots=True)
-class PatchDone:
-    """How many patches of how many are done."""
-
-    done: int
-    total: int
-
-
 def patch_proposals(
     module: nn.ModuleDict, spec: NetworkSpec, scheme: Names, device: torch.device, scan: Volume, slices: Sequence[int]
-) -> Iterator[PatchDone | tuple[int, SliceProposal]]:
-    """Yield the patches done and every finished slice of a scan in reading order, from the apex down.
+) -> Iterator[Progress | tuple[int, SliceProposal]]:
+    """Yield progress per patch, and index and proposal of every finished slice of a scan in reading order.
 
-    Probabilities of overlapping patches are averaged with a Gaussian importance, then decided on
-    (specs/covid_segnet.md, Inference). Slices around those asked for are looked at for context.
+    Slices are finished from the apex down. Probabilities of overlapping patches are averaged with a Gaussian
+    importance, then decided on (specs/covid_segnet.md, Inference). Slices around those asked for give context.
     """
     if spec.patch is None:
         raise ValueError(f"{spec.key} says no patch size.")
@@ -57,7 +49,7 @@ def patch_proposals(
         patch = torch.from_numpy(np.ascontiguousarray(padded[window]))[None, None].to(device)
         with torch.inference_mode():
             blend.add(window, probabilities_of(module[stage.name](patch)[0], names))
-        yield PatchDone(done, len(windows))
+        yield Progress(done, len(windows), f"block {done} of {len(windows)}")
         finished_below = windows[done][0].start if done < len(windows) else padded.shape[0]
         while waiting and waiting[0] - start[0] + offset[0] < finished_below:
             index = waiting.pop(0)

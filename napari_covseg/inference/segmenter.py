@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -73,6 +73,11 @@ class Canvas:
         self.knows_lung = False
         self.disagreement_percent: npt.NDArray[np.uint8] | None = None
 
+    def filled(self, steps: Iterable[Progress | tuple[int, SliceProposal]]) -> Iterator[Progress | SliceDone]:
+        """Keep every proposal as it comes, and yield what is told of it; progress is passed on."""
+        for step in steps:
+            yield step if isinstance(step, Progress) else self.drawn(*step)
+
     def drawn(self, index: int, proposal: SliceProposal) -> SliceDone:
         """Keep a slice's proposal and return what is told of it."""
         self.values[index] = proposal.labels
@@ -142,11 +147,7 @@ class Segmenter:
             After every slice; a network of patches tells its progress after every patch.
         """
         canvas = Canvas(scan, probabilities=probabilities)
-        for step in self.proposals(scan, slices):
-            if isinstance(step, Progress):
-                yield step
-            else:
-                yield canvas.drawn(*step)
+        yield from canvas.filled(self.proposals(scan, slices))
         return canvas.segmentation(slices, self._provenance(), self.device)
 
     def proposals(self, scan: Volume, slices: Sequence[int]) -> Iterator[Progress | tuple[int, SliceProposal]]:
@@ -160,14 +161,9 @@ class Segmenter:
             yield Progress(done, len(slices), f"slice {index + 1} of {depth}")
 
     def _by_patch(self, scan: Volume, slices: Sequence[int]) -> Iterator[Progress | tuple[int, SliceProposal]]:
-        from napari_covseg.inference.patches import PatchDone, patch_proposals  # monai is slow to import
+        from napari_covseg.inference.patches import patch_proposals  # monai is slow to import
 
-        scheme = self.checkpoint.card.scheme
-        for step in patch_proposals(self.module, self.spec, scheme, self.device, scan, slices):
-            if isinstance(step, PatchDone):
-                yield Progress(step.done, step.total, f"block {step.done} of {step.total}")
-            else:
-                yield step
+        return patch_proposals(self.module, self.spec, self.checkpoint.card.scheme, self.device, scan, slices)
 
     def _provenance(self) -> Provenance:
         return Provenance(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_covseg.inference.patches import PatchDone, _patch_for, _windows, patch_proposals
+from napari_covseg.inference.patches import _patch_for, _windows, patch_proposals
+from napari_covseg.jobs import Progress
 from napari_covseg.networks import load
 from napari_covseg.preprocess import Window
 from napari_covseg.volume import Geometry, Volume
@@ -41,7 +42,7 @@ def _run(scan, slices, network=None):
 def test_every_slice_comes_once_from_the_apex_down_and_is_right_to_the_voxel():
     scan = _scan()
     steps = _run(scan, range(90))
-    slices = [step for step in steps if not isinstance(step, PatchDone)]
+    slices = [step for step in steps if not isinstance(step, Progress)]
     assert [index for index, _ in slices] == list(range(90))
     for index, proposal in slices:
         assert np.array_equal(proposal.labels == 1, scan.hu[index] > 0)
@@ -50,15 +51,15 @@ def test_every_slice_comes_once_from_the_apex_down_and_is_right_to_the_voxel():
 
 def test_slices_grow_while_patches_are_still_to_do():
     steps = _run(_scan(), range(90))
-    first_slice = next(i for i, step in enumerate(steps) if not isinstance(step, PatchDone))
-    assert any(isinstance(step, PatchDone) for step in steps[first_slice:])
-    last = [step for step in steps if isinstance(step, PatchDone)][-1]
+    first_slice = next(i for i, step in enumerate(steps) if not isinstance(step, Progress))
+    assert any(isinstance(step, Progress) for step in steps[first_slice:])
+    last = [step for step in steps if isinstance(step, Progress)][-1]
     assert last.done == last.total
 
 
 def test_a_few_slices_of_a_thin_scan_are_padded_to_a_patch():
     scan = _scan(depth=9, height=40, width=30)
-    slices = [step for step in _run(scan, (4, 2)) if not isinstance(step, PatchDone)]
+    slices = [step for step in _run(scan, (4, 2)) if not isinstance(step, Progress)]
     assert [index for index, _ in slices] == [2, 4]
     assert all(np.array_equal(p.labels == 1, scan.hu[index] > 0) for index, p in slices)
 
@@ -74,7 +75,7 @@ def test_a_few_slices_of_a_thin_scan_are_padded_to_a_patch():
 )
 def test_the_window_is_no_larger_than_a_short_scan_needs(depth, height, width, window):
     scan, network = _scan(depth, height, width), _ByGrey()
-    slices = [step for step in _run(scan, range(depth), network) if not isinstance(step, PatchDone)]
+    slices = [step for step in _run(scan, range(depth), network) if not isinstance(step, Progress)]
     assert network.sizes == {window}
     assert [index for index, _ in slices] == list(range(depth))
     assert all(np.array_equal(p.labels == 1, scan.hu[index] > 0) for index, p in slices)
@@ -88,7 +89,7 @@ def test_a_short_scan_that_fits_a_window_is_what_the_network_says_of_it_as_a_who
     with torch.inference_mode():
         grey = Window(-1000, 400)(scan).hu
         expected = network(torch.from_numpy(grey)[None, None])[0].softmax(dim=0).numpy()
-    slices = [step for step in _run(scan, range(16), network) if not isinstance(step, PatchDone)]
+    slices = [step for step in _run(scan, range(16), network) if not isinstance(step, Progress)]
     found = np.stack([proposal.prediction.probabilities for _, proposal in slices], axis=1)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -7,8 +7,8 @@ import torch
 from torch.nn import functional
 
 from napari_covseg.networks import load
-from napari_covseg.networks.blocks import fold_seed, parameter_count
-from napari_covseg.networks.zoo.res_att_unet import LSHAttention, ResAttUNet, ResNeXtBlock, _bucket_factors
+from napari_covseg.networks.blocks import parameter_count
+from napari_covseg.networks.zoo.res_att_unet import LSHAttention, ResAttUNet, ResNeXtBlock, _bucket_factors, fold_seed
 
 SCHEME = ("ggo", "consolidation", "effusion")
 

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_covseg.networks.blocks import conv_bn_relu, fold_seed, pad_to_multiple
+from napari_covseg.networks.blocks import pad_to_multiple
 from napari_covseg.networks.spec import Names, NetworkSpec, Recipe, Stage, Stream, Width, background_and
 from napari_covseg.preprocess import Resize, Square, Window
 
@@ -196,8 +196,7 @@ def _attend_chunks(
 
 def _with_previous(chunks_SKQx: Tensor) -> Tensor:
     """Append to each chunk the one before it; the first one's is the last."""
-    axis = 2
-    return torch.cat([chunks_SKQx, chunks_SKQx.roll(1, dims=1)], dim=axis)
+    return torch.cat([chunks_SKQx, chunks_SKQx.roll(1, dims=1)], dim=2)
 
 
 def _bucket_factors(n_buckets: int) -> tuple[int, ...]:
@@ -206,6 +205,16 @@ def _bucket_factors(n_buckets: int) -> tuple[int, ...]:
         return (n_buckets,)
     first = 2 * ceil(sqrt(n_buckets) / 2)
     return first, 2 * ceil(n_buckets / first / 2)
+
+
+def fold_seed(*parts: int) -> torch.Generator:
+    """Return a CPU generator whose stream depends on the given numbers and nothing else."""
+    generator = torch.Generator(device="cpu")
+    seed = 0
+    for part in parts:
+        seed = (seed * 1_000_003 + part + 1) % (2**63)
+    generator.manual_seed(seed)
+    return generator
 
 
 class ResAttUNet(nn.Module):
@@ -240,7 +249,7 @@ class ResAttUNet(nn.Module):
         **attention: Any,
     ) -> None:
         super().__init__()
-        self.stem = conv_bn_relu(1, widths[0])
+        self.stem = _conv_bn_relu(1, widths[0])
         inputs = (widths[0], *widths[:-1])
         self.encoders = nn.ModuleList(
             nn.Sequential(
@@ -256,7 +265,7 @@ class ResAttUNet(nn.Module):
             self.attentions.append(
                 LSHAttention(2 * channels, seed=level, **attention) if level in attention_levels else nn.Identity()
             )
-            convolution = conv_bn_relu if decoder_norm else _conv_relu
+            convolution = _conv_bn_relu if decoder_norm else _conv_relu
             self.decoders.append(nn.Sequential(convolution(2 * channels, channels), convolution(channels, channels)))
         self.head = nn.Conv2d(widths[0], n_out, 1)
 
@@ -273,6 +282,15 @@ class ResAttUNet(nn.Module):
             x = decoder(attention(torch.cat([skips.pop(), up(x)], dim=1)))
         logits_NCHW: Tensor = self.head(x)[crop]
         return logits_NCHW
+
+
+def _conv_bn_relu(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Return 3×3 convolution without bias, batch norm, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(inplace=True),
+    )
 
 
 def _conv_relu(channels_in: int, channels_out: int) -> nn.Sequential:

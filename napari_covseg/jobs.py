@@ -34,11 +34,6 @@ class Progress:
     total: int
     doing: str = ""
 
-    @property
-    def fraction(self) -> float:
-        """Share of the work that is done, 0…1."""
-        return self.done / self.total if self.total else 0.0
-
 
 @dataclass(frozen=True, slots=True)
 class Remark:

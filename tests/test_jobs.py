@@ -65,11 +65,6 @@ def runner():
     runner.close()
 
 
-@pytest.mark.parametrize(("done", "total", "fraction"), [(0, 0, 0.0), (0, 4, 0.0), (1, 4, 0.25), (4, 4, 1.0)])
-def test_progress_is_a_share_of_the_work(done, total, fraction):
-    assert Progress(done, total).fraction == fraction
-
-
 def test_draining_a_job_returns_its_result_and_shows_every_step():
     seen = []
     assert drain(counting(3), seen.append) == "done"

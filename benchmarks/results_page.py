@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean, stdev
 
-from napari_covseg.inference.ensemble import KEY as ENSEMBLE
 from napari_covseg.measure import SCORED
 from napari_covseg.networks import registry
+from napari_covseg.networks.registry import ALL_NETWORKS as ENSEMBLE
 from napari_covseg.training.evaluation import Evaluation, differences
 from napari_covseg.training.folds import FOLDS
 

@@ -32,11 +32,10 @@ def known_network(key: str) -> str:
 
 def known_network_or_all(key: str) -> str:
     """Return the key of a network that there is, or ``all``, or refuse it as wrong use."""
+    from napari_covseg.networks.registry import ALL_NETWORKS
+
     return key if key == ALL_NETWORKS else known_network(key)
 
-
-ALL_NETWORKS = "all"
-"""Every network with trained weights, as one: the mean of their probabilities."""
 
 Network = Annotated[
     str,

@@ -14,11 +14,9 @@ from napari_covseg.inference.cascade import Mask, SliceProposal
 from napari_covseg.inference.segmenter import Canvas, Segmentation, Segmenter, knows_lung
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.networks import Card, Checkpoint, Prediction, available, checkpoint
+from napari_covseg.networks.registry import ALL_NETWORKS
 from napari_covseg.networks.spec import Names, background_and
 from napari_covseg.volume import Provenance, Volume
-
-KEY = "all"
-"""What the command line calls the ensemble of every network that is at hand."""
 
 
 class Ensemble:
@@ -51,12 +49,12 @@ class Ensemble:
         """A card for all of them together; there is no such file."""
         digest = hashlib.sha256("".join(m.checkpoint.sha256 for m in self.members).encode()).hexdigest()
         card = Card(
-            network=KEY,
+            network=ALL_NETWORKS,
             width=self.members[0].checkpoint.card.width,
             scheme=self.scheme,
             trained_on="; ".join(f"{m.checkpoint.name} on {m.checkpoint.card.trained_on}" for m in self.members),
         )
-        return Checkpoint(Path(KEY), digest, card)
+        return Checkpoint(Path(ALL_NETWORKS), digest, card)
 
     def segment(self, scan: Volume, slices: Sequence[int], *, probabilities: bool = False) -> Job[Segmentation]:
         """Segment some slices with every member; yields and returns as `Segmenter.segment` does.
@@ -65,7 +63,9 @@ class Ensemble:
         """
         canvas = Canvas(scan, probabilities=probabilities)
         yield from canvas.filled(self.proposals(scan, slices))
-        return canvas.segmentation(slices, Provenance(source="network", network=KEY, checkpoint=KEY), self.device)
+        return canvas.segmentation(
+            slices, Provenance(source="network", network=ALL_NETWORKS, checkpoint=ALL_NETWORKS), self.device
+        )
 
     def proposals(self, scan: Volume, slices: Sequence[int]) -> Iterator[Progress | tuple[int, SliceProposal]]:
         """Yield every slice's index and joint proposal, and progress."""
@@ -87,14 +87,14 @@ class Ensemble:
 
 
 def members_of(network: str, name: str | Path | None = None) -> tuple[Checkpoint, ...]:
-    """Return the checkpoints that answer for a key: one, or for `KEY` the first of every network that has any.
+    """Return the checkpoints that answer for a key: one, or for `ALL_NETWORKS` the first of every network that has any.
 
     Raises
     ------
     ValueError
         If there is none, or a checkpoint is named for all networks at once.
     """
-    if network != KEY:
+    if network != ALL_NETWORKS:
         return (checkpoint.find(network, name),)
     if name is not None:
         raise ValueError("All networks together use the program's weights; name a checkpoint for one network only.")

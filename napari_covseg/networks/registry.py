@@ -12,6 +12,9 @@ from pathlib import Path
 from napari_covseg.networks import zoo
 from napari_covseg.networks.spec import NetworkSpec
 
+ALL_NETWORKS = "all"
+"""Stands for every network with trained weights, as one: the mean of their probabilities."""
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

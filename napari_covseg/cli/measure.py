@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from napari_covseg.measure import ClassQuantity
     from napari_covseg.volume import LabelMap, Volume
 
-OPACITIES = ("ggo", "consolidation", "infection")
-"""What makes lung diseased; fluid beside it does not."""
-
-MOST_OUTSIDE_LUNG = 0.5
-"""Of opacities in the lung; masks that leave dense consolidation out are common."""
-
 
 @verb("covseg measure scan_lesion.nii.gz --scan scan.nii.gz --lungs scan_lung.nii.gz")
 def measure(
@@ -39,17 +33,19 @@ def measure(
 ) -> Answer:
     """Measure millilitres, share of the lung, mean Hounsfield units and components of every class."""
     from napari_covseg.io import read_labels, read_volume
-    from napari_covseg.measure import quantities
+    from napari_covseg.measure import percent_of_lung_involved, quantities
+    from napari_covseg.measure.plausibility import doubts_about_lung
     from napari_covseg.volume import fitted
 
     volume = read_volume(scan, parsed_stated(series, spacing, window, straighten))
     lesion = fitted(read_labels(labels), volume)
     lung = _lung_mask(lungs, lesion, volume) if lungs else None
-    doubts = (*lung.notes, *_outside_lung(lesion, lung)) if lung is not None else ()
+    doubts = (*lung.notes, *doubts_about_lung(lesion, lung)) if lung is not None else ()
     for note in (*volume.notes, *lesion.notes, *doubts):
         say(note)
     found = quantities(lesion, volume, lung)
-    severity = {"percent_of_lung_involved": _involved(found)}
+    involved = percent_of_lung_involved(found)
+    severity = {"percent_of_lung_involved": None if involved is None else round(involved, 2)}
     values = {"classes": {name: _rounded(quantity) for name, quantity in found.items()}, "severity": severity}
     return Answer(values, _shown(values))
 
@@ -76,21 +72,6 @@ def _lung_mask(path: Path, lesion: LabelMap, volume: Volume) -> LabelMap:
     if np.array_equal(lung.values > 0, lesion.values > 0):
         raise ValueError(f"{path} marks the very voxels of the lesions; {remedy}.")
     return lung
-
-
-def _outside_lung(lesion: LabelMap, lung: LabelMap) -> tuple[str, ...]:
-    opacity = np.isin(lesion.values, [lesion.scheme[name].value for name in OPACITIES])
-    if not opacity.any():
-        return ()
-    outside = float(np.count_nonzero(opacity & (lung.values == 0)) / np.count_nonzero(opacity))
-    if outside <= MOST_OUTSIDE_LUNG:
-        return ()
-    return (f"{100 * outside:.0f} % of the opacities lie outside the lung mask; check that both are of this scan.",)
-
-
-def _involved(found: Mapping[str, ClassQuantity]) -> float | None:
-    shares = [found[name].percent_of_lung for name in OPACITIES]
-    return round(sum(share for share in shares if share is not None), 2) if None not in shares else None
 
 
 def _rounded(quantity: ClassQuantity) -> dict[str, Any]:

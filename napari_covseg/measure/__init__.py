@@ -6,7 +6,13 @@ from napari_covseg.measure.distance import hd95_mm
 from napari_covseg.measure.findings import Finding, findings
 from napari_covseg.measure.overlap import SCORES, Overlap, mean_absolute_error, overlap
 from napari_covseg.measure.paired import PairedDifference, paired_difference
-from napari_covseg.measure.quantity import ClassQuantity, millilitres, millilitres_per_slice, quantities
+from napari_covseg.measure.quantity import (
+    ClassQuantity,
+    millilitres,
+    millilitres_per_slice,
+    percent_of_lung_involved,
+    quantities,
+)
 
 __all__ = [
     "SCORED",
@@ -29,6 +35,7 @@ __all__ = [
     "millilitres_per_slice",
     "overlap",
     "paired_difference",
+    "percent_of_lung_involved",
     "pooled",
     "quantities",
     "scorable",

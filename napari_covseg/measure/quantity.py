@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,9 @@ from napari_covseg.volume import LabelMap, Volume
 
 CONNECTIVITY = np.ones((3, 3, 3), dtype=bool)
 """Components touch by face, edge or corner (26-connectivity)."""
+
+LUNG_LESIONS = ("ggo", "consolidation", "infection")
+"""What makes lung diseased; effusion lies beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,12 @@ def quantities(labels: LabelMap, scan: Volume, lung: LabelMap | None = None) -> 
             raise ValueError(f"The label map is not on the {what}'s grid.")
     lung_voxels = int(np.count_nonzero(lung.values)) if lung else 0
     return {c.name: _quantity(labels, scan, c.name, lung_voxels) for c in labels.scheme}
+
+
+def percent_of_lung_involved(found: Mapping[str, ClassQuantity]) -> float | None:
+    """Return which share of the lung is diseased, from its quantities by class; None without a lung mask."""
+    shares = [found[name].percent_of_lung for name in LUNG_LESIONS]
+    return None if None in shares else sum(share for share in shares if share is not None)
 
 
 def _quantity(labels: LabelMap, scan: Volume, name: str, lung_voxels: int) -> ClassQuantity:

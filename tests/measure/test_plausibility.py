@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_covseg.measure.plausibility import doubts, hu_range
-from napari_covseg.volume import Geometry, Volume
+from napari_covseg.measure.plausibility import doubts, doubts_about_lung, hu_range
+from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume
 
 LPS = np.diag([-0.7, -0.7, 5.0, 1.0])
 
@@ -51,3 +51,12 @@ def test_oblique_slices(degrees, is_said):
 
 def test_equal_spacing_leaves_the_stacking_unknown():
     assert doubts(scan(affine=np.diag([-1.0, -1.0, 1.1, 1.0])[[0, 2, 1, 3]])) == ()
+
+
+@pytest.mark.parametrize(("value", "inside", "said"), [(1, 2, ""), (2, 1, "75 %"), (4, 1, "75 %"), (3, 0, "")])
+def test_opacities_mostly_outside_the_lung_are_doubted_and_effusion_is_not(value, inside, said):
+    lesions, lung = np.zeros((2, 4, 4, 4), np.uint8)
+    lesions[0, 0], lung[0, 0, :inside] = value, 1
+    grid = Geometry(lesions.shape, LPS)
+    told = doubts_about_lung(LabelMap(lesions, grid), LabelMap(lung, grid, LUNGS))
+    assert [said in sentence for sentence in told] == [True] * bool(said)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,15 +26,12 @@ from napari_covseg.cli.options import (
     parsed_slices,
     parsed_stated,
 )
-from napari_covseg.cli.verb import Answer, gave_up, verb
+from napari_covseg.cli.segment_tasks import PROBABILITY, Task, finished_among, give_up, note_of, task_for, tasks_at
+from napari_covseg.cli.verb import Answer, verb
 
 if TYPE_CHECKING:
     from napari_covseg.inference import Ensemble, Segmenter
-    from napari_covseg.io import Stated
     from napari_covseg.volume import LabelMap
-
-CLASS_NAMES = ("lung", "ggo", "consolidation", "effusion", "infection")
-"""Whose probabilities there can be."""
 
 Inputs = Annotated[
     list[Path],
@@ -44,17 +40,18 @@ Inputs = Annotated[
 Slices = Annotated[
     str | None, typer.Option("--slices", metavar="A:B", help="Only slices A to B, counted from 1 at the apex.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do again what is finished already.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Do again what is already finished.")]
 
 
 Lungs = Annotated[
     bool,
     typer.Option(
-        "--lungs", help="The lungs too, also of a network that knows none: then the best that does draws them."
+        "--lungs", help="Also write the lungs; where the network knows none, the best one that does draws them."
     ),
 ]
 Probabilities = Annotated[
-    bool, typer.Option("--probabilities", help="Every class's probability too, in per cent, a map each.")
+    bool,
+    typer.Option("--probabilities", help="Also write the probability of each class, in per cent, one map per class."),
 ]
 
 
@@ -66,34 +63,6 @@ class _Asked:
     lungs_by: Segmenter | None
     slices: range | None
     probabilities: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One scan and the label map it is to become."""
-
-    scan: Path
-    lesion: Path
-    stated: Stated
-
-    @property
-    def lung(self) -> Path:
-        """Where the lung mask goes, for the networks that know the lung."""
-        return self.beside("lung")
-
-    @property
-    def is_picture(self) -> bool:
-        """Whether the label map is a picture, as the scan is."""
-        return self.lesion.suffix == ".png"
-
-    def probabilities(self) -> list[Path]:
-        """Return the maps of probability that are there."""
-        return [path for name in CLASS_NAMES if (path := self.beside(f"probability_{name}")).exists()]
-
-    def beside(self, what: str) -> Path:
-        """Return where something else about the same scan goes."""
-        stem, ending = self.lesion.name.rsplit("lesion", 1)
-        return self.lesion.with_name(f"{stem}{what}{ending}")
 
 
 @verb("covseg segment scan.nii.gz dicom_folder --network res_att_unet --slices 12:30 --out masks")
@@ -122,9 +91,10 @@ def segment(
     trained = members_of(network, checkpoint)
     lungs_by = lung_network(trained) if lungs else None
     failed: list[dict[str, str]] = []
-    tasks = _tasks(inputs, partial(_task, out, network, parsed_stated(series, spacing, window, straighten)), failed)
+    stated = parsed_stated(series, spacing, window, straighten)
+    tasks = tasks_at(inputs, partial(task_for, out, network, stated), failed)
     out.mkdir(parents=True, exist_ok=True)  # better now than after an hour's work
-    finished = [] if overwrite else _finished(tasks, wanted, failed)
+    finished = [] if overwrite else finished_among(tasks, wanted, failed)
     asked: _Asked | None = None
     if len(finished) < len(tasks):
         drawing = Segmenter(lungs_by, device) if lungs_by else None
@@ -135,80 +105,12 @@ def segment(
             is_new = asked is not None and task not in finished
             outputs.append(_segmented(task, asked) if is_new and asked else _skipped(task))
         except (ValueError, OSError) as error:
-            _give_up(task.scan, error, failed)
+            give_up(task.scan, error, failed)
     values = {"outputs": outputs, **({"failed": failed} if failed else {})}
     return Answer(values, _shown(outputs), done=not failed)
 
 
-def _task(out: Path, network: str, stated: Stated, scan: Path) -> _Task:
-    """Return what a scan is to become; series of one folder get label maps of different names."""
-    from napari_covseg.io import is_picture, stem_of
-
-    ending = ".png" if is_picture(scan) else ".nii.gz"
-    series = f"_series{stated.series[-8:]}" if stated.series else ""
-    return _Task(scan, out / f"{stem_of(scan)}{series}_{network}_lesion{ending}", stated)
-
-
-def _tasks(inputs: Sequence[Path], task_of: Callable[[Path], _Task], failed: list[dict[str, str]]) -> list[_Task]:
-    """Return what is to be done; inputs that are no scans are reported and go to `failed`."""
-    scans: list[Path] = []
-    for path in inputs:
-        try:
-            scans.extend(_scans_at(path))
-        except (ValueError, OSError) as error:
-            _give_up(path, error, failed)
-    tasks = [task_of(scan) for scan in dict.fromkeys(scans)]
-    clash = next((path for path, count in Counter(task.lesion for task in tasks).items() if count > 1), None)
-    if clash is not None:
-        raise typer.BadParameter(f"two inputs would both become {clash.name}; segment them into different folders.")
-    return tasks
-
-
-def _finished(tasks: list[_Task], wanted: range | None, failed: list[dict[str, str]]) -> list[_Task]:
-    """Return the tasks whose label map is there; a map of other slices is reported, kept, and its task dropped."""
-    from napari_covseg.io import note_in
-
-    finished = []
-    for task in list(tasks):
-        if not task.lesion.exists():
-            continue
-        try:
-            note = "" if task.is_picture else note_in(task.lesion)
-            if note not in ("", _note(wanted)):
-                raise ValueError(f"{task.lesion} is of {note} only; --overwrite makes it again.")
-            finished.append(task)
-        except (ValueError, OSError) as error:
-            _give_up(task.scan, error, failed)
-            tasks.remove(task)
-    return finished
-
-
-def _note(wanted: range | None) -> str:
-    return f"slices {wanted.start + 1}:{wanted.stop}" if wanted is not None else ""
-
-
-def _scans_at(path: Path) -> list[Path]:
-    """Return the scans an input stands for: itself, or the scan files of a folder.
-
-    Raises
-    ------
-    ValueError
-        If there is none.
-    """
-    from napari_covseg.io import format_of, is_named_labels
-
-    if not path.exists():
-        raise ValueError(f"There is no file or folder {path}; check the name.")
-    if not path.is_dir() or format_of(path) == "DICOM":
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.is_file() and format_of(file))
-    scans = [file for file in files if not file.name.startswith(".") and not is_named_labels(file)]
-    if not scans:
-        raise ValueError(f"{path} holds neither DICOM slices nor scan files; name a folder that does.")
-    return scans
-
-
-def _segmented(task: _Task, asked: _Asked) -> dict[str, Any]:
+def _segmented(task: Task, asked: _Asked) -> dict[str, Any]:
     from napari_covseg.io import read_volume
     from napari_covseg.measure.plausibility import doubts
     from napari_covseg.volume import LESIONS, LabelMap, labels_on, reoriented
@@ -226,7 +128,7 @@ def _segmented(task: _Task, asked: _Asked) -> dict[str, Any]:
     lung = proposal.lung
     if asked.lungs_by is not None:
         lung = followed(asked.lungs_by.segment(*seen), f"Finding the lungs of {task.scan.name}").lung
-    percents = {f"probability_{name}": percent for name, percent in proposal.probability_percent.items()}
+    percents = {f"{PROBABILITY}{name}": percent for name, percent in proposal.probability_percent.items()}
     if proposal.disagreement_percent is not None:
         percents["disagreement"] = proposal.disagreement_percent
     for name, values in percents.items():
@@ -235,7 +137,7 @@ def _segmented(task: _Task, asked: _Asked) -> dict[str, Any]:
     if lung is not None:
         _write(labels_on(lung, scan.geometry), task.lung)
     labels = labels_on(proposal.labels, scan.geometry)
-    _write(labels, task.lesion, _note(wanted))
+    _write(labels, task.lesion, note_of(wanted))
     return _output(task, labels, round(time.monotonic() - started_s, 2), proposal.device)
 
 
@@ -258,7 +160,7 @@ def _write_percent(percent: LabelMap, path: Path) -> None:
         write_volume(Volume(percent.values.astype(np.int16), percent.geometry), path)
 
 
-def _skipped(task: _Task) -> dict[str, Any]:
+def _skipped(task: Task) -> dict[str, Any]:
     from napari_covseg.io import read_label_picture, read_labels
 
     labels = read_label_picture(task.lesion) if task.is_picture else read_labels(task.lesion)
@@ -266,20 +168,15 @@ def _skipped(task: _Task) -> dict[str, Any]:
     return {**_output(task, labels, 0.0, None), "skipped": True}
 
 
-def _output(task: _Task, labels: LabelMap, seconds: float, device: str | None) -> dict[str, Any]:
+def _output(task: Task, labels: LabelMap, seconds: float, device: str | None) -> dict[str, Any]:
     from napari_covseg.measure import millilitres
 
     ml = {name: round(volume, 3) for name, volume in millilitres(labels).items()}
     lung = str(task.lung) if task.lung.exists() else None
     paths: dict[str, Any] = {"input": str(task.scan), "lesion": str(task.lesion), "lung": lung}
-    found = {path: path.name.rsplit("probability_", 1)[1].split(".")[0] for path in task.probabilities()}
-    if found:
-        paths["probabilities"] = {name: str(path) for path, name in found.items()}
+    if found := task.probabilities():
+        paths["probabilities"] = {name: str(path) for name, path in found.items()}
     return {**paths, "ml": ml, "seconds": seconds, "device": device}
-
-
-def _give_up(path: Path, error: Exception, failed: list[dict[str, str]]) -> None:
-    failed.append({"input": str(path), "error": gave_up(error)})
 
 
 def _shown(outputs: Sequence[dict[str, Any]]) -> Any:

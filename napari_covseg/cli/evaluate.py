@@ -34,7 +34,7 @@ Checkpoints = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="NAME|FILE",
-        help="Trained weights, by name or file, one per network in the same order; without, those of the program.",
+        help="Trained weights, by name or file, one per network in the same order; by default the program's own.",
     ),
 ]
 Patients = Annotated[

@@ -34,17 +34,18 @@ def finetune(
         typer.Option(
             "--replay",
             metavar="DIR",
-            help="Annotated cases to rehearse, and to be asked about before and after; the bundled sample without.",
+            help="Annotated cases to rehearse and be tested on before and after; by default the bundled sample.",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Optimiser steps.")] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same run.")] = 0,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", metavar="N", min=0.01, help="Learn for so long at most; keep the best.")
+        float | None,
+        typer.Option("--minutes", metavar="N", min=0.01, help="Learn for at most N minutes and keep the best."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the same run, which was killed.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with this run where it was killed.")] = False,
     distil: Annotated[
-        float, typer.Option("--distil", metavar="X", min=0, help="Weight of the parent's say on unlabelled slices.")
+        float, typer.Option("--distil", metavar="X", min=0, help="Weight of what the parent says on unlabelled slices.")
     ] = 0.3,
     pull: Annotated[
         float, typer.Option("--pull", metavar="X", min=0, help="Weight of the distance to the parent's weights (L2).")
@@ -54,11 +55,11 @@ def finetune(
         bool | None,
         typer.Option(
             "--freeze-batch-norm/--learn-batch-norm",
-            help="Keep the statistics of batch norms; without, kept for 32 slices or fewer.",
+            help="Keep the statistics of batch norms, or learn them; by default kept for 32 slices or fewer.",
         ),
     ] = None,
     margin: Annotated[
-        float, typer.Option("--margin", metavar="X", min=0, help="Fall in Dice allowed on the cases of before.")
+        float, typer.Option("--margin", metavar="X", min=0, help="By how much Dice may fall on older cases.")
     ] = 0.01,
     overrule: Annotated[
         str | None,

@@ -55,10 +55,10 @@ CheckpointName = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="NAME|FILE",
-        help="Its trained weights, by name or file; those that come with the program without.",
+        help="Its trained weights, by name or file; by default those that come with the program.",
     ),
 ]
-OnDevice = Annotated[Device, typer.Option("--device", help="Where to compute.")]
+OnDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes the fastest there is.")]
 CheckpointFile = Annotated[
     Path, typer.Option("--out", metavar="FILE", dir_okay=False, help="The checkpoint to write (.safetensors).")
 ]

@@ -87,7 +87,7 @@ def train(
             "--patience",
             metavar="N",
             min=0,
-            help="Stop after N of the 20 checks on held-out patients without a better one; 0 never; else the recipe's.",
+            help="Stop after N of the 20 checks on held-out patients bring nothing better; 0 never; else the recipe's.",
         ),
     ] = None,
     log: Annotated[

@@ -138,7 +138,7 @@ def _listing(path: Path) -> dict[str, Any]:
     try:
         listing: dict[str, Any] = json.loads(path.read_text("utf-8"))
         return dict(listing)
-    except (json.JSONDecodeError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path} is not to be understood; choose another folder.") from error
 
 

@@ -109,7 +109,7 @@ def _widened(region: Mask) -> Mask:
     return widened & bool(region.any())
 
 
-def _home(prediction: Prediction, network: Geometry, scan: Geometry) -> Prediction:
+def _home(prediction: Prediction, seen_on: Geometry, home: Geometry) -> Prediction:
     """Bring every channel from the network's grid back to the slice's, before anything is decided on it."""
-    planes = [volume_on(Volume(channel[None], network), scan, 0.0).hu[0] for channel in prediction.probabilities]
+    planes = [volume_on(Volume(channel[None], seen_on), home, 0.0).hu[0] for channel in prediction.probabilities]
     return Prediction(prediction.names, np.stack(planes))

@@ -1,8 +1,8 @@
 """Trained weights in one safetensors file: tensors, and a card that says what they are.
 
-Weights are stored as fp16; batch norms, biases, slopes and small kernels as fp32: to round them costs the most and to
-keep them the least. The card travels in the file's header, so listing checkpoints reads a few kilobytes and needs no
-torch.
+Weights are stored as fp16; batch norms, biases, slopes and small kernels as fp32, since rounding them costs the most
+accuracy and keeping them the least space. The card travels in the file's header, so listing checkpoints reads a few
+kilobytes and needs no torch.
 """
 
 from __future__ import annotations

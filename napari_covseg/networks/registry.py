@@ -34,7 +34,7 @@ def available() -> tuple[str, ...]:
 
 @cache
 def listing(key: str) -> Listing:
-    """Return a network's words, read from its source: importing it would import torch, which takes seconds.
+    """Return what a panel shows of a network, read from its source: importing it would import torch, for seconds.
 
     Raises
     ------

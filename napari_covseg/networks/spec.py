@@ -69,7 +69,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How the paper trained, with Adam all of them: rate, batch, augmentation, early stopping.
+    """How the paper trained (all five used Adam): rate, batch, augmentation, early stopping.
 
     Parameters
     ----------

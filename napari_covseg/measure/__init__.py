@@ -4,7 +4,7 @@ from napari_covseg.measure.agreement import SCORED, Agreement, agreement, agreem
 from napari_covseg.measure.averages import FalseAlarm, Mean, case_mean, false_alarm, pooled, slice_mean
 from napari_covseg.measure.distance import hd95_mm
 from napari_covseg.measure.findings import Finding, findings
-from napari_covseg.measure.overlap import SCORES, Overlap, mean_absolute_error, overlap
+from napari_covseg.measure.overlap import SCORES, Overlap, overlap
 from napari_covseg.measure.paired import PairedDifference, paired_difference
 from napari_covseg.measure.quantity import (
     ClassQuantity,
@@ -30,7 +30,6 @@ __all__ = [
     "false_alarm",
     "findings",
     "hd95_mm",
-    "mean_absolute_error",
     "millilitres",
     "millilitres_per_slice",
     "overlap",

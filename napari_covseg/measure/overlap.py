@@ -82,10 +82,7 @@ class Overlap:
 
     @property
     def mae(self) -> float | None:
-        """(FP + FN) / (TP + FP + FN + TN): mean |p - y| of two hard masks, 1 - accuracy.
-
-        The papers take it of probabilities p; `mean_absolute_error` does.
-        """
+        """(FP + FN) / (TP + FP + FN + TN): mean |p - y| of hard masks, 1 - accuracy; the papers' p is soft."""
         return _share(self.false_positive + self.false_negative, self.voxels)
 
     def scores(self) -> dict[str, float | None]:
@@ -98,15 +95,6 @@ def overlap(mask: npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]) -> Ov
     both = int(np.count_nonzero(mask & reference))
     marked, wanted = int(np.count_nonzero(mask)), int(np.count_nonzero(reference))
     return Overlap(both, marked - both, wanted - both, mask.size - marked - wanted + both)
-
-
-def mean_absolute_error(
-    probability: npt.NDArray[np.floating] | npt.NDArray[np.bool_], reference: npt.NDArray[np.bool_]
-) -> float | None:
-    """Return mean |p - y| of probabilities (or a mask) against a reference of the same shape; None without voxels."""
-    if reference.size == 0:
-        return None
-    return float(np.abs(probability.astype(np.float64) - reference).mean())
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -97,17 +97,6 @@ def decisions(folder: Path | None = None) -> tuple[Decision, ...]:
     return tuple(_parsed(lines))
 
 
-def ancestors(trained: Checkpoint, among: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
-    """Return a checkpoint's parent, its parent's parent and so on, as far as they are at hand."""
-    by_sha256 = {each.sha256: each for each in among}
-    found: list[Checkpoint] = []
-    current = by_sha256.get(trained.card.parent_sha256)
-    while current is not None and current not in found:
-        found.append(current)
-        current = by_sha256.get(current.card.parent_sha256)
-    return tuple(found)
-
-
 def tree(network: str, folder: Path | None = None) -> tuple[Branch, ...]:
     """Return a network's checkpoints as a tree, each parent before its children, the oldest child first.
 

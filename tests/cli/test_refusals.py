@@ -106,7 +106,7 @@ def test_a_bad_scan_is_one_sentence_and_exit_code_1(covseg, tmp_path, name, own_
         assert said.err.count("\n") == 1
         assert "Traceback" not in said.err
         assert "That did not work" not in said.err
-    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
+    assert not list(tmp_path.glob("out/*"))
 
 
 def test_nothing_says_who_the_patient_is(covseg, tmp_path, caplog):

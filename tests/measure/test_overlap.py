@@ -5,7 +5,7 @@ import pytest
 import torch
 from monai.metrics import ConfusionMatrixMetric, DiceMetric
 
-from napari_covseg.measure import SCORES, Overlap, mean_absolute_error, overlap
+from napari_covseg.measure import SCORES, Overlap, overlap
 
 ALL_RIGHT = dict.fromkeys(SCORES, 1.0) | {"mae": 0.0}
 MONAIS = {
@@ -90,12 +90,3 @@ def test_a_full_field_has_no_specificity():
     everywhere = np.ones(4, bool)
     assert overlap(everywhere, everywhere).specificity is None
     assert Overlap().scores() == dict.fromkeys(SCORES)
-
-
-def test_absolute_error_of_probabilities_is_the_papers():
-    reference = np.array([True, True, False, False])
-    probability = np.array([0.75, 0.5, 0.25, 0.0], np.float32)
-    assert mean_absolute_error(probability, reference) == pytest.approx((0.25 + 0.5 + 0.25) / 4)
-    hard = probability > 0.5
-    assert mean_absolute_error(hard, reference) == overlap(hard, reference).mae == 0.25
-    assert mean_absolute_error(probability[:0], reference[:0]) is None

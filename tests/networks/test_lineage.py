@@ -36,9 +36,9 @@ def made(tmp_path, no_weights):
 def test_the_tree_has_parents_before_children_and_knows_who_is_promoted(made, tmp_path):
     base = made("base")
     first = made("first", base, gate={"promoted": True})
-    grandchild = made("grandchild", first, gate={"promoted": False})
+    made("grandchild", first, gate={"promoted": False})
     second = made("second", base, gate={"promoted": False})
-    orphan = made("orphan", replace(base, sha256="f" * 64))
+    made("orphan", replace(base, sha256="f" * 64))
     found = [(one.checkpoint.name, one.depth, one.promoted) for one in lineage.tree("res_att_unet", tmp_path)]
     assert found == [
         ("base", 0, True),
@@ -47,9 +47,6 @@ def test_the_tree_has_parents_before_children_and_knows_who_is_promoted(made, tm
         ("second", 1, False),
         ("orphan", 0, True),
     ]
-    every = checkpoint.known("res_att_unet", tmp_path)
-    assert [one.name for one in lineage.ancestors(grandchild, every)] == ["first", "base"]
-    assert lineage.ancestors(orphan, every) == lineage.ancestors(base, every) == ()
     assert lineage.verdict_of(second) == {"promoted": False}
 
 

@@ -14,6 +14,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from math import cos, inf, pi
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -152,7 +153,7 @@ def trained(
     Raises
     ------
     ValueError
-        If the state file belongs to other settings, or the loss is no number any more.
+        If the state file is damaged or belongs to other settings, or the loss is no number any more.
     """
     processes = Processes.here()
     run = _Run(module, config, device or torch.device("cpu"), beside)
@@ -287,7 +288,10 @@ class _Run:
         """Take over a saved state, if there is one, and return the step to go on with."""
         if not path.exists():
             return 0
-        state = torch.load(path, weights_only=True, map_location=self.device)
+        try:
+            state = torch.load(path, weights_only=True, map_location=self.device)
+        except (RuntimeError, EOFError, LookupError, ValueError, UnpicklingError) as error:
+            raise ValueError(f"{path.name} is damaged; start without --resume.") from error
         if state["config"] != asdict(self.config):
             raise ValueError(
                 f"{path.name} belongs to a training with other settings; give them, or start without --resume."

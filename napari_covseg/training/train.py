@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter, chosen_device
+from napari_covseg.io import written
 from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Job
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
@@ -32,6 +34,8 @@ from napari_covseg.training.regions import with_regions
 from napari_covseg.training.stacks import Stack, read_stacks
 
 TERMS = "Non-commercial research use only; not a medical device."
+
+PATIENTS = "patients or sets"
 
 LUNG_SHARE = 0.5
 """The lung is learned in this share of the steps: it is easier than what lies in it."""
@@ -82,6 +86,11 @@ class TrainingRequest:
         """Return where a finished stage waits for the others."""
         return self.out.with_name(f"{self.out.name}.{stage.name}.done")
 
+    @property
+    def about_file(self) -> Path:
+        """What says which training the files beside it belong to."""
+        return self.out.with_name(f"{self.out.name}.about")
+
 
 @dataclass(frozen=True, slots=True)
 class _Stacks:
@@ -99,11 +108,12 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
     Raises
     ------
     ValueError
-        If nothing is left to train on, a held-out patient is in no case, no case teaches a stage, or a log is wanted
-        where TensorBoard is missing.
+        If nothing is left to train on, a held-out patient is in no case, no case teaches a stage, a log is wanted
+        where TensorBoard is missing, the checkpoint may not be overwritten, or another training is to be resumed.
     """
     if request.log is not None:
         check_log_is_possible()
+    checkpoint.check_free(request.out, request.parent.sha256 if request.parent else "")
     missing = request.held_out - {case.patient for case in cases}
     if missing:
         raise ValueError(f"No case is of the held-out patient {', '.join(sorted(missing))}.")
@@ -112,8 +122,7 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
         raise ValueError("Every case is held out; nothing is left to train on.")
     started = time.monotonic()
     spec, device = load(request.network), chosen_device(request.device)
-    if not request.resume:
-        _forget(request, spec)
+    _begin(request, spec, taught)
     torch.manual_seed(request.config.seed)
     module = _first_weights(request, spec)
     held_out = [case for case in cases if case.patient in request.held_out]
@@ -216,14 +225,52 @@ def _first_weights(request: TrainingRequest, spec: NetworkSpec) -> nn.ModuleDict
     return module
 
 
+def _begin(request: TrainingRequest, spec: NetworkSpec, taught: Sequence[Case]) -> None:
+    """Forget what an earlier call left, or make sure that it is the same training, and say which one this is.
+
+    Raises
+    ------
+    ValueError
+        If the earlier call was about other cases, patients, classes or another network: who is held out now may have
+        been taught by then.
+    """
+    about = {
+        "network": request.network,
+        "width": request.width,
+        "scheme": list(request.scheme),
+        "parent_sha256": request.parent.sha256 if request.parent else "",
+        "held_out": sorted(request.held_out),
+        "taught": sorted([case.patient, case.name] for case in taught),
+    }
+    processes = Processes.here()
+    if not request.resume:
+        _forget(request, spec)
+        processes.wait()  # before any of them writes
+    elif request.about_file.exists() and json.loads(request.about_file.read_text("utf-8")) != about:
+        raise ValueError(
+            f"What lies beside {request.out.name} belongs to a training of another network, or on other cases or "
+            "patients; give the same, or start without --resume."
+        )
+    if processes.first:
+        with written(request.about_file) as draft:
+            draft.write_text(json.dumps(about), "utf-8")
+
+
 def _forget(request: TrainingRequest, spec: NetworkSpec) -> None:
+    request.about_file.unlink(missing_ok=True)
     for stage in spec.stages:
         request.state_file(stage).unlink(missing_ok=True)
         request.finished_file(stage).unlink(missing_ok=True)
 
 
+def _taught_before(parent: Checkpoint) -> set[str]:
+    """Return the patients that a card written by `_card` names: who starts from these weights has learned from them."""
+    _, _, names = parent.card.trained_on.partition(f" {PATIENTS}: ")
+    return set(names.split(", ")) - {""}
+
+
 def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card:
-    taught = sorted({case.patient for case in cases})
+    taught = sorted({case.patient for case in cases} | (_taught_before(request.parent) if request.parent else set()))
     config: dict[str, Any] = {
         **asdict(request.config),
         "held_out": sorted(request.held_out),
@@ -233,7 +280,7 @@ def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card
         network=request.network,
         width=request.width,
         scheme=request.scheme,
-        trained_on=f"{len(taught)} patients or sets: {', '.join(taught)}",
+        trained_on=f"{len(taught)} {PATIENTS}: {', '.join(taught)}",
         terms=TERMS,
         parent_sha256=request.parent.sha256 if request.parent else "",
         config=config,

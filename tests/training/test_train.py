@@ -220,3 +220,55 @@ def test_a_checkpoint_whose_card_names_other_classes_than_its_weights_is_refused
     save_file(load_file(old.path), tmp_path / "lies.safetensors", metadata=header)
     with pytest.raises(ValueError, match="does not fit masc_net"):
         checkpoint.revived(checkpoint.read(tmp_path / "lies.safetensors"))
+
+
+def left_behind(asked, cases):
+    """Begin a training of a cascade and leave it when its lung is done."""
+    job = train(asked, find_cases([cases]))
+    while not asked.finished_file(load("chs_net").stages[0]).exists():
+        next(job)
+    job.close()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"held_out": frozenset({"c1"})}, {"scheme": ("ggo",)}, {"network": "masc_net"}],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_another_training_left_is_not_gone_on_with(other, cases, tmp_path):
+    asked = request("chs_net", tmp_path)
+    left_behind(asked, cases)
+    with pytest.raises(ValueError, match="other cases or patients; give the same"):
+        drain(train(replace(asked, resume=True, **other), find_cases([cases])))
+    assert asked.finished_file(load("chs_net").stages[0]).exists()
+
+
+def test_what_an_older_version_left_is_gone_on_with(cases, tmp_path):
+    asked = request("chs_net", tmp_path)
+    left_behind(asked, cases)
+    asked.about_file.unlink()
+    drain(train(replace(asked, resume=True), find_cases([cases])))
+    assert [path.name for path in tmp_path.glob("mine*")] == ["mine.safetensors"]
+
+
+def test_a_damaged_state_is_said(cases, tmp_path):
+    asked = request("res_att_unet", tmp_path, resume=True)
+    asked.state_file(load("res_att_unet").stages[0]).write_bytes(b"half of it")
+    with pytest.raises(ValueError, match=r"lesion\.state is damaged; start without --resume"):
+        drain(train(asked, find_cases([cases])))
+
+
+def test_weights_that_came_with_the_package_are_refused_before_anything_is_learned(cases, tmp_path, monkeypatch):
+    asked = request("res_att_unet", tmp_path)
+    asked.out.touch()
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
+    with pytest.raises(ValueError, match="came with the package"):
+        next(train(asked, find_cases([cases])))
+
+
+def test_who_starts_from_a_checkpoint_has_learned_from_its_patients(cases, tmp_path):
+    parent = drain(train(request("res_att_unet", tmp_path, held_out=frozenset({"m1"})), find_cases([cases])))
+    assert parent.card.trained_on == "2 patients or sets: c1, e1"
+    asked = replace(request("res_att_unet", tmp_path / "child", held_out=frozenset({"c1"})), parent=parent)
+    child = drain(train(asked, find_cases([cases])))
+    assert child.card.trained_on == "3 patients or sets: c1, e1, m1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ Listener = Callable[[Any], None]
 
 LINE_EVERY_S = 5.0
 """Away from a terminal, progress is told about this often."""
+
+
+def speaks() -> bool:
+    """Whether this process tells what is done: of several that ``torchrun`` started, only the first."""
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 
 def say(sentence: str) -> None:
@@ -66,6 +72,9 @@ def following(title: str) -> Iterator[Listener]:
     """Yield what is to be told every step of a job: a bar on a terminal, plain lines elsewhere."""
     from rich.console import Console
 
+    if not speaks():
+        yield _nobody
+        return
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _plain_lines(title)
@@ -85,6 +94,10 @@ def following(title: str) -> Iterator[Listener]:
                 bars.update(task, description=described, completed=step.done, total=step.total or None)
 
         yield tell
+
+
+def _nobody(_step: Any) -> None:
+    """Listen, and say nothing."""
 
 
 def _plain_lines(title: str) -> Listener:

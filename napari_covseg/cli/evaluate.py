@@ -10,7 +10,7 @@ import typer
 
 from napari_covseg.cli.console import followed, say
 from napari_covseg.cli.figures import figures, shown
-from napari_covseg.cli.folds import Fold, Folds, parsed_fold
+from napari_covseg.cli.folds import Fold, Folds, parsed_fold, taught_by
 from napari_covseg.cli.options import Device, OnDevice, known_network_or_all
 from napari_covseg.cli.verb import Answer, verb
 
@@ -118,7 +118,5 @@ def _evaluated(trained: Sequence[Checkpoint], cases: Sequence[Case], device: str
 
 def _warn_of_taught(trained: Checkpoint, cases: Sequence[Case]) -> None:
     """Say which patients a checkpoint has seen before, as far as its card names them."""
-    _, _, taught = trained.card.trained_on.partition(": ")
-    known = sorted({case.patient for case in cases} & set(taught.split(", ")))
-    if known:
+    if known := taught_by(trained, {case.patient for case in cases}):
         say(f"{trained.name} was trained on {', '.join(known)}; what it scores there says little of new patients.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from napari_covseg.io.cases import Case
+    from napari_covseg.networks import Checkpoint
 
 Fold = Annotated[
     int | None,
@@ -17,6 +18,12 @@ Fold = Annotated[
 Folds = Annotated[
     int, typer.Option("--folds", metavar="N", min=2, help="How many folds; a patient is never in two of them.")
 ]
+
+
+def taught_by(trained: Checkpoint, patients: Collection[str]) -> list[str]:
+    """Return those of some patients whom a checkpoint has seen before, as far as its card names them."""
+    _, _, taught = trained.card.trained_on.partition(": ")
+    return sorted(set(patients) & set(taught.split(", ")))
 
 
 def parsed_fold(

@@ -37,6 +37,15 @@ def known_network_or_all(key: str) -> str:
     return key if key == ALL_NETWORKS else known_network(key)
 
 
+def named_as_checkpoint(file: Path) -> Path:
+    """Return a checkpoint's file, or refuse as wrong use a name under which nothing would find it."""
+    if file.suffix != CHECKPOINT_SUFFIX:
+        raise typer.BadParameter(f"a checkpoint's name ends in {CHECKPOINT_SUFFIX}, not as {file.name} does.")
+    return file
+
+
+CHECKPOINT_SUFFIX = ".safetensors"
+
 Network = Annotated[
     str,
     typer.Option("--network", metavar="KEY", callback=known_network, help="The network; 'covseg networks' lists them."),
@@ -60,7 +69,14 @@ CheckpointName = Annotated[
 ]
 OnDevice = Annotated[Device, typer.Option("--device", help="Where to compute; auto takes the fastest there is.")]
 CheckpointFile = Annotated[
-    Path, typer.Option("--out", metavar="FILE", dir_okay=False, help="The checkpoint to write (.safetensors).")
+    Path,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        dir_okay=False,
+        callback=named_as_checkpoint,
+        help="The checkpoint to write (.safetensors).",
+    ),
 ]
 OutFolder = Annotated[
     Path, typer.Option("--out", metavar="DIR", file_okay=False, help="Folder to write into; made if missing.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_covseg.cli.console import followed, say, table
-from napari_covseg.cli.folds import Fold, Folds, parsed_fold
+from napari_covseg.cli.folds import Fold, Folds, parsed_fold, taught_by
 from napari_covseg.cli.options import CheckpointFile, Device, Network, OnDevice
 from napari_covseg.cli.verb import Answer, verb
 
@@ -108,6 +108,10 @@ def train(
     spec = load(network)
     if resume and not any(path.suffix in (".state", ".done") for path in out.parent.glob(f"{out.name}.*")):
         say(f"There is nothing beside {out} to resume from; starting at the first step.")
+    trained = find(network, parent) if parent else None
+    outside = parsed_fold(found, fold, folds, "--hold-out", hold_out)
+    if trained is not None and (known := taught_by(trained, outside)):
+        say(f"{trained.name} was trained on {', '.join(known)}; held out now, they say little of new patients.")
     request = TrainingRequest(
         network=network,
         out=out,
@@ -123,11 +127,11 @@ def train(
         ),
         width=width.value,
         scheme=spec.scheme if scheme is Scheme.paper else LESION_CLASSES,
-        held_out=parsed_fold(found, fold, folds, "--hold-out", hold_out),
+        held_out=outside,
         device=device,
         minutes=minutes,
         resume=resume,
-        parent=find(network, parent) if parent else None,
+        parent=trained,
         log=log,
     )
     kept = followed(training(request, found), f"Training {network}")

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from napari_covseg.cli.console import say, show
+from napari_covseg.cli.console import say, show, speaks
 
 STOPPED = "Stopped; what was finished is kept, and no file was left half-written."
 
@@ -117,6 +117,8 @@ def _carry_out(work: Callable[[], Answer], as_json: bool, debug: bool) -> None:
 
 
 def _print(answer: Answer, as_json: bool) -> None:
+    if not speaks():
+        return
     if as_json:
         typer.echo(json.dumps(answer.values, indent=2))
     elif answer.shown:

@@ -64,3 +64,14 @@ def test_an_answer_that_cannot_be_shown_is_one_sentence_too(capsys):
     said = capsys.readouterr()
     assert "RuntimeError: no room" in said.err
     assert "Traceback" not in said.err
+
+
+def test_of_several_processes_only_the_first_speaks(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert console.followed(job(3), "Job") == "result"
+    _carry_out(lambda: Answer({"found": 1}, "found one"), as_json=True, debug=False)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setenv("RANK", "0")
+    _carry_out(lambda: Answer({"found": 1}, "found one"), as_json=False, debug=False)
+    assert capsys.readouterr().out == "found one\n"

@@ -63,6 +63,23 @@ def test_resuming_nothing_starts_and_says_so(covseg, cases, tmp_path):
     assert "to resume from" in said.err
 
 
+@pytest.mark.parametrize("verb", ["train", "finetune"])
+def test_a_checkpoint_of_another_ending_is_wrong_use(covseg, cases, tmp_path, verb):
+    where = ("--cases", cases) if verb == "train" else ("--session", cases)
+    said = covseg(verb, *NETWORK, *where, "--out", tmp_path / "mine.pt")
+    assert said.status == 2
+    assert "ends in .safetensors" in said.err
+
+
+def test_holding_out_whom_the_parent_was_taught_is_said(covseg, cases, tmp_path):
+    parent, child = tmp_path / "parent.safetensors", tmp_path / "child.safetensors"
+    words = ("train", *NETWORK, "--cases", cases, *BRIEF)
+    assert "was trained on" not in covseg(*words, "--hold-out", "a", "--out", parent).err
+    said = covseg(*words, "--from", parent, "--hold-out", "b", "--out", child)
+    assert said.status == 0, said.err
+    assert "parent was trained on b; held out now" in said.err
+
+
 def test_an_unknown_patient_is_refused(covseg, cases, tmp_path):
     words = ("--cases", cases, "--out", tmp_path / "m.safetensors", *BRIEF, "--hold-out", "nobody")
     said = covseg("train", *NETWORK, *words)

@@ -25,7 +25,7 @@ from napari_covseg.measure import (
     slice_mean,
 )
 from napari_covseg.networks import Checkpoint
-from napari_covseg.volume import Volume
+from napari_covseg.training.stacks import annotated_slices
 
 DECIMALS = 6
 """A specificity differs from 1 in the fifth."""
@@ -161,11 +161,11 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, PairedDiffer
 
 def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[CaseScore]:
     known = segmenter.checkpoint.card.scheme
-    if case.lung is None and not scorable(known, case.annotated):
+    if case.slices == () or (case.lung is None and not scorable(known, case.annotated)):
         return CaseScore(case.name, case.patient, {})
     scan, reference, lung = read_case(case)
-    slices = _counted(case, scan)
-    asked = slices or range(scan.geometry.shape[0])
+    slices = annotated_slices(case, scan)
+    asked = range(scan.geometry.shape[0]) if slices is None else slices
     started = time.monotonic()
     proposal = yield from segmenter.segment(scan, asked)
     seconds = time.monotonic() - started
@@ -179,16 +179,6 @@ def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[CaseScore]:
         slices=slices,
     )
     return CaseScore(case.name, case.patient, classes, len(asked), seconds)
-
-
-def _counted(case: Case, scan: Volume) -> tuple[int, ...] | None:
-    """Return the indices of the slices that count, None for all."""
-    depth = scan.geometry.shape[0]
-    if not case.slices:
-        return None
-    if not all(1 <= number <= depth for number in case.slices):
-        raise ValueError(f"cases.json names slices of {case.name} beyond its {depth}; correct them.")
-    return tuple(sorted({number - 1 for number in case.slices}))
 
 
 def _as_one_case(name: str, done: int, total: int, step: Progress) -> Progress:

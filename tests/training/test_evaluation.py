@@ -239,3 +239,10 @@ def test_the_shipped_network_finds_the_lesion_of_a_real_picture(covseg_data):
     found = drain(evaluated(Segmenter(checkpoint.find("res_att_unet"), "cpu"), [case]))
     assert found.pooled()["lesion"]["dice"] > 0.3
     assert found.case_mean()["lesion"]["hd95_mm"] > 0
+
+
+def test_a_case_limited_to_no_slice_is_neither_segmented_nor_scored(tmp_path):
+    write(tmp_path, "a", reading(((0, 0, 0), 1)), slices=[])
+    oracle = Oracle({})
+    assert not evaluation(tmp_path, oracle).names
+    assert oracle.asked == {}

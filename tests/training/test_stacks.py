@@ -115,3 +115,13 @@ def test_a_stack_learns_what_a_stage_saw_and_stays_itself(make_stack):
     region = np.ones((1, 4, 4), bool)
     assert stack.with_region("lung", region).regions["lung"] is region
     assert not stack.regions
+
+
+@pytest.mark.parametrize("spec", [SLICES, PATCHES], ids=lambda spec: spec.key)
+def test_a_case_limited_to_no_slice_teaches_nothing_and_one_beyond_the_scan_is_refused(spec, tmp_path, write_picture):
+    for name, slices in (("a", None), ("b", [])):
+        write_picture(tmp_path / name, name, np.zeros((32, 32)), np.zeros((32, 32)), slices=slices)
+    assert [stack.case for stack in drain(read_stacks(find_cases([tmp_path / "a", tmp_path / "b"]), spec))] == ["a"]
+    write_picture(tmp_path / "c", "c", np.zeros((32, 32)), np.zeros((32, 32)), slices=[2])
+    with pytest.raises(ValueError, match=r"slices of c beyond its 1"):
+        drain(read_stacks(find_cases([tmp_path / "c"]), spec))

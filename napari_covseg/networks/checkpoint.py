@@ -143,7 +143,10 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
     check_free(path, card.parent_sha256)
     header = {_HEADER_KEY: json.dumps(card.model_dump(mode="json"), sort_keys=True)}
     with written(path) as draft:
+        draft.touch()
+        mode = draft.stat().st_mode  # as the reader's umask has it; safetensors would keep the file to its owner
         save_file(_packed(module, registry.load(card.network)), draft, metadata=header)
+        draft.chmod(mode)
         revived(read(draft))
     return read(path)
 

@@ -56,6 +56,12 @@ def test_the_file_is_about_half_the_size_of_fp32(module, card, tmp_path):
     assert saved.path.stat().st_size < 5_000_000
 
 
+def test_who_may_read_other_files_may_read_a_checkpoint(module, card, tmp_path):
+    other = tmp_path / "other"
+    other.touch()
+    assert checkpoint.save(module, card, tmp_path / "a.safetensors").path.stat().st_mode == other.stat().st_mode
+
+
 def test_a_scheme_that_does_not_fit_the_tensors_is_refused(module, card, tmp_path):
     other = card.model_copy(update={"scheme": ("ggo", "consolidation")})
     with pytest.raises(ValueError, match="does not fit"):

@@ -12,6 +12,8 @@ from napari_covseg.networks.registry import ALL_NETWORKS as ENSEMBLE
 from napari_covseg.training.evaluation import Evaluation, differences
 from napari_covseg.training.folds import FOLDS
 
+PAPER_SCORES = ("dice", "sensitivity", "specificity", "precision")
+
 TITLES = {ENSEMBLE: "all five together"}
 
 PAPERS = """\
@@ -56,16 +58,17 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> s
     baseline
         Key of what the others are compared with.
     steps
-        Optimiser steps of every stage.
+        Optimiser steps of every stage that are asked for now; of folds that were measured, their cards say it.
     """
     found = {key: joined(outcomes) for key, outcomes in folds.items()}
     missing = ", ".join(_title(key) for key in registry.available() if key not in found)
     lines = [
         "# Results",
         "",
-        f"Cross-validation over patients in {FOLDS} folds: {steps} steps a stage (a lung stage half as many), the",
-        "shipped recipe, seed 0, compact widths, the same for all and tuned for none. `python benchmarks/crossval.py`",
-        "makes this page. The weights that ship learned longer, from other patients: docs/models/ tells their worth.",
+        f"Cross-validation over patients in {FOLDS} folds: {_steps(folds, steps)} steps a stage (a lung stage half as",
+        "many), the shipped recipe, seed 0, compact widths, the same for all and tuned for none. It is made by `python",
+        "benchmarks/crossval.py`.",
+        "The weights that ship learned longer, from other patients: docs/models/ tells their worth.",
         *([f"Not yet measured: {missing}."] if missing else []),
         "",
         "Dice over all voxels of all cases annotated for a class (pooled); then mean ± spread over the folds.",
@@ -77,6 +80,16 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> s
         "Mean of the cases that contain a class (Dice; HD95 in mm), and millilitres marked on the others.",
         "",
         *_table(["network", *SCORED], ([_title(key), *_case_cells(one)] for key, one in found.items())),
+        "",
+        "## In the papers' terms",
+        "",
+        "Any lesion: over all voxels, and as the mean of the slices that bear one, which is how most papers average.",
+        "Specificity is over the whole field of view, and the air in it makes it look good.",
+        "",
+        *_table(
+            ["network", *(f"{score}, {average}" for average in ("pooled", "slices") for score in PAPER_SCORES)],
+            ([_title(key), *_paper_cells(one)] for key, one in found.items()),
+        ),
         "",
         "## What it costs",
         "",
@@ -139,6 +152,19 @@ def _case_cells(one: Evaluation) -> list[str]:
         beside = f"; {alarm:.1f} mL" if alarm is not None else ""
         cells.append(f"{mean['dice']:.3f}; {distance}{beside}")
     return cells
+
+
+def _paper_cells(one: Evaluation) -> list[str]:
+    averages = (one.pooled(), one.slice_mean())
+    scores = [average.get("lesion", {}).get(score) for average in averages for score in PAPER_SCORES]
+    return ["–" if score is None else f"{score:.3f}" for score in scores]
+
+
+def _steps(folds: Mapping[str, Sequence[Outcome]], asked: int) -> str:
+    """Return how many steps these parents learned, by their own cards: kept folds may be older than what is asked."""
+    cards = [outcome.evaluation.checkpoint.card for outcomes in folds.values() for outcome in outcomes]
+    learned = {card.config["steps"] for card in cards if "steps" in card.config}
+    return " or ".join(str(steps) for steps in sorted(learned or {asked}))
 
 
 def _costs(one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:

@@ -55,7 +55,11 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
     assert list(rows(page, "## What it costs")) == ["plain U-Net (baseline)"]
 
     found = {"plain_unet": outcomes, "res_att_unet": outcomes, "all": outcomes}
-    told = module("results_page").page(found, "plain_unet", 1)
+    told = module("results_page").page(found, "plain_unet", 77)
+    assert "3 folds: 1 steps a stage" in told  # as they were trained, whatever is asked for now
+    scores = module("results_page").joined(outcomes).pooled()["lesion"]
+    in_their_terms = rows(told, "## In the papers' terms")["Residual Attention U-Net"]
+    assert in_their_terms[1:3] == [f"{scores[name]:.3f}" for name in ("sensitivity", "specificity")]
     titles = ["Residual Attention U-Net", "all five together"]
     against = rows(told, "## Against the plain U-Net")
     assert list(against) == titles

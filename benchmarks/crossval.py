@@ -25,7 +25,7 @@ from results_page import Outcome, joined, page
 from napari_covseg.inference import Ensemble, Segmenter
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.jobs import Progress, drain
-from napari_covseg.networks import available, checkpoint, load, registry
+from napari_covseg.networks import Checkpoint, available, checkpoint, load, registry
 from napari_covseg.training.evaluation import evaluated
 from napari_covseg.training.folds import FOLDS, held_out
 from napari_covseg.training.recipes import training_config
@@ -83,7 +83,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=Path, action="append", required=True, help="folders of cases, or a pack")
     parser.add_argument("--networks", nargs="+", default=[BASELINE.key, *available()])
     parser.add_argument("--steps", type=int, default=1000, help="optimiser steps of every stage")
-    parser.add_argument("--minutes", type=float, default=45.0, help="at most so long per fold and network")
+    parser.add_argument("--minutes", type=float, default=45.0, help="at most so long per fold and call")
     parser.add_argument("--total-minutes", type=float, default=1e9, help="stop after so long, ready to go on")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -97,6 +97,7 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     """Train the parent of one fold if it is missing, for some minutes at most, ready to go on."""
     out = plan.weights(network, fold)
     if out.exists():
+        _refuse_others(plan, checkpoint.read(out))
         return
     request = TrainingRequest(
         network=network,
@@ -109,6 +110,13 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     outside = held_out(plan.cases, fold)
     taught = [case for case in plan.cases if case.patient not in outside]
     drain(train(request, taught), lambda step: _told(f"{network}, fold {fold}", step))
+
+
+def _refuse_others(plan: Plan, kept: Checkpoint) -> None:
+    """Refuse a kept parent that learned otherwise than is asked: one table cannot hold both."""
+    learned = kept.card.config["steps"]
+    if learned != plan.steps:
+        raise SystemExit(f"{kept.path.name} learned {learned} steps, not {plan.steps}; name another --folder.")
 
 
 def measure_fold(plan: Plan, network: str, fold: int) -> None:

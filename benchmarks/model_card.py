@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
-from napari_covseg.networks import Checkpoint, checkpoint, load
+from napari_covseg.networks import Card, Checkpoint, checkpoint, load
 
 BEGIN, END = "<!-- facts: begin -->", "<!-- facts: end -->"
 
@@ -30,8 +31,12 @@ POOR_DICE = 0.5
 """Below it more is wrong than right."""
 
 
-def stamped(made: Checkpoint, command: str, repository: Path) -> Checkpoint:
-    """Write into a checkpoint's header how it was made, on what, and where it fails."""
+def stamped(made: Checkpoint, command: str, repository: Path, cross_validated: Mapping[str, float]) -> Checkpoint:
+    """Write into a checkpoint's header how it was made, on what, what that is worth, and where it fails."""
+    metrics = dict(made.card.metrics)
+    if cross_validated and not metrics.get("held_out_pooled"):
+        metrics["cross_validated_pooled"] = dict(cross_validated)
+    card = made.card.model_copy(update={"metrics": metrics})
     commit = subprocess.run(
         ["git", "-C", str(repository), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
     ).stdout.strip()
@@ -39,14 +44,14 @@ def stamped(made: Checkpoint, command: str, repository: Path) -> Checkpoint:
         "command": command,
         "commit": commit,
         "data": DATA,
-        "known_failures": (*_poorly_found(made), *OWN_FAILURES.get(made.card.network, ()), *KNOWN_FAILURES),
+        "known_failures": (*_poorly_found(card), *OWN_FAILURES.get(made.card.network, ()), *KNOWN_FAILURES),
     }
-    return checkpoint.save(checkpoint.revived(made), made.card.model_copy(update=found), made.path)
+    return checkpoint.save(checkpoint.revived(made), card.model_copy(update=found), made.path)
 
 
-def _poorly_found(made: Checkpoint) -> list[str]:
-    """Return a sentence for what these very weights found badly, as far as they were measured."""
-    measured = made.card.metrics.get("held_out_pooled", {}).items()
+def _poorly_found(card: Card) -> list[str]:
+    """Return a sentence for what they found badly, as far as that was measured."""
+    measured = card.measured_dice.items()
     poor = [f"{name.removeprefix('dice_')} ({dice:.2f})" for name, dice in measured if dice < POOR_DICE]
     return [f"More wrong than right on patients it never saw, by Dice: {', '.join(poor)}."] if poor else []
 
@@ -76,11 +81,14 @@ def _facts(kept: Checkpoint) -> str:
         "code": f"{card.code_version}, commit `{card.commit[:12]}`, {card.created_utc}",
     }
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "", "```", card.command]
-    lines += ["```", "", "## Measured on the held-out patients", ""]
-    dice = card.metrics.get("held_out_pooled", {})
+    dice = card.measured_dice
+    where = "on the held-out patients" if card.metrics.get("held_out_pooled") else "in cross-validation"
+    lines += ["```", "", f"## Measured {where}", ""]
     if dice:
         lines += [f"| {' | '.join(n.removeprefix('dice_') for n in dice)} |", f"|{'---|' * len(dice)}"]
         lines += [f"| {' | '.join(f'{value:.3f}' for value in dice.values())} |", "", "Dice over all their voxels."]
+        if not card.metrics.get("held_out_pooled"):
+            lines.append("Of the same recipe, never of these very weights, which everybody taught: docs/results.md.")
     else:
         lines.append("Nothing: see docs/results.md for the cross-validation of the same recipe.")
     return "\n".join([*lines, "", "## Known failures", "", *(f"- {failure}" for failure in card.known_failures)])

@@ -39,6 +39,10 @@ averaged over different things or erred. A split by slice puts neighbours of a t
 """
 
 
+JUDGED_ON = {"consolidation": ("lesion_1", "lesion_2")}
+"""The only cases a class is judged on, where they are measured: the other volumes have next to no consolidation."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One fold: what its parent is worth, the size of its files, and the peak of the process that measured it."""
@@ -46,6 +50,15 @@ class Outcome:
     evaluation: Evaluation
     file_mb: float
     peak_mb: float
+
+    @property
+    def judged(self) -> Evaluation:
+        """The evaluation without the classes that its cases do not judge."""
+        kept = [
+            replace(one, classes={name: found for name, found in one.classes.items() if _judges(one.case, name)})
+            for one in self.evaluation.cases
+        ]
+        return replace(self.evaluation, cases=tuple(kept))
 
 
 def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> str:
@@ -72,6 +85,7 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> s
         *([f"Not yet measured: {missing}."] if missing else []),
         "",
         "Dice over all voxels of all cases annotated for a class (pooled); then mean ± spread over the folds.",
+        "Consolidation is judged on lesion_1 and lesion_2 alone: the other volumes have next to none.",
         "",
         *_table(["network", *SCORED], ([_title(key), *_cells(found[key], folds[key])] for key in found)),
         "",
@@ -109,9 +123,13 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> s
 
 def joined(outcomes: Sequence[Outcome]) -> Evaluation:
     """Return the evaluations of all folds as one."""
-    parts = [outcome.evaluation for outcome in outcomes]
+    parts = [outcome.judged for outcome in outcomes]
     cases = sorted((one for part in parts for one in part.cases), key=lambda one: one.case)
     return replace(parts[0], cases=tuple(cases), seconds=sum(part.seconds for part in parts))
+
+
+def _judges(case: str, name: str) -> bool:
+    return case in JUDGED_ON.get(name, (case,))
 
 
 def _title(key: str) -> str:
@@ -123,7 +141,7 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _cells(one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:
-    pooled, by_fold = one.pooled(), [outcome.evaluation.pooled() for outcome in outcomes]
+    pooled, by_fold = one.pooled(), [outcome.judged.pooled() for outcome in outcomes]
     return [
         _with_spread(pooled[name]["dice"], [fold[name]["dice"] for fold in by_fold if name in fold])
         if name in pooled

@@ -8,10 +8,12 @@ command is left alone unless ``--again``.
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from model_card import card_page, stamped
@@ -44,7 +46,9 @@ def main() -> int:
         if not words.again and _is_shipped(network, command):
             continue
         if _trained(network, command, words.minutes, words.device):
-            publish(WORKING / f"{network}_compact.safetensors", command)
+            publish(
+                WORKING / f"{network}_compact.safetensors", command, _cross_validated(words.cross_validated, network)
+            )
     print(table())
     return 0
 
@@ -59,15 +63,24 @@ def recorded_command(network: str, cases: list[Path], steps: int, hold_out: list
     return shlex.join([*words, "--steps", str(steps), "--seed", "0", "--out", f"{network}_compact.safetensors"])
 
 
-def publish(made: Path, command: str) -> None:
+def publish(made: Path, command: str, cross_validated: Mapping[str, float]) -> None:
     """Move finished weights into the package, stamped with how they were made, and write their card's page.
+
+    Parameters
+    ----------
+    made
+        The weights.
+    command
+        What made them.
+    cross_validated
+        Dice of the same recipe in cross-validation, as ``dice_<name>``; weights with held-out patients do without.
 
     Raises
     ------
     ValueError
         If the file, or all of them together, would be larger than allowed.
     """
-    kept = stamped(checkpoint.read(made), command, ROOT)
+    kept = stamped(checkpoint.read(made), command, ROOT, cross_validated)
     others = [file for file in SHIPPED.glob("*.safetensors") if file.name != made.name]
     size_mb = made.stat().st_size / 1e6
     if size_mb > LARGEST_FILE_MB or size_mb + sum(f.stat().st_size for f in others) / 1e6 > LARGEST_SUM_MB:
@@ -83,12 +96,17 @@ def table() -> str:
     for network in available():
         for one in checkpoint.known(network):
             if one.is_shipped:
-                dice = one.card.metrics.get("held_out_pooled", {})
+                dice = one.card.measured_dice
                 shown = ", ".join(f"{name.removeprefix('dice_')} {value:.3f}" for name, value in dice.items())
-                lines.append(
-                    f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {shown or 'trained on everything'}"
-                )
+                lines.append(f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {shown or 'not measured'}")
     return "\n".join(lines)
+
+
+def _cross_validated(file: Path | None, network: str) -> dict[str, float]:
+    """Return what ``crossval.py --json`` found for a network."""
+    found = json.loads(file.read_text("utf-8")) if file else {}
+    scores = found.get(network, {}).get("pooled", {})
+    return {f"dice_{name}": one["dice"] for name, one in sorted(scores.items()) if one["dice"] is not None}
 
 
 def _is_shipped(network: str, command: str) -> bool:
@@ -129,6 +147,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=60.0, help="per network and call")
     parser.add_argument("--steps", type=int, help="other than the recorded ones, for all networks")
     parser.add_argument("--hold-out", action="append", default=[], help="a patient kept for measuring")
+    parser.add_argument("--cross-validated", type=Path, metavar="FILE", help="what crossval.py --json printed")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--again", action="store_true", help="also what is shipped already")
     return parser.parse_args()

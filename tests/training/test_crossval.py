@@ -4,6 +4,7 @@ import importlib
 import json
 import pickle
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
     lesion = f"{printed['plain_unet']['pooled']['lesion']['dice']:.3f}"
     assert rows(page, "(pooled)")["plain U-Net (baseline)"][0].startswith(lesion)
     assert list(rows(page, "## What it costs")) == ["plain U-Net (baseline)"]
+
+    with pytest.raises(SystemExit, match="learned 1 steps, not 2; name another --folder"):
+        cross_validated("--networks", "plain_unet", "--steps", 2)
+
+    assert "consolidation" not in module("results_page").joined(outcomes).names  # none of them is lesion_1 or lesion_2
+    named = [
+        replace(one.evaluation, cases=tuple(replace(case, case="lesion_2") for case in one.evaluation.cases))
+        for one in outcomes
+    ]
+    as_volumes = [replace(one, evaluation=evaluation) for one, evaluation in zip(outcomes, named, strict=True)]
+    assert "consolidation" in module("results_page").joined(as_volumes).names
 
     found = {"plain_unet": outcomes, "res_att_unet": outcomes, "all": outcomes}
     told = module("results_page").page(found, "plain_unet", 77)

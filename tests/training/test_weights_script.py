@@ -1,0 +1,67 @@
+"""What `make weights` publishes: weights in the package, and a card that tells what they are worth and nothing else."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from napari_covseg.networks import checkpoint
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+COMMAND = "covseg train --network res_att_unet --out res_att_unet_compact.safetensors"
+WORTH = {"res_att_unet": {"pooled": {"lesion": {"dice": 0.71}, "effusion": {"dice": 0.31}, "lung": {"dice": None}}}}
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    """The script, which publishes into a temporary folder."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module = importlib.import_module("weights")
+    monkeypatch.setattr(module, "SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr(module, "CARDS", tmp_path / "cards")
+    (tmp_path / "shipped").mkdir()
+    (tmp_path / "cards").mkdir()
+    return module
+
+
+@pytest.fixture
+def made(untrained, tmp_path):
+    """Random weights, as a training leaves them."""
+
+    def with_metrics(metrics):
+        card = untrained.card.model_copy(update={"metrics": metrics})
+        return checkpoint.save(checkpoint.revived(untrained), card, tmp_path / "res_att_unet_compact.safetensors").path
+
+    return with_metrics
+
+
+def test_weights_that_everybody_taught_tell_what_cross_validation_found(script, made, tmp_path):
+    printed = tmp_path / "crossval.json"
+    printed.write_text(json.dumps(WORTH))
+    script.publish(made({}), COMMAND, script._cross_validated(printed, "res_att_unet"))
+    kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors")
+    assert kept.card.measured_dice == {"dice_lesion": 0.71, "dice_effusion": 0.31}
+    assert kept.card.command == COMMAND
+    assert kept.card.known_failures[0] == "More wrong than right on patients it never saw, by Dice: effusion (0.31)."
+    page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
+    assert "## Measured in cross-validation" in page
+    assert "never of these very weights" in page
+    assert kept.sha256 in page
+
+
+def test_weights_with_held_out_patients_tell_what_these_found(script, made, tmp_path):
+    metrics = {"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}
+    script.publish(made(metrics), COMMAND, {"dice_lesion": 0.71})
+    kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors")
+    assert kept.card.measured_dice == {"dice_lesion": 0.66}
+    assert "cross_validated_pooled" not in kept.card.metrics
+    page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
+    assert "## Measured on the held-out patients" in page
+
+
+def test_weights_too_large_to_ship_stay_where_they_are(script, made, monkeypatch, tmp_path):
+    monkeypatch.setattr(script, "LARGEST_FILE_MB", 0.5)
+    with pytest.raises(ValueError, match=r"a file may have 0\.5, all 25"):
+        script.publish(made({}), COMMAND, {})
+    assert not list((tmp_path / "shipped").iterdir())

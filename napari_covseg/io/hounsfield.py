@@ -11,6 +11,7 @@ from scipy import ndimage
 from napari_covseg.io import masks
 from napari_covseg.io.hounsfield_body import doubt_about, why_no_hounsfield
 from napari_covseg.io.stated import Stated, UnstatedError
+from napari_covseg.io.stray import doubt_about_voxels
 from napari_covseg.volume import AIR_HU, Volume
 
 Voxels = npt.NDArray[Any]
@@ -102,6 +103,7 @@ def _judged(scan: Volume, name: str, ends: tuple[float, float], window_hu: tuple
         return scan.noted(
             f"{sentence}: look, but do not measure, or state the window they show (--window LEVEL/WIDTH)."
         )
+    scan = scan.noted(*doubt_about_voxels(scan.hu, scan.geometry, name))
     doubt = doubt_about(scan.hu)
     return scan.noted(f"{name} {doubt}; check that it is a chest in Hounsfield units.") if doubt else scan
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FEWEST_VALUES, ENOUGH_VALUES = 1000, 2_000_000
+FEWEST_VALUES, ENOUGH_VALUES = 1000, 500_000
 
 BELOW_AIR_HU = -1100
 """Noise takes air this far down; what is below is padding, of one or two values."""

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from napari_covseg.io.files import stem_of
+from napari_covseg.io import jpeg
+from napari_covseg.io.files import PICTURE_SUFFIXES, stem_of
 from napari_covseg.io.hounsfield import MOST_LABELS, window_note, windowed
 from napari_covseg.io.masks import why_a_mask
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.picture_names import slices_in
+from napari_covseg.io.rows import broken_off
 from napari_covseg.io.stated import Stated, UnstatedError
 from napari_covseg.volume import Geometry, Volume
 
@@ -54,7 +56,7 @@ def read_pictures(path: Path, stated: Stated) -> Volume:
         )
     files, oddities = slices_in(path) if path.is_dir() else ([path], ())
     hu, white = _stack(name, files, stated.window_hu)
-    notes = [window_note(name, stated.window_hu, white), *oddities]
+    notes = [window_note(name, stated.window_hu, white), *oddities, *_damage(name, files, hu)]
     if stated.spacing_mm is None:
         notes.append(f"{name} does not say how large its pixels are; 1 mm was assumed, so millilitres are no measure.")
     return Volume(hu, reading_grid(hu.shape, stated.spacing_mm or NOMINAL_MM), stem_of(path), tuple(notes))
@@ -100,6 +102,19 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
             f"{name} holds 16-bit values up to {lightest}, and nothing says which is white; save it with 8 bits."
         )
     return hu, white
+
+
+def _damage(name: str, files: list[Path], hu: npt.NDArray[np.float32]) -> tuple[str, ...]:
+    """Return a sentence where JPEG slices are damaged: the format has no checksum."""
+    kinds = [PICTURE_SUFFIXES[file.suffix.lower()] for file in files]
+    doubtful = {index for index, file in enumerate(files) if kinds[index] == "JPEG" and jpeg.is_doubtful(file)}
+    if "JPEG" in kinds:
+        doubtful |= set(broken_off(hu))
+    if not doubtful:
+        return ()
+    first, *others = (files[index].name for index in sorted(doubtful))
+    more = f" and {len(others)} more" if others else ""
+    return (f"The pixels of {name} may be damaged ({first}{more}); look at these pictures, or export them again.",)
 
 
 def _grey(path: Path) -> npt.NDArray[Any]:

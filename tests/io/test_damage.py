@@ -186,3 +186,29 @@ def test_a_packed_file_is_looked_at_too(tmp_path):
     path = tmp_path / "case.nii.gz"
     path.write_bytes(gzip.compress(in_file(tmp_path / "case.nii", voxels).read_bytes()))
     assert "stands out" in notes_of(path)
+
+
+def in_order_of_storage(values):
+    return np.resize(np.arange(values), SHAPE).astype(np.int16)
+
+
+@pytest.mark.parametrize("voxels", [np.random.default_rng(0).random(SHAPE).astype(np.float32), in_order_of_storage(97)])
+def test_grey_values_without_order_are_refused_and_not_asked_for_a_window(tmp_path, voxels):
+    with pytest.raises(ValueError, match=r"case.nii holds numbers that do not follow from one voxel to the next"):
+        read_volume(in_file(tmp_path / "case.nii", voxels), Stated(window_hu=(-1350, 150)))
+
+
+def test_hounsfield_units_without_order_are_doubted(tmp_path):
+    voxels = np.random.default_rng(0).integers(-1000, 400, SHAPE).astype(np.int16)
+    assert "do not follow from one voxel to the next" in notes_of(in_file(tmp_path / "case.nii", voxels))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32])
+@pytest.mark.parametrize("count", [5, 104])
+def test_maps_of_lobes_or_organs_are_masks(tmp_path, dtype, count):
+    rng, labels = np.random.default_rng(3), np.zeros((96, 90, 24), dtype)
+    for value in range(1, count + 1):
+        first = [int(rng.integers(n - 12)) for n in labels.shape]
+        labels[tuple(slice(at, at + 12) for at in first)] = value
+    with pytest.raises(ValueError, match="is a label map"):
+        read_volume(in_file(tmp_path / "case.nii", labels))

@@ -296,9 +296,11 @@ def test_label_maps_beside_the_pictures_of_a_folder_are_left_out_and_holes_are_s
         imageio.imwrite(tmp_path / f"x{number}_image.png", grey)
     scan = read_volume(tmp_path, Stated(**stated))
     assert scan.geometry.shape == (3, 5, 4)
-    assert scan.notes[1:] == ("Label maps beside the slices were left out: x1_label.png and 2 more.",)
+    assert scan.notes[1].startswith("The 3 pictures of ")
+    assert scan.notes[1].endswith(" became one scan, by their names from the apex down.")
+    assert scan.notes[2:] == ("Label maps beside the slices were left out: x1_label.png and 2 more.",)
     imageio.imwrite(tmp_path / "x5_image.png", grey)
-    assert "hole after 3" in read_volume(tmp_path, Stated(**stated)).notes[1]
+    assert "hole after 3" in read_volume(tmp_path, Stated(**stated)).notes[2]
 
 
 @pytest.mark.parametrize("white", [1, 255])
@@ -377,7 +379,7 @@ def test_a_picture_of_many_organs_is_a_mask(tmp_path):
 @pytest.mark.parametrize("between", [0.02, 0.4])
 def test_a_map_of_probabilities_is_a_mask_and_grey_values_of_0_to_1_are_none(tmp_path, between):
     sure = np.where(ORGANS > 100, 0.997, np.where(ORGANS > 0, 0.004, 0)).astype(np.float32)
-    unsure = np.random.default_rng(0).random(sure.shape)
+    unsure = np.arange(sure.shape[0])[:, None, None] / sure.shape[0] + np.zeros(sure.shape)
     values = np.where(unsure < between, unsure / between, sure).astype(np.float32)
     values.flat[:2] = 0, 1
     path = in_file(tmp_path / "grey.nii.gz", values)

@@ -132,6 +132,7 @@ def _cropped(files: Bytes) -> Bytes:
         middle = image.pixel_array[tuple(slice(a, a + SIDE) for a in start)]
         image.PixelData, image.Rows, image.Columns = middle.tobytes(), SIDE, SIDE
         image.ReconstructionDiameter = SIDE * image.PixelSpacing[0]
+        image.SmallestImagePixelValue, image.LargestImagePixelValue = int(middle.min()), int(middle.max())
         cropped[name] = _bytes_of(image)
     return cropped
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from napari_covseg.io import nifti, packs
+from napari_covseg.io.hounsfield import windowed
 from napari_covseg.io.label_pictures import read_label_picture
 from napari_covseg.io.label_values import known
-from napari_covseg.io.pictures import NOMINAL_MM, reading_grid
+from napari_covseg.io.pictures import NOMINAL_MM, grey_of_picture, reading_grid
 from napari_covseg.io.scans import plausible, read_labels
 from napari_covseg.io.stated import UnstatedError
 from napari_covseg.volume import LUNGS, LabelMap, Volume, fitted, reoriented
@@ -162,7 +162,6 @@ def _scan(path: Path) -> Volume:
 
 
 def _png_slice(path: Path) -> Volume:
-    grey = imageio.imread(path, mode="L")
-    low_hu, high_hu = PNG_WINDOW_HU
-    hu = (grey.astype(np.float32) / 255.0 * (high_hu - low_hu) + low_hu)[None]
+    grey = grey_of_picture(path)
+    hu = windowed(grey, PNG_WINDOW_HU, float(np.iinfo(grey.dtype).max))[None]
     return Volume(hu, reading_grid(hu.shape, NOMINAL_MM), path.name.removesuffix("_image.png"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -19,6 +19,7 @@ from napari_covseg.io.dicom_place import Slice
 from napari_covseg.io.dicom_tags import TAGS, Frame
 from napari_covseg.io.hounsfield_body import BELOW_AIR_HU, PADDINGS
 from napari_covseg.io.memory import require_memory
+from napari_covseg.io.rows import broken_off
 from napari_covseg.io.silence import heard
 from napari_covseg.volume import AIR_HU
 
@@ -39,19 +40,26 @@ AGAIN = "copy or export it again"
 MOST_CLEARED = 0.1
 """Overlays mark fewer pixels; where more hold bits that are not theirs, their values are not what they say."""
 
+FEWEST_RIGHT = 3
+"""So many slices have to state their extremes rightly before one that does not is believed to be damaged."""
+
 NO_DECODER = ("missing dependenc", "no pixel data decoders")
 """What pydicom says where nothing is installed that could decode a syntax, or nothing exists."""
 
 
 @dataclass(slots=True)
 class Opened:
-    """The file whose frames are being decoded, the names of those that may be damaged, and of those with odd bits."""
+    """The file whose frames are being decoded, the names of those that may be damaged, and of those with odd bits.
+
+    `extremes` holds those that state their least and greatest pixel, and whether they really are these.
+    """
 
     file: Traversable | None = None
     image: pydicom.Dataset | None = None
     doubtful: list[str] = field(default_factory=list)
     cleared: list[str] = field(default_factory=list)
     signed: list[str] = field(default_factory=list)
+    extremes: list[tuple[str, bool]] = field(default_factory=list)
 
 
 def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[str, ...]]:
@@ -75,6 +83,8 @@ def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[st
         if hu.dtype == np.int16 and not _is_int16(plane):
             hu = hu.astype(np.float32)
         hu[index] = plane
+    if not all(each.frame.native_at for each in slices):
+        opened.doubtful += [slices[k].frame.name for k in broken_off(hu)]
     return hu.transpose(2, 1, 0), padded, _doubts(name, opened)
 
 
@@ -91,6 +101,9 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
     """
     found = _pixels(name, frame, opened)
     stored = _without_unused_bits(found, frame)
+    low, high = int(stored.min()), int(stored.max())
+    if frame.extremes:
+        opened.extremes.append((frame.name, frame.extremes == (low, high)))
     if stored is not found and (cleared := _share_cleared(found, stored, frame)):
         opened.cleared.append(frame.name)
         if cleared > MOST_CLEARED:
@@ -99,7 +112,7 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
                 "bits that it states, so nobody knows what they are; export the series again."
             )
     slope, intercept = frame.rescale or (1.0, 0.0)
-    plane = _rescaled(stored, slope, intercept)
+    plane = _rescaled(stored, (low, high), slope, intercept)
     if _is_taken_for_signed(stored, plane, frame):
         opened.signed.append(frame.name)
     if frame.padding:
@@ -113,8 +126,11 @@ def plane_hu(name: str, frame: Frame, opened: Opened) -> tuple[Plane, int]:
 
 def _doubts(name: str, opened: Opened) -> tuple[str, ...]:
     notes: tuple[str, ...] = ()
-    if damaged := _some_of(opened.doubtful):
+    if damaged := _some_of(dict.fromkeys(opened.doubtful)):
         notes += (f"{name} has compressed pixels that may be damaged ({damaged}); look at these slices closely.",)
+    if others := _some_of(_of_other_extremes(opened.extremes)):
+        unlike = f"Slices of {name} ({others}) hold other least and greatest pixels than they state, unlike the others"
+        notes += (f"{unlike}: they may be damaged; look at them closely.",)
     if cleared := _some_of(opened.cleared):
         taken = f"{name} has pixels that use more bits than it states ({cleared}), which were taken for overlays and "
         notes += (f"{taken}cleared: look whether bone and contrast are as bright as they should be.",)
@@ -124,7 +140,15 @@ def _doubts(name: str, opened: Opened) -> tuple[str, ...]:
     return notes
 
 
-def _some_of(names: Sequence[str]) -> str:
+def _of_other_extremes(extremes: Sequence[tuple[str, bool]]) -> list[str]:
+    """Return the slices whose extremes are not those they state, where most of at least three others' are."""
+    wrong = [name for name, are_stated in extremes if not are_stated]
+    right = len(extremes) - len(wrong)
+    return wrong if right >= FEWEST_RIGHT and right > len(wrong) else []
+
+
+def _some_of(found: Iterable[str]) -> str:
+    names = list(found)
     more = f" and {len(names) - 1} more" if len(names) > 1 else ""
     return f"{names[0]}{more}" if names else ""
 
@@ -221,9 +245,9 @@ def _share_cleared(found: Plane, stored: Plane, frame: Frame) -> float:
     return float(changed.mean())
 
 
-def _rescaled(stored: Plane, slope: float, intercept: float) -> Plane:
+def _rescaled(stored: Plane, ends: tuple[int, int], slope: float, intercept: float) -> Plane:
     if slope == 1 and intercept == int(intercept) and INT16.min <= intercept <= INT16.max and stored.dtype.kind in "iu":
-        low, high = int(stored.min()) + intercept, int(stored.max()) + intercept
+        low, high = (end + intercept for end in ends)
         if INT16.min <= low and high <= INT16.max:
             if stored.dtype.itemsize == 2:
                 return stored.view(np.int16) + np.int16(intercept)  # what wraps on the way in wraps back

@@ -9,8 +9,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_covseg.io import masks
-from napari_covseg.io.hounsfield_body import doubt_about, why_no_hounsfield
+from napari_covseg.io.hounsfield_body import doubt_about, is_without_order, why_no_hounsfield
 from napari_covseg.io.stated import Stated, UnstatedError
+from napari_covseg.io.stray import doubt_about_voxels
 from napari_covseg.volume import AIR_HU, Volume
 
 Voxels = npt.NDArray[Any]
@@ -30,6 +31,8 @@ STACKED = (
 
 WINDOWED = "were taken for the window"
 """What the note says of a scan whose Hounsfield units were made of grey values."""
+
+WITHOUT_ORDER = "holds numbers that do not follow from one voxel to the next, as those of a picture do"
 
 LEAST_COVERED = 2 / 3
 """A round field of view, or a slice turned a little, reaches over more of a square picture's rows and columns."""
@@ -75,6 +78,8 @@ def checked(scan: Volume, name: str, stated: Stated) -> Volume:
         raise ValueError(f"{name} {what}, not a scan; give the scan it belongs to.")
     is_windowed = any(WINDOWED in note for note in scan.notes)
     if low >= 0 and high <= GREY_WHITE and not is_windowed:
+        if is_without_order(scan.hu):
+            raise ValueError(f"{name} {WITHOUT_ORDER}, so it is no picture of anything; give the scanner's own series.")
         return _from_window(scan, name, stated.window_hu)
     if stated.window_hu is not None and not is_windowed:
         scan = scan.noted(f"{name} holds no grey values; the window that was stated was not used.")
@@ -84,6 +89,8 @@ def checked(scan: Volume, name: str, stated: Stated) -> Volume:
 def _judged(scan: Volume, name: str, ends: tuple[float, float], window_hu: tuple[float, float] | None) -> Volume:
     """Return the scan if its values, from the least to the greatest, can be a chest's, with what is odd about them."""
     low, high = ends
+    if is_without_order(scan.hu):
+        scan = scan.noted(f"{name} {WITHOUT_ORDER}; look whether it shows a chest before you go on.")
     if window_hu is not None:
         if high - low < min(-LEAST_DENSE_HU, (window_hu[1] - window_hu[0]) / 2):
             raise ValueError(
@@ -102,6 +109,7 @@ def _judged(scan: Volume, name: str, ends: tuple[float, float], window_hu: tuple
         return scan.noted(
             f"{sentence}: look, but do not measure, or state the window they show (--window LEVEL/WIDTH)."
         )
+    scan = scan.noted(*doubt_about_voxels(scan.hu, scan.geometry, name))
     doubt = doubt_about(scan.hu)
     return scan.noted(f"{name} {doubt}; check that it is a chest in Hounsfield units.") if doubt else scan
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-FEWEST_VALUES, ENOUGH_VALUES = 1000, 2_000_000
+FEWEST_VALUES, ENOUGH_VALUES = 1000, 500_000
 
 BELOW_AIR_HU = -1100
 """Noise takes air this far down; what is below is padding, of one or two values."""
@@ -26,6 +26,9 @@ LIGHT_HU = (-999, -200)
 LEAST_LIGHT = 0.001
 LIGHTEST_HU = -700
 """Lung full of air, and the air around a patient, lie below."""
+
+PLANES_ASKED, MOST_APART = 2, 0.6
+"""Of voxels without any order, neighbours differ as much as any two; of the noisiest scan, less than half as much."""
 
 
 def why_no_hounsfield(hu: npt.NDArray[Any]) -> str:
@@ -58,6 +61,19 @@ def doubt_about(hu: npt.NDArray[Any]) -> str:
     if float((values <= LIGHTEST_HU).mean()) < LEAST_LIGHT:
         return f"holds hardly a value below −{-LIGHTEST_HU}, as lung full of air and the air around a patient have"
     return ""
+
+
+def is_without_order(values: npt.NDArray[Any]) -> bool:
+    """Whether neighbours in a slice are hardly more alike than any two voxels of it: then it shows nothing."""
+    if values.size < FEWEST_VALUES:
+        return False
+    planes = values.transpose(np.argsort(values.strides, kind="stable")[::-1])
+    planes = planes[:: max(1, len(planes) // PLANES_ASKED)].astype(np.float32)
+    rows, columns = (np.random.default_rng(axis).permutation(planes.shape[axis]) for axis in (1, 2))
+    mixed = planes[:, rows][:, :, columns]
+    usual = float(np.abs(planes - mixed).mean())
+    beside = (float(np.abs(np.diff(planes, axis=axis)).mean()) for axis in (1, 2) if planes.shape[axis] > 1)
+    return usual > 0 and max(beside, default=0.0) > MOST_APART * usual
 
 
 def _share_light(values: npt.NDArray[Any]) -> float:

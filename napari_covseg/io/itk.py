@@ -15,6 +15,7 @@ import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
 from napari_covseg.io import slabs
 from napari_covseg.io.files import ITK_SUFFIXES, stem_of
+from napari_covseg.io.itk_digits import doubt_about_digits
 from napari_covseg.io.itk_header import Header, VoxelFile, header_of, numbers, voxel_file
 from napari_covseg.io.itk_place import place_of, said_in
 from napari_covseg.io.memory import require_memory
@@ -92,6 +93,7 @@ def _opened(path: Path, stated: Stated | None) -> _Opened:
             reader.ReadImageInformation()
         _refuse_other_kinds(reader, header, path.name)
         geometry, notes = place_of(reader, said_in(header, path.name), path.name, stated)
+        notes += doubt_about_digits(header, path.name)
         dtype = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).dtype
         return _Opened(path, reader, file, geometry, dtype, _scale(header), notes)
     except MISREAD as error:

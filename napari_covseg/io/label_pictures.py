@@ -37,10 +37,15 @@ def read_label_picture(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
     Raises
     ------
     ValueError
-        If it is a colour picture.
+        If it is damaged, a colour picture, or holds values above 255.
     """
-    values = imageio.imread(path, plugin="pillow")
+    try:
+        values = imageio.imread(path, plugin="pillow")
+    except Exception as error:  # decoders fail with whatever a damaged byte leads them to
+        raise ValueError(f"{path.name} cannot be read as a picture: it is damaged; copy or export it again.") from error
     if values.ndim != 2:
         raise ValueError(f"{path.name} is a colour picture; a label slice has one grey value per class.")
+    if values.max(initial=0) > np.iinfo(np.uint8).max:
+        raise ValueError(f"{path.name} holds values up to {values.max()}; a label slice has classes 0…255.")
     values = values.astype(np.uint8)[None]
     return LabelMap(values, reading_grid(values.shape, NOMINAL_MM), scheme)

@@ -19,6 +19,12 @@ LARGEST_MM = 1000.0
 
 LONGEST_MM = 2500.0
 
+SQUARE = 1e-3
+"""A CT's pixels are as wide as they are high, but for the digits that a converter drops."""
+
+COARSER = 2.0
+"""Pixels this many times larger than slices are apart are those of no chest CT."""
+
 
 def of_a_scan(scan: Volume, name: str) -> Volume:
     """Return the scan; its notes tell whether its lengths are hardly those of a chest CT.
@@ -29,7 +35,7 @@ def of_a_scan(scan: Volume, name: str) -> Volume:
         If they are those of no CT at all.
     """
     spacing_mm = scan.geometry.spacing_mm
-    shown = " × ".join(f"{mm:.3g}" for mm in spacing_mm)
+    shown = " × ".join(f"{mm:.4g}" for mm in spacing_mm)
     if not is_spacing(spacing_mm):
         raise ValueError(f"{name} has voxels of {shown} mm, which no CT has; convert it again with lengths in mm.")
     away_mm = float(np.abs(scan.geometry.corners_mm()).max())
@@ -40,8 +46,20 @@ def of_a_scan(scan: Volume, name: str) -> Volume:
     is_odd_voxel = min(spacing_mm) < FINEST_MM or max(spacing_mm) > FARTHEST_APART_MM
     if is_odd_voxel or middle_mm > LARGEST_MM or longest_mm > LONGEST_MM:
         size = " × ".join(f"{mm:.0f}" for mm in extent_mm)
-        return scan.noted(
+        scan = scan.noted(
             f"{name} has voxels of {shown} mm and is {size} mm large, as hardly a chest CT is; check its lengths "
             "before you measure."
         )
-    return scan
+    if _has_square_pixels(spacing_mm):
+        return scan
+    return scan.noted(
+        f"{name} has voxels of {shown} mm, but a CT's pixels are square; check its lengths before you measure."
+    )
+
+
+def _has_square_pixels(spacing_mm: tuple[float, float, float]) -> bool:
+    """Whether two of three lengths are alike, and not far above the third."""
+    small, middle, large = sorted(spacing_mm)
+    if middle - small <= SQUARE * middle:
+        return True
+    return large - middle <= SQUARE * large and large <= COARSER * small

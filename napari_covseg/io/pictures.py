@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from napari_covseg.io.files import stem_of
+from napari_covseg.io import jpeg
+from napari_covseg.io.files import PICTURE_SUFFIXES, stem_of
 from napari_covseg.io.hounsfield import MOST_LABELS, window_note, windowed
 from napari_covseg.io.masks import why_a_mask
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.picture_names import slices_in
+from napari_covseg.io.rows import broken_off
 from napari_covseg.io.stated import Stated, UnstatedError
 from napari_covseg.volume import Geometry, Volume
 
@@ -41,9 +43,10 @@ def read_pictures(path: Path, stated: Stated) -> Volume:
     """
     name = path.name if path.is_file() else stem_of(path)
     if stated.window_hu is None:
+        too = " and how far columns, rows and slices are apart in mm (--spacing X,Y,Z)"
         raise UnstatedError(
             f"{name} holds grey values, not Hounsfield units; state the window that it shows (--window LEVEL/WIDTH, "
-            "such as -600/1500).",
+            f"such as -600/1500){too if path.is_dir() and stated.spacing_mm is None else ''}.",
             "window",
         )
     if path.is_dir() and stated.spacing_mm is None:
@@ -54,7 +57,9 @@ def read_pictures(path: Path, stated: Stated) -> Volume:
         )
     files, oddities = slices_in(path) if path.is_dir() else ([path], ())
     hu, white = _stack(name, files, stated.window_hu)
-    notes = [window_note(name, stated.window_hu, white), *oddities]
+    notes = [window_note(name, stated.window_hu, white), *oddities, *_damage(name, files, hu)]
+    if path.is_dir():
+        notes.insert(1, f"The {len(files)} pictures of {name} became one scan, by their names from the apex down.")
     if stated.spacing_mm is None:
         notes.append(f"{name} does not say how large its pixels are; 1 mm was assumed, so millilitres are no measure.")
     return Volume(hu, reading_grid(hu.shape, stated.spacing_mm or NOMINAL_MM), stem_of(path), tuple(notes))
@@ -70,7 +75,7 @@ def reading_grid(shape: tuple[int, ...], spacing_mm: tuple[float, float, float])
 
 def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tuple[npt.NDArray[np.float32], float]:
     """Return the Hounsfield units of the pictures, and which of their grey values is white."""
-    first = _grey(files[0])
+    first = grey_of_picture(files[0])
     white = float(np.iinfo(first.dtype).max)
     require_memory(name, len(files) * first.size, np.dtype(np.float32).itemsize)
     hu = np.empty((len(files), *first.shape), dtype=np.float32)
@@ -78,7 +83,7 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
     masks: list[str] = []
     lightest = 0
     for index, file in enumerate(files):
-        grey = first if index == 0 else _grey(file)
+        grey = first if index == 0 else grey_of_picture(file)
         if (grey.shape, grey.dtype) != (first.shape, first.dtype):
             unlike = "size" if grey.shape != first.shape else "bits"
             raise ValueError(
@@ -102,7 +107,27 @@ def _stack(name: str, files: list[Path], window_hu: tuple[float, float]) -> tupl
     return hu, white
 
 
-def _grey(path: Path) -> npt.NDArray[Any]:
+def _damage(name: str, files: list[Path], hu: npt.NDArray[np.float32]) -> tuple[str, ...]:
+    """Return a sentence where JPEG slices are damaged: the format has no checksum."""
+    kinds = [PICTURE_SUFFIXES[file.suffix.lower()] for file in files]
+    doubtful = {index for index, file in enumerate(files) if kinds[index] == "JPEG" and jpeg.is_doubtful(file)}
+    if "JPEG" in kinds:
+        doubtful |= set(broken_off(hu))
+    if not doubtful:
+        return ()
+    first, *others = (files[index].name for index in sorted(doubtful))
+    more = f" and {len(others)} more" if others else ""
+    return (f"The pixels of {name} may be damaged ({first}{more}); look at these pictures, or export them again.",)
+
+
+def grey_of_picture(path: Path) -> npt.NDArray[Any]:
+    """Return the grey values of a picture, (row, column), uint8 or uint16.
+
+    Raises
+    ------
+    ValueError
+        If it is damaged, turned, or no grey picture.
+    """
     try:
         picture = np.asarray(imageio.imread(path, plugin="pillow"))
         with Image.open(path) as opened:

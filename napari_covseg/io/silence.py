@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-STDERR = 2
+STDOUT, STDERR = 1, 2
 
 
 @contextmanager
@@ -20,21 +20,24 @@ def in_silence() -> Iterator[None]:
 
 
 @contextmanager
-def heard() -> Iterator[list[str]]:
-    """Yield a list that at the end holds what Python warned of and C libraries printed, which nobody else hears."""
+def heard(descriptor: int = STDERR) -> Iterator[list[str]]:
+    """Yield a list that at the end holds what Python warned of and C libraries printed, which nobody else hears.
+
+    Most print to stderr; ITK's JPEG prints to stdout.
+    """
     lines: list[str] = []
     with tempfile.TemporaryFile() as file, warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         try:
-            kept = os.dup(STDERR)
-        except OSError:  # a window without a terminal has no stderr
+            kept = os.dup(descriptor)
+        except OSError:  # a window without a terminal has none
             yield lines
         else:
-            os.dup2(file.fileno(), STDERR)
+            os.dup2(file.fileno(), descriptor)
             try:
                 yield lines
             finally:
-                os.dup2(kept, STDERR)
+                os.dup2(kept, descriptor)
                 os.close(kept)
                 file.seek(0)
                 lines += file.read().decode("utf-8", "replace").splitlines()

@@ -95,7 +95,7 @@ def test_the_real_cases_are_all_there(covseg_data):
         (lambda hu: hu > -300, r"a_ct\.nii\.gz is a label map"),
         (lambda hu: hu + 1024, r"a_ct\.nii\.gz holds values .* not Hounsfield units"),
         (
-            lambda hu: np.arange(hu.size).reshape(hu.shape) % 256,
+            lambda hu: np.clip((hu + 1000) // 6 + 3 * np.arange(len(hu))[:, None, None], 0, 255),
             r"a_ct\.nii\.gz holds the grey values .* \*_image\.png",
         ),
     ],
@@ -125,3 +125,21 @@ def test_labels_of_another_place_or_of_no_class_are_refused(tmp_path):
     nib.save(nib.Nifti1Image(values * 5, image.affine), path)
     with pytest.raises(ValueError, match="15, which is no class"):
         read_case(*find_cases([tmp_path]))
+
+
+def test_a_damaged_picture_or_one_of_too_many_classes_is_refused_in_a_sentence(tmp_path):
+    grey = np.repeat(np.arange(48, dtype=np.uint8)[:, None] * 5, 40, axis=1)
+    imageio.imwrite(tmp_path / "a_image.png", grey)
+    imageio.imwrite(tmp_path / "a_label.png", (grey > 100).astype(np.uint16) * 700)
+    with pytest.raises(ValueError, match=r"a_label\.png holds values up to 700; a label slice has classes 0…255"):
+        read_case(*find_cases([tmp_path]))
+    imageio.imwrite(tmp_path / "a_label.png", (grey > 100).astype(np.uint8))
+    assert read_case(*find_cases([tmp_path]))[0].hu.max() == pytest.approx(235 / 255 * 1400 - 1000, abs=0.01)
+    imageio.imwrite(tmp_path / "a_image.png", grey.astype(np.uint16) * 257)
+    assert read_case(*find_cases([tmp_path]))[0].hu.max() == pytest.approx(235 / 255 * 1400 - 1000, abs=0.01)
+    for name in ("a_image.png", "a_label.png"):
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(ValueError, match=rf"{name} cannot be read as a picture: it is damaged"):
+            read_case(*find_cases([tmp_path]))
+        (tmp_path / name).write_bytes(content)

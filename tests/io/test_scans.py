@@ -21,7 +21,7 @@ from napari_covseg.io.memory import available_bytes, require_memory
 from napari_covseg.io.stated import keep, kept_in
 from napari_covseg.volume import LESIONS, LUNGS, LabelMap, Volume, reoriented
 
-from .series import COLUMNS, ROWS, SLICES, TURN, numbers, series_in
+from .series import COLUMNS, ROWS, SLICES, TURN, all_slices, numbers, series_in
 
 SHAPE = (8, 7, 6)
 AFFINE = np.diag([-0.7, -0.7, 2.0, 1.0])
@@ -287,7 +287,7 @@ def test_a_folder_of_pictures_is_a_scan_once_its_spacing_is_stated(tmp_path):
 
 
 def test_label_maps_beside_the_pictures_of_a_folder_are_left_out_and_holes_are_said(tmp_path):
-    stated = {"window_hu": (-1000, 400), "spacing_mm": (0.7, 0.8, 5)}
+    stated = {"window_hu": (-1000, 400), "spacing_mm": (0.7, 0.7, 5)}
     grey = np.arange(20, dtype=np.uint8).reshape(5, 4) * 10
     for number in (1, 2, 3):
         imageio.imwrite(tmp_path / f"x{number}_label.png", (grey > 100).astype(np.uint8))
@@ -296,9 +296,11 @@ def test_label_maps_beside_the_pictures_of_a_folder_are_left_out_and_holes_are_s
         imageio.imwrite(tmp_path / f"x{number}_image.png", grey)
     scan = read_volume(tmp_path, Stated(**stated))
     assert scan.geometry.shape == (3, 5, 4)
-    assert scan.notes[1:] == ("Label maps beside the slices were left out: x1_label.png and 2 more.",)
+    assert scan.notes[1].startswith("The 3 pictures of ")
+    assert scan.notes[1].endswith(" became one scan, by their names from the apex down.")
+    assert scan.notes[2:] == ("Label maps beside the slices were left out: x1_label.png and 2 more.",)
     imageio.imwrite(tmp_path / "x5_image.png", grey)
-    assert "hole after 3" in read_volume(tmp_path, Stated(**stated)).notes[1]
+    assert "hole after 3" in read_volume(tmp_path, Stated(**stated)).notes[2]
 
 
 @pytest.mark.parametrize("white", [1, 255])
@@ -377,7 +379,7 @@ def test_a_picture_of_many_organs_is_a_mask(tmp_path):
 @pytest.mark.parametrize("between", [0.02, 0.4])
 def test_a_map_of_probabilities_is_a_mask_and_grey_values_of_0_to_1_are_none(tmp_path, between):
     sure = np.where(ORGANS > 100, 0.997, np.where(ORGANS > 0, 0.004, 0)).astype(np.float32)
-    unsure = np.random.default_rng(0).random(sure.shape)
+    unsure = np.arange(sure.shape[0])[:, None, None] / sure.shape[0] + np.zeros(sure.shape)
     values = np.where(unsure < between, unsure / between, sure).astype(np.float32)
     values.flat[:2] = 0, 1
     path = in_file(tmp_path / "grey.nii.gz", values)
@@ -612,7 +614,7 @@ def test_what_is_stated_for_nothing_is_said(tmp_path, stated, words, kind):
         image.SetSpacing((0.7, 0.7, 2.0))
         sitk.WriteImage(image, path)
     else:
-        path = series_in(tmp_path / "case")
+        path = series_in(tmp_path / "case", all_slices(PixelSpacing=[0.7, 0.7]))
     notes = read_volume(path, Stated(**stated)).notes
     if kind == "DICOM" and "series" in stated:
         assert notes == ()

@@ -189,11 +189,17 @@ class JobRunner:
     """One compute thread and its in-tray; jobs run in the order they were started.
 
     The home thread is the one that calls `pump`: a window does so from a timer, a script from `wait`.
+
+    Parameters
+    ----------
+    stands_back
+        Whether the thread lets others go first: work of minutes does, work that the reader waits for does not.
     """
 
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, *, stands_back: bool = True) -> None:
+        self._stands_back = stands_back
         self._waiting: queue.SimpleQueue[Run[Any] | None] = queue.SimpleQueue()
         self._mail: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._runs: list[Run[Any]] = []
@@ -260,7 +266,8 @@ class JobRunner:
         self.pump()
 
     def _work(self) -> None:
-        _stand_back()
+        if self._stands_back:
+            _stand_back()
         while (run := self._waiting.get()) is not None:
             self._work_on(run)
 

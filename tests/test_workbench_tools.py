@@ -88,6 +88,24 @@ def test_beside_the_window_a_tool_sees_the_labels_as_they_were_and_never_wipes_a
     assert values_of(bench)[2, 15, 15] == 3
 
 
+def test_a_tool_beside_the_window_sees_every_change_since_the_last_one(bench):
+    session, seen = bench.current.session, []
+
+    def look(scene):
+        seen.append(np.array_equal(scene.labels, values_of(bench)))
+        assert not np.shares_memory(scene.labels, values_of(bench))
+
+    def painted(value):
+        values = values_of(bench).copy()
+        values[2, 3 : 5 + value, 4:6] = 1 + value % 3
+        session.absorb(values, "brush", "brush")
+
+    for change in (lambda: None, lambda: painted(1), session.undo, lambda: [painted(n) for n in range(100)]):
+        change()
+        bench.tool_runner.wait(bench.apply_aside(look, "Looking"), 30)
+    assert seen == [True] * 4
+
+
 def test_two_tools_beside_the_window_each_have_their_own_labels(bench):
     runs = [bench.apply_aside(partial(relabel, place=(1 + n, 15, 15), value=2 + n), "Relabelling") for n in range(2)]
     for run in runs:

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_covseg.export import mask_path
@@ -34,11 +33,10 @@ from napari_covseg.volume import Provenance, Volume
 from napari_covseg.workbench.long_work import Tool, applying, exporting, learning, listing, reading, segmented
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
+from napari_covseg.workbench.still import StillLabels
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from napari_covseg.inference import Segmentation
     from napari_covseg.measure import Finding
     from napari_covseg.review.worklist import Worklist
@@ -70,9 +68,9 @@ class Workbench:
     def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
         self.reader = reader or getpass.getuser()
         self.folder = folder or home()
-        self.runner, self.tool_runner = JobRunner(), JobRunner()
+        self.runner, self.tool_runner = JobRunner(), JobRunner(stands_back=False)
         self.current: OpenScan | None = None
-        self._still_labels: npt.NDArray[np.uint8] = np.empty((0, 0, 0), dtype=np.uint8)
+        self._still = StillLabels()
         self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
@@ -247,7 +245,8 @@ class Workbench:
         opened = self._opened()
         if opened.session.refusal:
             raise ValueError(opened.session.refusal)
-        scene = replace(self.scene(), labels=self._still(opened.session))
+        still = self._still.of(opened.session, is_read=self.tool_runner.busy)
+        scene = replace(self.scene(), labels=still)
         run = self.start(applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
         return run
@@ -326,6 +325,7 @@ class Workbench:
         """Stop everything and let go of every session."""
         self.runner.close()
         self.tool_runner.close()
+        self._still.let_go()
         self.shelf.close()
         self._on_bench.clear()
         self.current = None
@@ -380,6 +380,7 @@ class Workbench:
             return
         for session, opened in list(self._on_bench.items()):
             if opened is not self.current:
+                self._still.let_go()
                 self.shelf.let_go(session)
                 del self._on_bench[session]
 
@@ -405,14 +406,6 @@ class Workbench:
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)
-
-    def _still(self, session: ReviewSession) -> npt.NDArray[np.uint8]:
-        """Return the labels as they are now, in memory that is used again as soon as no tool reads it."""
-        values = session.labels.values
-        if self._still_labels.shape != values.shape or self.tool_runner.busy:
-            self._still_labels = np.empty_like(values)
-        np.copyto(self._still_labels, values)
-        return self._still_labels
 
     def _take_correction(self, opened: OpenScan, correction: Correction | None) -> Correction | None:
         """Make a correction and tell it, with the slices that are no longer marked reviewed."""

@@ -25,6 +25,9 @@ Job = Generator[Any, None, Result]
 NICENESS = 5
 """How far the compute thread stands back, as `nice` counts."""
 
+LONG_S = 0.3
+"""What takes longer than this is offered to be stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -164,6 +167,11 @@ class Run(Generic[Result]):
         if self.enough is not None:
             self.enough.ask()
             self.go_on()
+
+    @property
+    def seems_long(self) -> bool:
+        """Whether it has been at work for so long that the reader may want to stop it."""
+        return self.started_at is not None and time.monotonic() - self.started_at > LONG_S
 
     @property
     def is_paused(self) -> bool:

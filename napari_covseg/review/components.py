@@ -86,6 +86,51 @@ def numbered(mask: npt.NDArray[Any], connectivity: int) -> npt.NDArray[np.uint32
     return np.concatenate([table[slab] for table, slab in zip(tables, slabs, strict=True)])
 
 
+def spread(
+    mask: Mask, connectivity: int, *, enclosed: bool = False
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
+    """Return the voxels of a mask, as indices of the flat array, and the number of each one's component.
+
+    Of a scan, lesions are a small part: what is done with them alone is done at once.
+
+    Parameters
+    ----------
+    mask
+        (D, H, W).
+    connectivity
+        `BY_FACES` or `BY_CORNERS`.
+    enclosed
+        Only components that reach no side of the array; an axis of one voxel has no sides.
+    """
+    slabs, tables = _slabs(mask, connectivity)
+    is_kept = np.ones(1 + max(int(table.max(initial=0)) for table in tables), dtype=bool)
+    if enclosed:
+        is_kept[_at_the_sides(slabs, tables)] = False
+    at: list[npt.NDArray[np.intp]] = []
+    numbers: list[npt.NDArray[np.uint32]] = []
+    first = 0
+    for slab, table in zip(slabs, tables, strict=True):
+        wanted = mask[first : first + len(slab)]
+        here = np.flatnonzero(wanted & is_kept[table][slab] if enclosed else wanted)
+        numbers.append(table[slab.ravel()[here]])
+        at.append(here + first * mask[0].size)
+        first += len(slab)
+    return np.concatenate(at), np.concatenate(numbers)
+
+
+def _at_the_sides(slabs: Sequence[npt.NDArray[np.uint32]], tables: Sequence[npt.NDArray[np.uint32]]) -> list[int]:
+    """Return the numbers in the whole of what is at the sides of an array."""
+    sides = [
+        table[np.take(slab, [0, -1], axis=axis)].ravel()
+        for slab, table in zip(slabs, tables, strict=True)
+        for axis in (1, 2)
+        if slab.shape[axis] > 1
+    ]
+    if sum(len(slab) for slab in slabs) > 1:
+        sides += [tables[0][slabs[0][0]].ravel(), tables[-1][slabs[-1][-1]].ravel()]
+    return np.unique(np.concatenate(sides)).tolist() if sides else []
+
+
 def _slabs(
     mask: npt.NDArray[Any], connectivity: int
 ) -> tuple[list[npt.NDArray[np.uint32]], list[npt.NDArray[np.uint32]]]:

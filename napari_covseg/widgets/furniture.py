@@ -15,6 +15,7 @@ from napari_covseg.widgets.layers import is_ours
 from napari_covseg.widgets.legend import Legend
 from napari_covseg.widgets.looks import Looks
 from napari_covseg.widgets.mouse import Mouse
+from napari_covseg.widgets.next_slice import NextSlice
 from napari_covseg.widgets.ortho import OrthoViews
 from napari_covseg.widgets.outline_width import OutlineWidth
 from napari_covseg.widgets.picture import fit, pane_of
@@ -52,7 +53,7 @@ class Furniture:
         self.legend, self.window_note = Legend(desk, pane), WindowNote(desk, pane)
         self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
-        self.looks = Looks(desk)
+        self.looks, self.next_slice = Looks(desk), NextSlice(desk)
         self.viewer, self.strip = desk.viewer, Strip(desk)
         self._strip_dock: QDockWidget | None = None
         self._fit_later = QTimer()

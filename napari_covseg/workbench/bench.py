@@ -21,7 +21,7 @@ from napari_covseg.export import mask_path
 from napari_covseg.io import Stated, UnstatedError, home
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.stated import NOTHING, kept_in
-from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run
+from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.review import Correction, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
@@ -57,6 +57,7 @@ class Workbench:
 
     opened = Signal(OpenScan)
     lungs_found = Signal(OpenScan, int)
+    weighed = Signal(OpenScan, int)
     learned = Signal(Checkpoint)
     exported = Signal(Path)
     asked = Signal(Path, Stated, UnstatedError)
@@ -230,7 +231,7 @@ class Workbench:
             If no scan is open, nothing in the session can be changed, or the tool refuses.
         """
         opened = self._opened()
-        return self._take_correction(opened, tool(self.scene(index, axis)))
+        return self._take_correction(opened, drain(applying(tool, self.scene(index, axis), "")))
 
     def apply_aside(self, tool: Tool, title: str) -> Run[Correction | None]:
         """Apply a tool to the whole scan beside the window, on the labels as they are now; `said` tells what it did.
@@ -336,7 +337,8 @@ class Workbench:
         """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
         run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
-        run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
+        kept = "nothing was changed" if runner is self.tool_runner else "what was finished is kept"
+        run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept}."))
         return run
 
     def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
@@ -401,8 +403,9 @@ class Workbench:
             return
         session = opened.session
         if not session.refusal and step.index not in session.marks:
-            opened.proposals.write(network, step.index, step.labels)
+            opened.proposals.write(network, step.index, step.labels, step.uncertain_voxels)
             session.propose(step.index, step.labels, *told)
+            self.weighed.emit(opened, step.index)
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)

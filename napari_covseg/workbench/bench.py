@@ -27,7 +27,8 @@ from napari_covseg.review import Correction, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt, facts_in
-from napari_covseg.review.shelf import Shelf
+from napari_covseg.review.readers import ReadersAgreement, reading_of
+from napari_covseg.review.shelf import Shelf, agreement_with
 from napari_covseg.review.whereabouts import scan_found
 from napari_covseg.volume import Provenance, Volume
 from napari_covseg.workbench.long_work import Tool, applying, exporting, learning, listing, reading, segmented
@@ -124,6 +125,17 @@ class Workbench:
         opened = self._opened()
         job = checked_before_signing(snapshot(opened.session), opened.scan, opened.session.marks)
         return self.start(job, "Looking over the label map")
+
+    def compare_with(self, folder: Path) -> Run[ReadersAgreement]:
+        """Compare the open session with another reader's of the same scan; the run's result is how far they agree.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        mine = reading_of(self._opened().session)
+        return self.start(agreement_with(mine, folder), "Comparing two readings", runner=self.tool_runner)
 
     def list_scans(self, folder: Path, url: str = "") -> Run[Worklist]:
         """Put a folder of scans on the worklist; `listed` tells it when it is there."""

@@ -8,6 +8,7 @@ from napari_covseg.io import Stated, read_volume
 from napari_covseg.jobs import drain
 from napari_covseg.review import ReviewSession
 from napari_covseg.review.places import FoundAt, facts_in, folders_beside, folders_of, place_of, session_at
+from napari_covseg.review.readers import reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, other_readings
 from napari_covseg.review.whereabouts import scan_found
 
@@ -126,7 +127,7 @@ def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun,
     assert other_readings(first) == {second.folder: "Dr B"}
     for each in (first, second):
         each.mark_reviewed(1)
-    assert agreement_with(second, first.folder).slices == (1,)
+    assert drain(agreement_with(reading_of(second), first.folder)).slices == (1,)
     shelf.close()
     assert shelf.take(scan, "Dr B", found_at).folder == second.folder
     assert shelf.take(scan, "Dr A", found_at).folder == first.folder

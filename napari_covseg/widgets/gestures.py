@@ -69,6 +69,12 @@ def next_suggestion(desk: Desk) -> None:
     desk.furniture.next_slice.go()
 
 
+def next_lesion(desk: Desk) -> None:
+    """Show the next lesion, largest first."""
+    desk.link.settle()
+    desk.furniture.lesion_watch.go_to_next()
+
+
 def take_mark_back(desk: Desk) -> None:
     """Take back the mark of the slice on screen."""
     if session := desk.session:

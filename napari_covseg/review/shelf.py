@@ -60,7 +60,7 @@ class Shelf:
             If it cannot be read, or there is nobody beside whom to read.
         """
         if beside:
-            place = Place(folder_for_another_reader(self.folder, scan, reader))
+            place = Place(folder_for_another_reader(self.folder, scan, reader, found_at.path))
         else:
             place = place_of(self.folder, scan, reader, found_at)
         key = (place.folder, scan.sha256)

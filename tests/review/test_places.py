@@ -59,6 +59,29 @@ def test_a_moved_scan_finds_its_session(begun, sessions, small_scan, tmp_path):
     found.close()
 
 
+def test_a_renamed_scan_finds_its_session_again_and_again_and_is_told_once(begun, sessions, small_scan):
+    renamed = small_scan.rename(small_scan.with_name("patient_7_ct.nii.gz"))
+    scan, notes = read_volume(renamed), []
+    for _ in range(3):
+        found = session_at(place_of(sessions, scan, "Dr A", FoundAt(renamed)), scan, "Dr A", FoundAt(renamed))
+        assert found.folder == begun.folder
+        assert found.labels.values[2].any()
+        notes += found.notes
+        found.close()
+    assert notes == [f"patient_7_ct.nii.gz was called {small_scan.name} before; its session goes on."]
+    second = Shelf(sessions, notes.append)
+    beside = second.take(scan, "Dr B", FoundAt(renamed), beside=True)
+    assert beside.folder.name == f"{begun.folder.name}-2"
+    second.close()
+
+
+def test_a_copy_under_another_name_has_a_session_of_its_own(begun, sessions, small_scan):
+    copy = small_scan.with_name("copy_ct.nii.gz")
+    copy.write_bytes(small_scan.read_bytes())
+    scan = read_volume(copy)
+    assert place_of(sessions, scan, "Dr A", FoundAt(copy)).folder != begun.folder
+
+
 def test_a_scan_is_looked_for_where_others_lie(begun, small_scan, tmp_path):
     far = tmp_path / "far" / "away" / "deep"
     far.mkdir(parents=True)
@@ -135,7 +158,7 @@ def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun,
         shelf.take(scan, "Dr B", found_at, beside=True)
     third = shelf.take(scan, "Dr C", found_at, beside=True)
     assert third.folder.name.endswith("-3")
-    assert folders_of(sessions, scan) == folders_beside(third.folder)
+    assert folders_of(sessions, scan, small_scan) == folders_beside(third.folder)
     shelf.close()
 
 

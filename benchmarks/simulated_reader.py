@@ -15,7 +15,7 @@ from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Progress, drain
 from napari_covseg.measure import agreements, pooled
 from napari_covseg.networks import Checkpoint
-from napari_covseg.review.queue import first_queue, slice_uncertainty
+from napari_covseg.review.queue import first_queue
 from napari_covseg.training.finetune import FineTuning, finetuned, short_run
 from napari_covseg.training.gate import found_on
 from napari_covseg.training.keeping import Keeping
@@ -60,7 +60,7 @@ class Reader:
             if not isinstance(step, Progress):
                 index, proposal = step
                 self.labels[index] = proposal.labels
-                self.uncertainty[index] = slice_uncertainty(proposal.prediction.probabilities)
+                self.uncertainty[index] = proposal.prediction.uncertain_voxels()
 
     def queued(self, count: int) -> tuple[int, ...]:
         """Return the slices our queue proposes."""

@@ -25,6 +25,9 @@ Job = Generator[Any, None, Result]
 NICENESS = 5
 """How far the compute thread stands back, as `nice` counts."""
 
+LONG_S = 0.3
+"""What takes longer than this is offered to be stopped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -161,6 +164,11 @@ class Run(Generic[Result]):
             self.go_on()
 
     @property
+    def seems_long(self) -> bool:
+        """Whether it has been at work for so long that the reader may want to stop it."""
+        return self.started_at is not None and time.monotonic() - self.started_at > LONG_S
+
+    @property
     def is_paused(self) -> bool:
         """Whether it rests."""
         return self._paused_at is not None
@@ -184,11 +192,17 @@ class JobRunner:
     """One compute thread and its in-tray; jobs run in the order they were started.
 
     The home thread is the one that calls `pump`: a window does so from a timer, a script from `wait`.
+
+    Parameters
+    ----------
+    stands_back
+        Whether the thread lets others go first: work of minutes does, work that the reader waits for does not.
     """
 
     changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, *, stands_back: bool = True) -> None:
+        self._stands_back = stands_back
         self._waiting: queue.SimpleQueue[Run[Any] | None] = queue.SimpleQueue()
         self._mail: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._runs: list[Run[Any]] = []
@@ -255,7 +269,8 @@ class JobRunner:
         self.pump()
 
     def _work(self) -> None:
-        _stand_back()
+        if self._stands_back:
+            _stand_back()
         while (run := self._waiting.get()) is not None:
             self._work_on(run)
 

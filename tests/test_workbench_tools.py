@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.jobs import Progress
-from napari_covseg.review import copy_slice, fill, relabel, remove_islands
+from napari_covseg.review import copy_slice, fill, relabel, remove_islands, smooth, smoothing
 from napari_covseg.workbench import SegmentRequest, Workbench
 
 
@@ -86,6 +86,58 @@ def test_beside_the_window_a_tool_sees_the_labels_as_they_were_and_never_wipes_a
     bench.tool_runner.wait(bench.apply_aside(partial(relabel, place=(2, 15, 16), value=2), "Relabelling"), 30)
     assert values_of(bench)[2, 15, 16] == 2
     assert values_of(bench)[2, 15, 15] == 3
+
+
+def test_a_tool_beside_the_window_sees_every_change_since_the_last_one(bench):
+    session, seen = bench.current.session, []
+
+    def look(scene):
+        seen.append(np.array_equal(scene.labels, values_of(bench)))
+        assert not np.shares_memory(scene.labels, values_of(bench))
+
+    def painted(value):
+        values = values_of(bench).copy()
+        values[2, 3 : 5 + value, 4:6] = 1 + value % 3
+        session.absorb(values, "brush", "brush")
+
+    for change in (lambda: None, lambda: painted(1), session.undo, lambda: [painted(n) for n in range(100)]):
+        change()
+        bench.tool_runner.wait(bench.apply_aside(look, "Looking"), 30)
+    assert seen == [True] * 4
+
+
+def test_a_long_tool_is_stopped_midway_and_changes_nothing(bench):
+    before, begun = values_of(bench).copy(), threading.Event()
+
+    def long(scene):
+        for number in range(10_000):
+            begun.set()
+            yield Progress(number, 10_000, "thinking")
+            time.sleep(0.002)
+        return relabel(scene, (2, 15, 15), 2)
+
+    run = bench.apply_aside(long, "Thinking")
+    assert begun.wait(10)
+    run.cancel()
+    bench.tool_runner.wait(run, 10)
+    assert bench.words == ["Thinking: stopped; nothing was changed."]
+    assert np.array_equal(values_of(bench), before)
+
+
+def test_smoothing_all_slices_and_one_is_the_same_tool(bench):
+    values = values_of(bench).copy()
+    values[2, 10:20, 20:23] = 1
+    bench.current.session.absorb(values, "brush", "a spur")
+    expected = [smooth(bench.scene(), 3.0), smooth(bench.scene(2), 3.0)]
+    steps = []
+    run = bench.apply_aside(partial(smoothing, size_mm=3.0), "Smoothing")
+    run.stepped.connect(steps.append)
+    bench.tool_runner.wait(run, 30)
+    assert steps[-1].fraction == 1
+    assert np.array_equal(values_of(bench)[expected[0].box], expected[0].after)
+    bench.current.session.undo()
+    bench.apply(partial(smoothing, size_mm=3.0), 2)
+    assert np.array_equal(values_of(bench)[expected[1].box], expected[1].after)
 
 
 def test_two_tools_beside_the_window_each_have_their_own_labels(bench):

@@ -20,11 +20,24 @@ from napari_covseg.volume import LESIONS, LUNGS, LabelMap, Provenance, Volume, c
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SliceDone:
-    """One finished slice: its index from the apex, its labels (H, W) uint8, its lung where the network knows it."""
+    """One finished slice.
+
+    Parameters
+    ----------
+    index
+        From the apex.
+    labels
+        (H, W) uint8.
+    lung
+        Where the network knows it.
+    uncertain_voxels
+        How many of its voxels the network expects to have labelled wrongly; None where it was not asked.
+    """
 
     index: int
     labels: npt.NDArray[np.uint8]
     lung: Mask | None = None
+    uncertain_voxels: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,7 +106,7 @@ class Canvas:
                 if name != BACKGROUND:
                     whole = self.probability_percent.setdefault(name, np.zeros_like(self.values))
                     whole[index] = np.rint(100 * plane.astype(np.float32))
-        return SliceDone(index, proposal.labels, proposal.lung)
+        return SliceDone(index, proposal.labels, proposal.lung, proposal.prediction.uncertain_voxels())
 
     def segmentation(self, slices: Sequence[int], made_by: Provenance, device: torch.device) -> Segmentation:
         """Return all that came in."""

@@ -182,6 +182,19 @@ class Prediction:
             inside[self.names.index(BACKGROUND)][~mask] = 1.0
         return Prediction(self.names, inside)
 
+    def uncertain_voxels(self) -> float:
+        """Return how many voxels are expected to be labelled wrongly: the sum of 1 - p of what was chosen.
+
+        What is no lesion, lung and background, counts as one: where one ends and the other begins is not asked.
+        Independent classes are each counted by themselves.
+        """
+        of_lesions = [name in LESIONS.names for name in self.names]
+        lesions = self.probabilities[of_lesions]
+        if BACKGROUND not in self.names:
+            return float(np.minimum(lesions, 1 - lesions).sum(dtype=np.float64))
+        others = self.probabilities[[not each for each in of_lesions]].sum(axis=0, dtype=np.float32)
+        return float((1 - np.maximum(others, lesions.max(axis=0, initial=0))).clip(min=0).sum(dtype=np.float64))
+
     def _winners(self) -> tuple[Names, npt.NDArray[np.intp]]:
         if BACKGROUND in self.names:
             return self.names, self.probabilities.argmax(axis=0)

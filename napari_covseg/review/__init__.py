@@ -5,15 +5,16 @@ from napari_covseg.review.correction import Correction, difference
 from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, PRESETS, HuRange
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.lesions import Lesion, LesionTable
+from napari_covseg.review.outline import Kernel
 from napari_covseg.review.proposals import Proposals
 from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.tools_between import copy_slice, interpolate
 from napari_covseg.review.tools_brush import Tip, reachable, stroke
-from napari_covseg.review.tools_classes import accept, relabel, relabel_by_hu
+from napari_covseg.review.tools_classes import accept, relabel, relabel_by_hu, relabelling_by_hu
 from napari_covseg.review.tools_grow import Growth, fill, grow
-from napari_covseg.review.tools_shape import Kernel, fill_holes, keep_largest, remove_islands, smooth
+from napari_covseg.review.tools_shape import fill_holes, keep_largest, remove_islands, smooth, smoothing
 
 __all__ = [
     "BETWEEN_CLASSES_HU",
@@ -46,7 +47,9 @@ __all__ = [
     "reachable",
     "relabel",
     "relabel_by_hu",
+    "relabelling_by_hu",
     "remove_islands",
     "smooth",
+    "smoothing",
     "stroke",
 ]

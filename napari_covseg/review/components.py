@@ -18,11 +18,14 @@ from napari_covseg.review.scene import Mask, Place, Scene, box_of
 BY_FACES, BY_CORNERS, IN_A_SLICE = 6, 26, 8
 """By faces alone; by faces, edges and corners; the latter in an array of two axes."""
 
-SLAB_VOXELS = 4_000_000
+SLAB_VOXELS = 6_000_000
 """Of an array larger than this, so much is numbered at a time: some 20 ms."""
 
 MARGIN_VOXELS = 4
-"""How much wider than its three cuts the box is in which a component is looked for at first."""
+"""How much wider than what is seen of it at first the box is in which a component is looked for."""
+
+STRIDE_VOXELS = 4
+"""At the first look, every so manieth voxel of all there is is looked at."""
 
 
 def component(scene: Scene, place: Place, members: Callable[[Box], Mask], connectivity: int) -> tuple[Box, Mask] | None:
@@ -59,10 +62,15 @@ def connected(mask: npt.NDArray[Any], at: tuple[int, ...], connectivity: int) ->
     slabs, tables = _slabs(mask, connectivity)
     thick = len(slabs[0])
     number = tables[at[0] // thick][slabs[at[0] // thick][at[0] % thick][at[1:]]]
+    if len(slabs) == 1:
+        alone: Mask = slabs[0] == number
+        return alone
     own: Mask = np.zeros(mask.shape, dtype=bool)
     for first, slab, table in zip(range(0, len(mask), thick), slabs, tables, strict=True):
-        if (is_own := table == number).any():
-            own[first : first + thick] = is_own[slab]
+        if len(names := np.flatnonzero(table == number)) == 1:
+            np.equal(slab, names[0], out=own[first : first + thick])
+        elif len(names):
+            own[first : first + thick] = (table == number)[slab]
     return own
 
 
@@ -76,6 +84,51 @@ def numbered(mask: npt.NDArray[Any], connectivity: int) -> npt.NDArray[np.uint32
     if len(slabs) == 1:
         return slabs[0]
     return np.concatenate([table[slab] for table, slab in zip(tables, slabs, strict=True)])
+
+
+def spread(
+    mask: Mask, connectivity: int, *, enclosed: bool = False
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.uint32]]:
+    """Return the voxels of a mask, as indices of the flat array, and the number of each one's component.
+
+    Of a scan, lesions are a small part: what is done with them alone is done at once.
+
+    Parameters
+    ----------
+    mask
+        (D, H, W).
+    connectivity
+        `BY_FACES` or `BY_CORNERS`.
+    enclosed
+        Only components that reach no side of the array; an axis of one voxel has no sides.
+    """
+    slabs, tables = _slabs(mask, connectivity)
+    is_kept = np.ones(1 + max(int(table.max(initial=0)) for table in tables), dtype=bool)
+    if enclosed:
+        is_kept[_at_the_sides(slabs, tables)] = False
+    at: list[npt.NDArray[np.intp]] = []
+    numbers: list[npt.NDArray[np.uint32]] = []
+    first = 0
+    for slab, table in zip(slabs, tables, strict=True):
+        wanted = mask[first : first + len(slab)]
+        here = np.flatnonzero(wanted & is_kept[table][slab] if enclosed else wanted)
+        numbers.append(table[slab.ravel()[here]])
+        at.append(here + first * mask[0].size)
+        first += len(slab)
+    return np.concatenate(at), np.concatenate(numbers)
+
+
+def _at_the_sides(slabs: Sequence[npt.NDArray[np.uint32]], tables: Sequence[npt.NDArray[np.uint32]]) -> list[int]:
+    """Return the numbers in the whole of what is at the sides of an array."""
+    sides = [
+        table[np.take(slab, [0, -1], axis=axis)].ravel()
+        for slab, table in zip(slabs, tables, strict=True)
+        for axis in (1, 2)
+        if slab.shape[axis] > 1
+    ]
+    if sum(len(slab) for slab in slabs) > 1:
+        sides += [tables[0][slabs[0][0]].ravel(), tables[-1][slabs[-1][-1]].ravel()]
+    return np.unique(np.concatenate(sides)).tolist() if sides else []
 
 
 def _slabs(
@@ -137,17 +190,29 @@ def _inside(box: Box, around: Box) -> Box:
 
 
 def _first_look(scene: Scene, place: Place, members: Callable[[Box], Mask], connectivity: int) -> Box:
-    """Return the box around a component's cuts through a place: axial, coronal and sagittal; it may go on beyond."""
+    """Return a box that most likely holds a component; where it goes on beyond, the box is made wider later.
+
+    The component is looked at three times: in full on the slices through the place, axial, coronal and sagittal, which
+    finds what is thin, and in all of the reach at every fourth voxel, which finds what is large.
+    """
+    looks = [
+        (_with(scene.reach, axis, slice(place[axis], place[axis] + 1)), connectivity) for axis in range(len(place))
+    ]
+    sparse = tuple(
+        slice(span.start + (p - span.start) % STRIDE_VOXELS, span.stop, STRIDE_VOXELS)
+        for span, p in zip(scene.reach, place, strict=True)
+    )
+    looks.append(((sparse[0], sparse[1], sparse[2]), BY_CORNERS))
     lows, highs = list(place), [p + 1 for p in place]
-    for axis in range(3):
-        spans = list(scene.reach)
-        spans[axis] = slice(place[axis], place[axis] + 1)
-        cut = spans[0], spans[1], spans[2]
-        at = tuple(p - span.start for p, span in zip(place, cut, strict=True))
-        around = box_of(_numbered_as(members(cut), at, connectivity), cut)
-        assert around is not None
-        lows = [min(low, span.start) for low, span in zip(lows, around, strict=True)]
-        highs = [max(high, span.stop) for high, span in zip(highs, around, strict=True)]
+    for look, by in looks:
+        at = tuple((p - span.start) // (span.step or 1) for p, span in zip(place, look, strict=True))
+        found = _numbered_at_once(members(look), by)
+        seen = box_of(found == found[at], _counted(look))
+        assert seen is not None
+        for axis, (span, counted) in enumerate(zip(look, seen, strict=True)):
+            step = span.step or 1
+            lows[axis] = min(lows[axis], span.start + counted.start * step - (step - 1))
+            highs[axis] = max(highs[axis], span.start + (counted.stop - 1) * step + step)
     i, j, k = (
         slice(max(span.start, low - MARGIN_VOXELS), min(span.stop, high + MARGIN_VOXELS))
         for span, low, high in zip(scene.reach, lows, highs, strict=True)
@@ -155,10 +220,15 @@ def _first_look(scene: Scene, place: Place, members: Callable[[Box], Mask], conn
     return i, j, k
 
 
-def _numbered_as(mask: Mask, at: tuple[int, ...], connectivity: int) -> Mask:
-    found = _numbered_at_once(mask, connectivity)
-    own: Mask = found == found[at]
-    return own
+def _with(box: Box, axis: int, span: slice) -> Box:
+    i, j, k = (span if a == axis else each for a, each in enumerate(box))
+    return i, j, k
+
+
+def _counted(look: Box) -> Box:
+    """Return how many voxels of a box, which may leave some out, lie along each axis, as a box from 0."""
+    i, j, k = (slice(0, len(range(span.start, span.stop, span.step or 1))) for span in look)
+    return i, j, k
 
 
 def _wider(own: Mask, box: Box, reach: Box) -> Box:

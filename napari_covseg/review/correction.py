@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_covseg.review import runs
 from napari_covseg.volume import Provenance
 
 Labels = npt.NDArray[np.uint8]
@@ -88,7 +88,7 @@ class Correction:
 
     def packed(self) -> bytes:
         """Return before and after, compressed, for the journal."""
-        return zlib.compress(self.before.tobytes() + self.after.tobytes(), level=1)
+        return runs.packed(self.before, self.after)
 
     @staticmethod
     def unpacked(
@@ -101,11 +101,8 @@ class Correction:
         ValueError
             If the bytes are not those of two boxes of this shape.
         """
-        try:
-            both = np.frombuffer(zlib.decompress(packed), dtype=np.uint8).reshape(2, *shape)
-        except zlib.error as error:
-            raise ValueError("A correction in the journal is damaged.") from error
-        return Correction((start[0], start[1], start[2]), both[0], both[1], tool, title, group)
+        before, after = runs.unpacked(packed, shape)
+        return Correction((start[0], start[1], start[2]), before, after, tool, title, group)
 
 
 def difference(

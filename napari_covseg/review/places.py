@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,16 +37,16 @@ class Place:
     note: str = ""
 
 
-def folder_of(sessions: Path, scan: Volume, reader: str) -> Path:
+def folder_of(sessions: Path, scan: Volume, reader: str, path: Path) -> Path:
     """Return the folder of a reader's session of a scan: the reader's own where there is one, else the first."""
-    folders = folders_of(sessions, scan)
+    folders = folders_of(sessions, scan, path)
     own = (folder for folder in folders[1:] if facts_in(folder).get("reader") == reader)
-    return next(own, _first(sessions, scan))
+    return next(own, _first(sessions, scan, path))
 
 
-def folders_of(sessions: Path, scan: Volume) -> tuple[Path, ...]:
-    """Return the folders of all sessions of a scan, the first reader's first."""
-    return _family(_first(sessions, scan))
+def folders_of(sessions: Path, scan: Volume, path: Path) -> tuple[Path, ...]:
+    """Return the folders of all sessions of a scan that is at a path now, the first reader's first."""
+    return _family(_first(sessions, scan, path))
 
 
 def folders_beside(folder: Path) -> tuple[Path, ...]:
@@ -56,7 +56,7 @@ def folders_beside(folder: Path) -> tuple[Path, ...]:
     return _family(folder.with_name(name) if number != first and name.endswith(f"-{first}") else folder)
 
 
-def folder_for_another_reader(sessions: Path, scan: Volume, reader: str) -> Path:
+def folder_for_another_reader(sessions: Path, scan: Volume, reader: str, path: Path) -> Path:
     """Return a folder for a reader's own session of a scan that another reader has begun.
 
     Raises
@@ -64,20 +64,22 @@ def folder_for_another_reader(sessions: Path, scan: Volume, reader: str) -> Path
     ValueError
         If the reader has a session of this scan, or nobody has.
     """
-    folders = folders_of(sessions, scan)
+    folders = folders_of(sessions, scan, path)
     if not folders:
         raise ValueError("Nobody has read this scan yet; the session that is open is the first.")
     if any(facts_in(folder).get("reader") == reader for folder in folders):
         raise ValueError(f"{reader} has a session of this scan already; another reader may begin one beside it.")
-    return sessions / f"{_first(sessions, scan).name}-{max(1, *map(_number, folders)) + 1}"
+    return sessions / f"{_first(sessions, scan, path).name}-{max(1, *map(_number, folders)) + 1}"
 
 
 def place_of(sessions: Path, scan: Volume, reader: str, found_at: FoundAt) -> Place:
     """Return where the session of a scan is or will be, and whether the scan changed on disk since another began."""
-    folder = folder_of(sessions, scan, reader)
+    folder = folder_of(sessions, scan, reader, found_at.path)
     other = None if is_session(folder) else changed_since(sessions, scan, found_at)
     if other is None:
-        return Place(folder)
+        was_at = Path(facts_in(folder).get("scan_path") or found_at.path)
+        renamed = f"{found_at.path.name} was called {was_at.name} before; its session goes on."
+        return Place(folder, note="" if was_at.name == found_at.path.name else renamed)
     name = found_at.path.name
     if not _on_grid_of(facts_in(other), scan):
         return Place(folder, note=f"{name} has changed since session {other.name} began; that one is kept as it is.")
@@ -129,8 +131,19 @@ def facts_in(folder: Path) -> Mapping[str, Any]:
     return next((each.about for each in snapshot.kept(folder)), {})
 
 
-def _first(sessions: Path, scan: Volume) -> Path:
-    return sessions / f"{scan.name}-{scan.sha256[:8]}"
+def _first(sessions: Path, scan: Volume, path: Path) -> Path:
+    """Return the first session of a scan: by its name and fingerprint, or by the latter where it was renamed."""
+    named = sessions / f"{scan.name}-{scan.sha256[:8]}"
+    return named if is_session(named) else next(_renamed(sessions, scan, path), named)
+
+
+def _renamed(sessions: Path, scan: Volume, path: Path) -> Iterator[Path]:
+    """Yield sessions of this scan under another name, but not those whose own file is still there: this is a copy."""
+    for folder in sorted(sessions.glob(f"*-{scan.sha256[:8]}")) if sessions.is_dir() else ():
+        facts = facts_in(folder)
+        was_at = Path(facts.get("scan_path") or "")
+        if facts.get("scan_sha256") == scan.sha256 and (was_at == path.resolve() or not was_at.exists()):
+            yield folder
 
 
 def _family(first: Path) -> tuple[Path, ...]:

@@ -12,12 +12,14 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_covseg.review.correction import Labels
 
 FOLDER = "proposals"
 LATEST = "latest"
 NAME = "network.txt"
+UNCERTAINTY = "uncertain_voxels"
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class Proposals:
 
     def __init__(self, folder: Path, shape: tuple[int, int, int]) -> None:
         self.folder, self.shape = folder / FOLDER, shape
+        self._uncertain = self._read_uncertainty()
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -42,13 +45,20 @@ class Proposals:
         found = (each / NAME for each in self.folder.glob("*") if each.name != LATEST)
         return tuple(sorted(each.read_text(encoding="utf-8") for each in found if each.is_file()))
 
-    def write(self, network: str, index: int, labels: Labels) -> None:
+    @property
+    def uncertain_voxels(self) -> npt.NDArray[np.float64]:
+        """How many voxels of each slice the network that came last expects to have wrong; NaN where none was asked."""
+        return self._uncertain.copy()
+
+    def write(self, network: str, index: int, labels: Labels, uncertain_voxels: float | None = None) -> None:
         """Keep a slice (H, W) of a network; where that cannot be done it is left, since no decision depends on it."""
+        self._uncertain[index] = np.nan if uncertain_voxels is None else uncertain_voxels
         packed = zlib.compress(labels.tobytes(), level=1)
         try:
             for folder in (self._folder(network), self.folder / LATEST):
                 folder.mkdir(parents=True, exist_ok=True)
                 _replace(folder / str(index), packed)
+            _replace(self.folder / LATEST / UNCERTAINTY, self._uncertain.tobytes())
             name = self._folder(network) / NAME
             if not name.exists():
                 _replace(name, network.encode())
@@ -68,6 +78,13 @@ class Proposals:
             except (OSError, zlib.error, ValueError):
                 log.warning("A slice of a proposal is damaged and was left out.", exc_info=True)
         return labels
+
+    def _read_uncertainty(self) -> npt.NDArray[np.float64]:
+        try:
+            found = np.frombuffer((self.folder / LATEST / UNCERTAINTY).read_bytes(), dtype=np.float64).copy()
+        except (OSError, ValueError):
+            found = np.empty(0)
+        return found if len(found) == self.shape[0] else np.full(self.shape[0], np.nan)
 
     def _folder(self, network: str) -> Path:
         return self.folder / f"{zlib.crc32(network.encode()):08x}"

@@ -7,29 +7,54 @@ neighbourhood less worth looking at.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_covseg.volume import Geometry
 
 FLOOR = 0.25
 """Share of the largest uncertainty that every slice has at least: a network may be sure and wrong."""
 
 
-def slice_uncertainty(probabilities: npt.NDArray[np.floating], *, independent: bool = False) -> float:
-    """Return how many voxels of a slice a network expects to have wrong: the sum of 1 - p of what it chose.
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A slice worth looking at next.
 
     Parameters
     ----------
-    probabilities
-        (C, H, W). Summing to 1 over the channels, or of independent classes.
-    independent
-        Whether the channels are independent yes-or-no classes, each counted by itself.
+    index
+        From the apex.
+    unsure_ml
+        How much the network expects to have wrong there; 0 where that is not why it is suggested, but that it lies far
+        from all that was seen.
     """
-    if probabilities.ndim != 3:
-        raise ValueError(f"A slice's probabilities are (C, H, W), not of shape {probabilities.shape}.")
-    if independent or len(probabilities) == 1:
-        return float(np.minimum(probabilities, 1 - probabilities).sum(dtype=np.float64))
-    return float((1 - probabilities.max(axis=0)).sum(dtype=np.float64))
+
+    index: int
+    unsure_ml: float
+
+
+def suggestion(
+    uncertain_voxels: npt.NDArray[np.floating], geometry: Geometry, seen: Collection[int]
+) -> Suggestion | None:
+    """Return the slice that is most worth looking at next; None where every slice was seen.
+
+    Parameters
+    ----------
+    uncertain_voxels
+        One number per slice; not a number where nobody asked a network.
+    geometry
+        Of the scan, in reading order.
+    seen
+        Indices that the reader has reviewed or was led to.
+    """
+    chosen = first_queue(uncertain_voxels, geometry.spacing_mm[0], 1, seen)
+    if not chosen:
+        return None
+    worth = np.nan_to_num(uncertain_voxels)
+    is_unsure = worth[chosen[0]] > FLOOR * worth.max(initial=0.0)
+    return Suggestion(chosen[0], float(worth[chosen[0]]) * geometry.voxel_ml if is_unsure else 0.0)
 
 
 def first_queue(
@@ -46,7 +71,7 @@ def first_queue(
     Parameters
     ----------
     uncertainty
-        One number per slice, as `slice_uncertainty` gives them; not a number where nobody asked a network.
+        One number per slice, as a network's predictions tell them; not a number where nobody asked one.
     spacing_mm
         Between slices.
     count

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_covseg.jobs import Job, Progress
 from napari_covseg.review.places import (
     FoundAt,
     Place,
@@ -15,7 +16,7 @@ from napari_covseg.review.places import (
     place_of,
     session_at,
 )
-from napari_covseg.review.readers import ReadersAgreement, agreement_of_readers
+from napari_covseg.review.readers import ReadersAgreement, Reading, agreement_of_readers, reading_of
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.session_facts import ONLY_LOOKED_AT
 from napari_covseg.volume import Volume
@@ -59,7 +60,7 @@ class Shelf:
             If it cannot be read, or there is nobody beside whom to read.
         """
         if beside:
-            place = Place(folder_for_another_reader(self.folder, scan, reader))
+            place = Place(folder_for_another_reader(self.folder, scan, reader, found_at.path))
         else:
             place = place_of(self.folder, scan, reader, found_at)
         key = (place.folder, scan.sha256)
@@ -112,16 +113,18 @@ def other_readings(session: ReviewSession) -> dict[Path, str]:
     return {folder: str(facts_in(folder).get("reader") or "") for folder in beside}
 
 
-def agreement_with(session: ReviewSession, folder: Path) -> ReadersAgreement:
-    """Return how far a session and another of the same scan agree, on the slices reviewed in both.
+def agreement_with(mine: Reading, folder: Path) -> Job[ReadersAgreement]:
+    """Compare a reading with another session of the same scan, on the slices reviewed in both.
 
     Raises
     ------
     ValueError
         If the sessions are of two scans, or no slice was reviewed in both.
     """
-    other = ReviewSession.resume(folder, session.reader, read_only=ONLY_LOOKED_AT)
+    yield Progress(0, 2, f"opening {folder.name}")
+    other = ReviewSession.resume(folder, mine.reader, read_only=ONLY_LOOKED_AT)
     try:
-        return agreement_of_readers(session, other)
+        yield Progress(1, 2, f"comparing with {folder.name}")
+        return agreement_of_readers(mine, reading_of(other))
     finally:
         other.close()

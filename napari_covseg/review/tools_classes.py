@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_covseg.jobs import Job, Progress, drain
 from napari_covseg.review.components import BY_CORNERS, component
 from napari_covseg.review.correction import Correction, Labels
 from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, smoothed_hu
-from napari_covseg.review.scene import TITLES, Place, Scene
+from napari_covseg.review.scene import TITLES, Place, Scene, box_of
 from napari_covseg.volume import LESIONS
 
 GGO, CONSOLIDATION = LESIONS["ggo"].value, LESIONS["consolidation"].value
@@ -35,6 +36,13 @@ def relabel(scene: Scene, place: Place, value: int) -> Correction | None:
 
 
 def relabel_by_hu(scene: Scene, above_hu: float = BETWEEN_CLASSES_HU, place: Place | None = None) -> Correction | None:
+    """Relabel at once; see `relabelling_by_hu`."""
+    return drain(relabelling_by_hu(scene, above_hu, place))
+
+
+def relabelling_by_hu(
+    scene: Scene, above_hu: float = BETWEEN_CLASSES_HU, place: Place | None = None
+) -> Job[Correction | None]:
     """Call ground glass and consolidation by their density on the lightly smoothed scan; other classes stay.
 
     Parameters
@@ -62,9 +70,16 @@ def relabel_by_hu(scene: Scene, above_hu: float = BETWEEN_CLASSES_HU, place: Pla
         if around is None:
             return None
         box, mask = around, np.isin(scene.labels[around], both)
-    by_hu = np.where(smoothed_hu(scene.scan, box) > above_hu, np.uint8(CONSOLIDATION), np.uint8(GGO))
+    after = scene.labels[box].copy()
+    for number, plane in enumerate(mask):
+        yield Progress(number, len(mask), "relabelling by density")
+        around = box_of(plane[None], (slice(box[0].start + number, box[0].start + number + 1), *box[1:]))
+        if around is not None:
+            inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(around[1:], box[1:], strict=True))
+            by_hu = np.where(smoothed_hu(scene.scan, around)[0] > above_hu, np.uint8(CONSOLIDATION), np.uint8(GGO))
+            np.copyto(after[number][inside], by_hu, where=plane[inside])
     title = f"relabel by density at {above_hu:g} HU".replace("-", "−")
-    return scene.correction(box, np.where(mask, by_hu, scene.labels[box]), "relabel by HU", title)
+    return scene.correction(box, after, "relabel by HU", title)
 
 
 def accept(scene: Scene, place: Place, proposal: Labels, network: str) -> Correction | None:

@@ -2,8 +2,9 @@
 
 Without more it is a SQLite file beside the sessions. A department names another database by URL, in
 ``COVSEG_WORKLIST`` or as an argument, for example ``postgresql+psycopg://reader@server/covseg`` (with ``pip install
-psycopg``); everything here is SQLAlchemy Core and knows no dialect. It holds paths below the folder, states, readers
-and times, and nothing of the patient; who names files after patients should rename them first.
+"psycopg[binary]"``; tried on PostgreSQL 15); everything here is SQLAlchemy Core and knows no dialect. It holds paths
+below the folder, states, readers and times, and nothing of the patient; who names files after patients should rename
+them first.
 
 Several windows never undo each other's work: every change names the state that it changes, and is refused where that is
 no longer so.
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from napari_covseg.io import home, stem_of
 from napari_covseg.io.scans_in import scans_in
@@ -32,7 +33,7 @@ NEW, IN_REVIEW, SIGNED, REJECTED = STATES
 URL_VARIABLE = "COVSEG_WORKLIST"
 FILE_NAME = "worklist.sqlite"
 PATIENCE_S = 10
-"""How long to wait for another window to finish its change; a change takes milliseconds."""
+"""How long to wait for another window to finish its change, which takes milliseconds, or for a server to answer."""
 
 _SCANS = sa.Table(
     "covseg_scan",
@@ -271,13 +272,25 @@ def _engine(url: str) -> sa.Engine:
         engine = sa.create_engine(url or _own(), **_patience(url))
         try:
             _SCANS.metadata.create_all(engine)
-        except OperationalError:  # another window made the table between our look and our making
+        except DBAPIError:  # another window made the table between our look and our making
             _SCANS.metadata.create_all(engine)
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+    except ModuleNotFoundError as error:
+        how = ' with pip install "psycopg[binary]"' if error.name == "psycopg" else ""
+        raise ValueError(
+            f"The worklist's database needs the Python package {error.name}; install it{how}, or check {URL_VARIABLE}."
+        ) from error
+    except (ArgumentError, NoSuchModuleError) as error:
         raise ValueError(f"The worklist's database URL cannot be used ({error}); check {URL_VARIABLE}.") from error
     except (SQLAlchemyError, OSError) as error:
-        raise ValueError(f"The worklist's database cannot be opened ({error}); check {URL_VARIABLE}.") from error
+        told = f"The worklist's database cannot be opened ({_first_line(error)})"
+        raise ValueError(f"{told}; see that it runs, or check {URL_VARIABLE}.") from error
     return engine
+
+
+def _first_line(error: Exception) -> str:
+    """Return what a driver says in its first line: the others are advice to whoever runs the server."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return said[0].strip() if said else type(error).__name__
 
 
 def _own() -> str:
@@ -286,8 +299,11 @@ def _own() -> str:
 
 
 def _patience(url: str) -> dict[str, Any]:
-    """Return how long SQLite waits for another window; servers have their own patience."""
-    return {"connect_args": {"timeout": PATIENCE_S}} if not url or url.startswith("sqlite") else {}
+    """Return how long SQLite waits for another window, and PostgreSQL for its server, which may have been restarted."""
+    if not url or url.startswith("sqlite"):
+        return {"connect_args": {"timeout": PATIENCE_S}}
+    speaks_libpq = sa.make_url(url).drivername in ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+    return {"pool_pre_ping": True} | ({"connect_args": {"connect_timeout": PATIENCE_S}} if speaks_libpq else {})
 
 
 def _now() -> str:

@@ -66,6 +66,7 @@ class Desk(QObject):  # type: ignore[misc]
     labels_changed = Signal(object)
     states_changed = Signal()
     lungs_shown = Signal()
+    weighed = Signal(int)
     runs_changed = Signal()
     ticked = Signal()
     learned = Signal(object)
@@ -149,6 +150,7 @@ class Desk(QObject):  # type: ignore[misc]
             signal.connect(qt_signal.emit)
         bench.complained.connect(self._notify)
         self.link.lungs.shown.connect(self._on_lungs)
+        bench.weighed.connect(self._on_weighed)
 
     def _on_opened(self, opened: OpenScan) -> None:
         if self._session is not None:
@@ -170,6 +172,10 @@ class Desk(QObject):  # type: ignore[misc]
 
     def _on_lungs(self) -> None:
         self.lungs_shown.emit()
+
+    def _on_weighed(self, opened: OpenScan, index: int) -> None:
+        if opened is self.bench.current:
+            self.weighed.emit(index)
 
     def _on_labels(self, correction: Correction) -> None:
         self.labels_changed.emit(correction)

@@ -13,8 +13,10 @@ from napari_covseg.widgets.edge_letters import EdgeLetters
 from napari_covseg.widgets.keys import KEYS
 from napari_covseg.widgets.layers import is_ours
 from napari_covseg.widgets.legend import Legend
+from napari_covseg.widgets.lesion_watch import LesionWatch
 from napari_covseg.widgets.looks import Looks
 from napari_covseg.widgets.mouse import Mouse
+from napari_covseg.widgets.next_slice import NextSlice
 from napari_covseg.widgets.ortho import OrthoViews
 from napari_covseg.widgets.outline_width import OutlineWidth
 from napari_covseg.widgets.picture import fit, pane_of
@@ -52,7 +54,8 @@ class Furniture:
         self.legend, self.window_note = Legend(desk, pane), WindowNote(desk, pane)
         self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
-        self.looks = Looks(desk)
+        self.looks, self.next_slice = Looks(desk), NextSlice(desk)
+        self.lesion_watch = LesionWatch(desk)
         self.viewer, self.strip = desk.viewer, Strip(desk)
         self._strip_dock: QDockWidget | None = None
         self._fit_later = QTimer()
@@ -96,6 +99,7 @@ class Furniture:
             event.disconnect(self._show_slider)
         self.strip.close_down()
         self._fit_later.stop()
+        self.lesion_watch.end()
         closable: tuple[Closable, ...] = (
             self.note,
             self.letters,

@@ -64,6 +64,17 @@ def review_and_go_on(desk: Desk) -> None:
         desk.bench.said.emit("Every slice is reviewed.")
 
 
+def next_suggestion(desk: Desk) -> None:
+    """Show the slice that is most worth looking at next."""
+    desk.furniture.next_slice.go()
+
+
+def next_lesion(desk: Desk) -> None:
+    """Show the next lesion, largest first."""
+    desk.link.settle()
+    desk.furniture.lesion_watch.go_to_next()
+
+
 def take_mark_back(desk: Desk) -> None:
     """Take back the mark of the slice on screen."""
     if session := desk.session:

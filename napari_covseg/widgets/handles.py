@@ -17,9 +17,9 @@ from napari_covseg.review import (
     interpolate,
     keep_largest,
     relabel,
-    relabel_by_hu,
+    relabelling_by_hu,
     remove_islands,
-    smooth,
+    smoothing,
 )
 from napari_covseg.review.correction import Labels
 from napari_covseg.widgets.tool_settings import ToolSettings
@@ -130,7 +130,7 @@ HANDLES = (
         "By density",
         "Shift-K",
         "Ground glass or consolidation by HU",
-        lambda asked: partial(relabel_by_hu, above_hu=asked.settings.density_hu),
+        lambda asked: partial(relabelling_by_hu, above_hu=asked.settings.density_hu),
         "scope",
         "Relabelling by density",
         hint="the border is under Sizes; effusion stays",
@@ -174,7 +174,7 @@ HANDLES = (
         "Smooth",
         "Shift-S",
         "Smooth the outlines",
-        lambda asked: partial(smooth, size_mm=asked.settings.smoothing_mm, kind=asked.settings.smoothing),
+        lambda asked: partial(smoothing, size_mm=asked.settings.smoothing_mm, kind=asked.settings.smoothing),
         "scope",
         "Smoothing",
         hint="borders between classes stay",

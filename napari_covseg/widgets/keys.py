@@ -65,6 +65,8 @@ KEYS = (
     Key(",", "Slice above", partial(_step, slices=-1)),
     Key(".", "Slice below", partial(_step, slices=1)),
     Key("R", "Reviewed, and on to the next", gestures.review_and_go_on),
+    Key("N", "Next slice worth a look", gestures.next_suggestion),
+    Key("Shift-N", "Next lesion, largest first", gestures.next_lesion),
     Key("W", "Next window", gestures.next_window),
     Key("Y", "Coronal and sagittal views", gestures.toggle_views),
     Key("U", "Lungs on or off", gestures.toggle_lungs),

@@ -8,12 +8,11 @@ from typing import Any
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QMenu, QTableView, QVBoxLayout, QWidget
 
-from napari_covseg.review import Correction, Lesion
+from napari_covseg.review import Lesion
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.lesion_model import LesionModel, sortable
-from napari_covseg.widgets.lesion_watch import LesionWatch
 from napari_covseg.widgets.panel import allow, button, words
 from napari_covseg.widgets.words import count
 
@@ -35,7 +34,7 @@ class LesionRows(QWidget):  # type: ignore[misc]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self.desk, self.watch = desk, LesionWatch(desk)
+        self.desk, self.watch = desk, desk.furniture.lesion_watch
         self.model = LesionModel()
         self.sorted = sortable(self.model)
         self.heading, self.table = words(), LesionView()
@@ -77,12 +76,12 @@ class LesionRows(QWidget):  # type: ignore[misc]
 
     def _listen(self) -> None:
         self.watch.counted.connect(self._on_counted)
+        self.watch.shown.connect(self._on_shown)
         self.table.selectionModel().selectionChanged.connect(self._on_chosen)
         self.table.clicked.connect(self._on_chosen)
         self.delete.clicked.connect(self._on_delete)
         self.table.unwanted.connect(self._on_delete)
         self.desk.opened.connect(self._on_opened)
-        self.desk.labels_changed.connect(self._on_labels)
         self.desk.states_changed.connect(self._show_state)
 
     def _on_opened(self) -> None:
@@ -93,9 +92,6 @@ class LesionRows(QWidget):  # type: ignore[misc]
             self.watch.begin(opened)
         self._show_state()
 
-    def _on_labels(self, correction: Correction) -> None:
-        self.watch.note(correction)
-
     def _on_counted(self, lesions: tuple[Lesion, ...]) -> None:
         chosen = self.chosen
         self._choosing = True
@@ -103,6 +99,15 @@ class LesionRows(QWidget):  # type: ignore[misc]
             self.model.give(lesions)
             if chosen is not None:
                 self._choose(chosen)
+        finally:
+            self._choosing = False
+        self._show_state()
+
+    def _on_shown(self, lesion: Lesion) -> None:
+        """Choose the lesion in the table that the reader was led to."""
+        self._choosing = True
+        try:
+            self._choose(lesion)
         finally:
             self._choosing = False
         self._show_state()

@@ -10,6 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_covseg.review import Correction, Lesion, LesionTable
+from napari_covseg.widgets import gestures
 from napari_covseg.workbench import OpenScan
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ TURN_S = 0.02
 
 REST_MS = 20
 """What the window has for itself between two turns."""
+
+NO_LESION = "There is no lesion to go to."
 
 
 class LesionWatch:
@@ -32,6 +35,7 @@ class LesionWatch:
     """
 
     counted = Signal(tuple)
+    shown = Signal(Lesion)
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
@@ -39,6 +43,11 @@ class LesionWatch:
         self._opened: OpenScan | None = None
         self._table: LesionTable | None = None
         self._waiting: set[int] = set()
+        self._at: Lesion | None = None
+        self._rank = 0
+        self._goes_on = False
+        desk.opened.connect(self.end)
+        desk.labels_changed.connect(self.note)
         self._timer = QTimer(desk)
         self._timer.setInterval(REST_MS)
         self._timer.timeout.connect(self._go_on)
@@ -52,6 +61,7 @@ class LesionWatch:
         """Watch this scan: only slices with something on them are looked at."""
         if opened is self._opened:
             return
+        self.end()
         values = opened.session.labels.values
         self._opened, self._table = opened, LesionTable(np.zeros_like(values), opened.scan)
         tally = self.desk.link.tally
@@ -65,10 +75,31 @@ class LesionWatch:
             self._waiting.update(correction.slices)
             self._timer.start()
 
+    def go_to_next(self) -> None:
+        """Show the next lesion, largest first and round again; while they are counted, as soon as that is done."""
+        opened = self.desk.bench.current
+        if opened is None:
+            return
+        self.begin(opened)
+        self._goes_on = bool(self._waiting)
+        if self._waiting:
+            return
+        if not self.lesions:
+            self.desk.bench.said.emit(NO_LESION)
+            return
+        places = [(each.value, each.place) for each in self.lesions]
+        was = (self._at.value, self._at.place) if self._at else None
+        after = places.index(was) + 1 if was in places else self._rank
+        self._rank = after % len(places)
+        self._at = self.lesions[self._rank]
+        gestures.point_at(self.desk, self._at.place)
+        self.shown.emit(self._at)
+
     def end(self) -> None:
         """Watch no more."""
         self._timer.stop()
-        self._opened = self._table = None
+        self._opened = self._table = self._at = None
+        self._goes_on, self._rank, self.lesions = False, 0, ()
         self._waiting.clear()
 
     def _go_on(self) -> None:
@@ -82,3 +113,5 @@ class LesionWatch:
             self._timer.stop()
             self.lesions = self._table.lesions
             self.counted.emit(self.lesions)
+            if self._goes_on:
+                self.go_to_next()

@@ -189,7 +189,10 @@ class Link:
             return
         shown = self._array[correction.box]
         untouched = shown == correction.before
-        shown[untouched] = correction.after[untouched]
+        if untouched.all():
+            shown[...] = correction.after
+        else:
+            np.copyto(shown, correction.after, where=untouched)
         self.tally.update(correction)
         self._redraw.start()
 

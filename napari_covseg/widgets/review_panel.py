@@ -11,6 +11,7 @@ from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
 from napari_covseg.widgets.lesion_rows import LesionRows
+from napari_covseg.widgets.next_row import NextRow
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
 from napari_covseg.widgets.second_reader import SecondReaderRows
 from napari_covseg.widgets.sign_rows import SignRows
@@ -91,7 +92,8 @@ class ReviewPanel(Panel):
         row.setSpacing(4)
         row.addWidget(self.unmark_button)
         row.addWidget(self.sign_button)
-        self.add(self.reviewed_button, self.marks, row, self.why, self.signing)
+        self.next = NextRow(self.desk)
+        self.add(self.reviewed_button, self.next, self.marks, row, self.why, self.signing)
 
     def _listen(self) -> None:
         self.desk.opened.connect(self._on_opened)

@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_covseg.review.readers import ReadersAgreement
-from napari_covseg.review.shelf import agreement_with, other_readings
+from napari_covseg.review.shelf import other_readings
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, words
 from napari_covseg.widgets.words import SHORT_TITLES, count
@@ -48,6 +48,7 @@ class SecondReaderRows(QWidget):  # type: ignore[misc]
         desk.labels_changed.connect(self._forget)
         desk.states_changed.connect(self._forget)
         self._others: dict[Path, str] = {}
+        self._asked = 0
         self._on_opened()
 
     def _on_opened(self) -> None:
@@ -58,6 +59,7 @@ class SecondReaderRows(QWidget):  # type: ignore[misc]
 
     def _forget(self) -> None:
         self.told.setText("")
+        self._asked += 1
 
     def _show(self) -> None:
         session = self.desk.session
@@ -76,8 +78,14 @@ class SecondReaderRows(QWidget):  # type: ignore[misc]
     def _on_agree(self) -> None:
         session = self.desk.session
         if session is not None:
-            found = [self.desk.attempt(partial(agreement_with, session, folder)) for folder in self._others]
-            self.told.setText("<br>".join(_sentence(each) for each in found if each is not None))
+            self._forget()
+            for folder in self._others:
+                if run := self.desk.attempt(partial(self.desk.bench.compare_with, folder)):
+                    run.finished.connect(partial(self._tell, self._asked))
+
+    def _tell(self, asked: int, found: ReadersAgreement) -> None:
+        if asked == self._asked:  # of labels as they stand
+            self.told.setText("<br>".join(filter(None, (self.told.text(), _sentence(found)))))
 
 
 def _sentence(found: ReadersAgreement) -> str:

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QProgressBar
 
 from napari_covseg.jobs import Run
 from napari_covseg.widgets.benches import STATE_LINE
-from napari_covseg.widgets.panel import Panel, words
+from napari_covseg.widgets.panel import Panel, button, words
 from napari_covseg.widgets.words import clock, time_left
 
 COMPLAINT = "QLabel { color: white; background: #9a3412; padding: 5px 7px; border-radius: 4px; }"
@@ -27,7 +27,9 @@ class StateLine(Panel):
         self.bar.setMaximumHeight(8)
         self.rows.setContentsMargins(8, 2, 8, 6)
         self.rows.setSpacing(2)
-        self.add(self.running, self.bar, self.message, self.saved)
+        self.stop = button("Stop  (Esc)", "Stop the tool that is at work; nothing is changed then (Esc on the picture)")
+        self.stop.clicked.connect(lambda: self.desk.tools.give_up())
+        self.add(self.running, self.bar, self.stop, self.message, self.saved)
         self.desk.ticked.connect(self._on_tick)
         self.desk.runs_changed.connect(self._on_tick)
         self.desk.opened.connect(self._on_opened)
@@ -42,6 +44,8 @@ class StateLine(Panel):
         runs = (*self.bench.tool_runner.runs, *self.bench.runner.runs)
         self.running.setVisible(bool(runs))
         self.bar.setVisible(bool(runs))
+        tools = self.bench.tool_runner.runs
+        self.stop.setVisible(bool(tools) and tools[0].seems_long)
         if not runs:
             return
         run = runs[0]

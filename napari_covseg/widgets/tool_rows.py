@@ -74,10 +74,8 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self._on_opened()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802 - Qt's name
-        """Put a tool that waits down on Escape, also while one of our buttons has the focus."""
-        if event.key() == Qt.Key.Key_Escape and self.tools.waiting is not None:
-            self.tools.put_down()
-        else:
+        """Put a tool down, or stop one, on Escape, also while one of our buttons has the focus."""
+        if event.key() != Qt.Key.Key_Escape or not self.tools.give_up():
             super().keyPressEvent(event)
 
     def _lay_out(self) -> None:

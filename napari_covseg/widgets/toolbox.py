@@ -116,13 +116,24 @@ class Toolbox(QObject):  # type: ignore[misc]
         self.changed.emit()
 
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """Forget the place when the cursor leaves the picture; put the tool down on Escape."""
+        """Forget the place when the cursor leaves the picture; on Escape, put the tool down or stop the one at work."""
         if event.type() == QEvent.Type.Leave:
             self._pointed = None
-        elif event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape and self.waiting is not None:
-            self.put_down()
-            return True
+        elif event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape:
+            return self.give_up()
         return False
+
+    def give_up(self) -> bool:
+        """Put the tool down that waits for a click, else stop those at work; return whether there was any."""
+        runs = self.desk.bench.tool_runner.runs
+        if self.waiting is not None:
+            self.put_down()
+        elif runs:
+            for run in runs:
+                run.cancel()
+        else:
+            return False
+        return True
 
     def _set_range(self, value: int, hu_range: HuRange) -> None:
         self.settings = self.settings.with_range(value, hu_range)

@@ -15,30 +15,29 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from psygnal import Signal
 
 from napari_covseg.export import mask_path
 from napari_covseg.io import Stated, UnstatedError, home
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.stated import NOTHING, kept_in
-from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run
+from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.review import Correction, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt, facts_in
-from napari_covseg.review.shelf import Shelf
+from napari_covseg.review.readers import ReadersAgreement, reading_of
+from napari_covseg.review.shelf import Shelf, agreement_with
 from napari_covseg.review.whereabouts import scan_found
 from napari_covseg.volume import Provenance, Volume
 from napari_covseg.workbench.long_work import Tool, applying, exporting, learning, listing, reading, segmented
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
+from napari_covseg.workbench.still import StillLabels
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from napari_covseg.inference import Segmentation
     from napari_covseg.measure import Finding
     from napari_covseg.review.worklist import Worklist
@@ -59,6 +58,7 @@ class Workbench:
 
     opened = Signal(OpenScan)
     lungs_found = Signal(OpenScan, int)
+    weighed = Signal(OpenScan, int)
     learned = Signal(Checkpoint)
     exported = Signal(Path)
     asked = Signal(Path, Stated, UnstatedError)
@@ -70,9 +70,9 @@ class Workbench:
     def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
         self.reader = reader or getpass.getuser()
         self.folder = folder or home()
-        self.runner, self.tool_runner = JobRunner(), JobRunner()
+        self.runner, self.tool_runner = JobRunner(), JobRunner(stands_back=False)
         self.current: OpenScan | None = None
-        self._still_labels: npt.NDArray[np.uint8] = np.empty((0, 0, 0), dtype=np.uint8)
+        self._still = StillLabels()
         self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
@@ -125,6 +125,17 @@ class Workbench:
         opened = self._opened()
         job = checked_before_signing(snapshot(opened.session), opened.scan, opened.session.marks)
         return self.start(job, "Looking over the label map")
+
+    def compare_with(self, folder: Path) -> Run[ReadersAgreement]:
+        """Compare the open session with another reader's of the same scan; the run's result is how far they agree.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        mine = reading_of(self._opened().session)
+        return self.start(agreement_with(mine, folder), "Comparing two readings", runner=self.tool_runner)
 
     def list_scans(self, folder: Path, url: str = "") -> Run[Worklist]:
         """Put a folder of scans on the worklist; `listed` tells it when it is there."""
@@ -232,7 +243,7 @@ class Workbench:
             If no scan is open, nothing in the session can be changed, or the tool refuses.
         """
         opened = self._opened()
-        return self._take_correction(opened, tool(self.scene(index, axis)))
+        return self._take_correction(opened, drain(applying(tool, self.scene(index, axis), "")))
 
     def apply_aside(self, tool: Tool, title: str) -> Run[Correction | None]:
         """Apply a tool to the whole scan beside the window, on the labels as they are now; `said` tells what it did.
@@ -247,7 +258,8 @@ class Workbench:
         opened = self._opened()
         if opened.session.refusal:
             raise ValueError(opened.session.refusal)
-        scene = replace(self.scene(), labels=self._still(opened.session))
+        still = self._still.of(opened.session, is_read=self.tool_runner.busy)
+        scene = replace(self.scene(), labels=still)
         run = self.start(applying(tool, scene, title), title, runner=self.tool_runner)
         run.finished.connect(partial(self._take_aside, opened))
         return run
@@ -326,6 +338,7 @@ class Workbench:
         """Stop everything and let go of every session."""
         self.runner.close()
         self.tool_runner.close()
+        self._still.let_go()
         self.shelf.close()
         self._on_bench.clear()
         self.current = None
@@ -336,7 +349,8 @@ class Workbench:
         """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
         run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
-        run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; what was finished is kept."))
+        kept = "nothing was changed" if runner is self.tool_runner else "what was finished is kept"
+        run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept}."))
         return run
 
     def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
@@ -380,6 +394,7 @@ class Workbench:
             return
         for session, opened in list(self._on_bench.items()):
             if opened is not self.current:
+                self._still.let_go()
                 self.shelf.let_go(session)
                 del self._on_bench[session]
 
@@ -400,19 +415,12 @@ class Workbench:
             return
         session = opened.session
         if not session.refusal and step.index not in session.marks:
-            opened.proposals.write(network, step.index, step.labels)
+            opened.proposals.write(network, step.index, step.labels, step.uncertain_voxels)
             session.propose(step.index, step.labels, *told)
+            self.weighed.emit(opened, step.index)
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)
-
-    def _still(self, session: ReviewSession) -> npt.NDArray[np.uint8]:
-        """Return the labels as they are now, in memory that is used again as soon as no tool reads it."""
-        values = session.labels.values
-        if self._still_labels.shape != values.shape or self.tool_runner.busy:
-            self._still_labels = np.empty_like(values)
-        np.copyto(self._still_labels, values)
-        return self._still_labels
 
     def _take_correction(self, opened: OpenScan, correction: Correction | None) -> Correction | None:
         """Make a correction and tell it, with the slices that are no longer marked reviewed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from napari_covseg.inference import Segmentation
     from napari_covseg.review.worklist import Worklist
 
-Tool = Callable[[Scene], Correction | None]
-"""A tool of the review, all but its scene given."""
+Tool = Callable[[Scene], Correction | Job[Correction | None] | None]
+"""A tool of the review, all but its scene given; one that may take long is a job, which can be stopped midway."""
 
 
 def reading(path: Path, stated: Stated) -> Job[Volume]:
@@ -55,9 +55,11 @@ def segmented(scan: Volume, request: SegmentRequest, slices: Sequence[int]) -> J
 def applying(tool: Tool, scene: Scene, title: str) -> Job[Correction | None]:
     """Apply a tool to labels that stand still."""
     yield Progress(0, 1, title)
-    correction = tool(scene)
+    found = tool(scene)
+    if isinstance(found, Generator):
+        return (yield from found)
     yield Progress(1, 1, title)
-    return correction
+    return found
 
 
 def learning(

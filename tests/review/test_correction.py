@@ -1,5 +1,7 @@
 """A correction is a value with an inverse."""
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,6 +66,32 @@ def test_a_correction_for_another_state_is_refused_and_writes_nothing():
 def test_damaged_bytes_are_refused():
     with pytest.raises(ValueError, match="damaged"):
         Correction.unpacked(b"rubbish", (0, 0, 0), (1, 1, 1), "brush", "brush", "")
+
+
+@given(labels, labels)
+def test_a_journal_that_kept_voxels_as_they_are_is_still_read(before, after):
+    kept = zlib.compress(before.tobytes() + after.tobytes())
+    again = Correction.unpacked(kept, (0, 0, 0), SHAPE, "brush", "brush", "")
+    assert np.array_equal(again.before, before)
+    assert np.array_equal(again.after, after)
+
+
+def test_a_large_solid_lesion_takes_little_room_and_noise_no_more_than_its_voxels():
+    solid = np.zeros((40, 80, 80), np.uint8)
+    solid[:, 10:70, 10:70] = 1
+    assert len(Correction((0, 0, 0), solid, 2 * solid, "fill", "fill").packed()) < 1000
+    noise = np.random.default_rng(0).integers(0, 255, (2, 20, 30, 30), dtype=np.uint8)
+    packed = Correction((0, 0, 0), noise[0], noise[1], "brush", "brush").packed()
+    assert len(packed) < 1.01 * noise.size
+    again = Correction.unpacked(packed, (0, 0, 0), noise.shape[1:], "brush", "brush", "")
+    assert np.array_equal(again.after, noise[1])
+
+
+def test_runs_that_do_not_fill_the_box_are_refused():
+    box = np.zeros((1, 4, 4), np.uint8)
+    packed = Correction((0, 0, 0), box, box + 1, "brush", "brush").packed()
+    with pytest.raises(ValueError, match="damaged"):
+        Correction.unpacked(packed, (0, 0, 0), (1, 4, 5), "brush", "brush", "")
 
 
 def test_part_of_a_map_knows_where_it_starts():

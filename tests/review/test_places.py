@@ -8,6 +8,7 @@ from napari_covseg.io import Stated, read_volume
 from napari_covseg.jobs import drain
 from napari_covseg.review import ReviewSession
 from napari_covseg.review.places import FoundAt, facts_in, folders_beside, folders_of, place_of, session_at
+from napari_covseg.review.readers import reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, other_readings
 from napari_covseg.review.whereabouts import scan_found
 
@@ -56,6 +57,29 @@ def test_a_moved_scan_finds_its_session(begun, sessions, small_scan, tmp_path):
     assert found.scan_path == place.resolve()
     assert found.notes == ()
     found.close()
+
+
+def test_a_renamed_scan_finds_its_session_again_and_again_and_is_told_once(begun, sessions, small_scan):
+    renamed = small_scan.rename(small_scan.with_name("patient_7_ct.nii.gz"))
+    scan, notes = read_volume(renamed), []
+    for _ in range(3):
+        found = session_at(place_of(sessions, scan, "Dr A", FoundAt(renamed)), scan, "Dr A", FoundAt(renamed))
+        assert found.folder == begun.folder
+        assert found.labels.values[2].any()
+        notes += found.notes
+        found.close()
+    assert notes == [f"patient_7_ct.nii.gz was called {small_scan.name} before; its session goes on."]
+    second = Shelf(sessions, notes.append)
+    beside = second.take(scan, "Dr B", FoundAt(renamed), beside=True)
+    assert beside.folder.name == f"{begun.folder.name}-2"
+    second.close()
+
+
+def test_a_copy_under_another_name_has_a_session_of_its_own(begun, sessions, small_scan):
+    copy = small_scan.with_name("copy_ct.nii.gz")
+    copy.write_bytes(small_scan.read_bytes())
+    scan = read_volume(copy)
+    assert place_of(sessions, scan, "Dr A", FoundAt(copy)).folder != begun.folder
 
 
 def test_a_scan_is_looked_for_where_others_lie(begun, small_scan, tmp_path):
@@ -126,7 +150,7 @@ def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun,
     assert other_readings(first) == {second.folder: "Dr B"}
     for each in (first, second):
         each.mark_reviewed(1)
-    assert agreement_with(second, first.folder).slices == (1,)
+    assert drain(agreement_with(reading_of(second), first.folder)).slices == (1,)
     shelf.close()
     assert shelf.take(scan, "Dr B", found_at).folder == second.folder
     assert shelf.take(scan, "Dr A", found_at).folder == first.folder
@@ -134,7 +158,7 @@ def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun,
         shelf.take(scan, "Dr B", found_at, beside=True)
     third = shelf.take(scan, "Dr C", found_at, beside=True)
     assert third.folder.name.endswith("-3")
-    assert folders_of(sessions, scan) == folders_beside(third.folder)
+    assert folders_of(sessions, scan, small_scan) == folders_beside(third.folder)
     shelf.close()
 
 

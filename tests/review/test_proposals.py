@@ -59,3 +59,19 @@ def test_where_nothing_can_be_written_the_review_goes_on(tmp_path):
     proposals.write("MASC-Net", 1, drawn(1))
     assert proposals.networks == ()
     assert not proposals.labels().any()
+
+
+def test_how_unsure_the_last_network_was_is_there_after_a_restart(proposals, tmp_path):
+    proposals.write("MASC-Net", 3, drawn(0), 12.5)
+    proposals.write("Res/Att U-Net", 1, drawn(0), 4.0)
+    for each in (proposals, Proposals(tmp_path, SHAPE)):
+        assert np.array_equal(each.uncertain_voxels, [np.nan, 4.0, np.nan, 12.5], equal_nan=True)
+    proposals.write("MASC-Net", 1, drawn(1))
+    assert np.isnan(Proposals(tmp_path, SHAPE).uncertain_voxels[1])
+
+
+@pytest.mark.parametrize("damage", [b"", b"rubbish", bytes(8 * 3)])
+def test_damaged_uncertainty_is_nobody_asked(proposals, tmp_path, damage):
+    proposals.write("MASC-Net", 3, drawn(0), 12.5)
+    (tmp_path / "proposals" / "latest" / "uncertain_voxels").write_bytes(damage)
+    assert np.isnan(Proposals(tmp_path, SHAPE).uncertain_voxels).all()

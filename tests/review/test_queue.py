@@ -3,20 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_covseg.review.queue import first_queue, slice_uncertainty
-
-
-def test_a_sure_slice_is_less_uncertain_than_a_doubtful_one():
-    sure = np.stack([np.full((4, 4), 0.99), np.full((4, 4), 0.01)])
-    doubtful = np.stack([np.full((4, 4), 0.6), np.full((4, 4), 0.4)])
-    assert slice_uncertainty(sure) == pytest.approx(16 * 0.01)
-    assert slice_uncertainty(doubtful) == pytest.approx(16 * 0.4)
-
-
-def test_independent_classes_are_doubted_each_by_itself():
-    yes_or_no = np.array([[[0.9, 0.5]], [[0.2, 0.0]]])
-    assert slice_uncertainty(yes_or_no, independent=True) == pytest.approx(0.1 + 0.5 + 0.2)
-    assert slice_uncertainty(yes_or_no[:1]) == pytest.approx(0.1 + 0.5)
+from napari_covseg.review.queue import first_queue, suggestion
+from napari_covseg.volume import Geometry
 
 
 def test_the_most_uncertain_comes_first_and_its_neighbours_not_next():
@@ -67,5 +55,32 @@ def test_a_network_may_be_sure_and_wrong():
 def test_a_spacing_that_is_none_is_refused():
     with pytest.raises(ValueError, match="positive"):
         first_queue([1.0], 0.0, 1)
-    with pytest.raises(ValueError, match="C, H, W"):
-        slice_uncertainty(np.zeros((4, 4)))
+
+
+GRID = Geometry((40, 100, 100), np.array([[0, 0, -0.7, 0], [0, -0.7, 0, 0], [-2, 0, 0, 0], [0, 0, 0, 1.0]]))
+
+
+def test_what_is_suggested_first_is_where_the_network_is_least_sure_and_says_of_how_much():
+    unsure = np.full(40, np.nan)
+    unsure[5:30] = 10.0
+    unsure[17] = 2000.0
+    found = suggestion(unsure, GRID, ())
+    assert found.index == 17
+    assert found.unsure_ml == pytest.approx(2000 * GRID.voxel_ml)
+
+
+def test_later_suggestions_say_when_they_are_made_for_being_far_away():
+    unsure = np.zeros(40)
+    unsure[2] = 2000.0
+    found = suggestion(unsure, GRID, (2,))
+    assert found.index > 20
+    assert found.unsure_ml == 0
+
+
+def test_every_slice_is_suggested_once_and_then_none():
+    unsure = np.random.default_rng(0).random(40)
+    seen: set[int] = set()
+    while (found := suggestion(unsure, GRID, seen)) is not None:
+        assert found.index not in seen
+        seen.add(found.index)
+    assert seen == set(range(40))

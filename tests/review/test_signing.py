@@ -10,7 +10,7 @@ import pytest
 from napari_covseg.jobs import drain
 from napari_covseg.review import ReviewSession
 from napari_covseg.review.before_signing import LEAST_LOOK_S, checked_before_signing
-from napari_covseg.review.readers import agreement_of_readers
+from napari_covseg.review.readers import agreement_of_readers, reading_of
 from napari_covseg.review.session_facts import LONGEST_PAUSE_S
 from napari_covseg.review.signing import fingerprint
 from napari_covseg.volume import Provenance, reoriented
@@ -103,17 +103,17 @@ def test_a_reviewed_slice_that_was_hardly_on_screen_is_told(session, scan, secon
 def test_two_readers_agree_on_the_slices_that_both_reviewed(session, scan, paint, tmp_path):
     other = ReviewSession.begin(tmp_path / "other", scan, "Dr B")
     with pytest.raises(ValueError, match="no reviewed slice in common"):
-        agreement_of_readers(session, other)
+        agreement_of_readers(reading_of(session), reading_of(other))
     for each in (session, other):
         paint(each, 1)
         each.mark_reviewed(1)
     paint(other, 2)
     other.mark_reviewed(2)
-    same = agreement_of_readers(session, other)
+    same = agreement_of_readers(reading_of(session), reading_of(other))
     assert (same.readers, same.slices) == (("Dr A", "Dr B"), (1,))
     assert same.classes["ggo"].overlap.scores()["dice"] == 1.0
     session.mark_reviewed(2)
-    differing = agreement_of_readers(session, other)
+    differing = agreement_of_readers(reading_of(session), reading_of(other))
     assert differing.slices == (1, 2)
     assert differing.classes["ggo"].overlap.scores()["dice"] == pytest.approx(2 * 4 / (4 + 8))
     other.close()

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import ndimage
 
 from napari_covseg.review import Scene, fill_holes, keep_largest, remove_islands, smooth
 from napari_covseg.volume import Geometry, Volume
@@ -188,3 +189,27 @@ def test_what_is_new_takes_the_class_beside_it(after):
 def test_a_size_of_nothing_is_refused():
     with pytest.raises(ValueError, match="above 0 mm"):
         smooth(bare(np.ones((2, 3, 4), np.uint8)), 0)
+
+
+@pytest.mark.parametrize("kind", ["median", "gaussian"])
+@pytest.mark.parametrize("seed", range(6))
+def test_smoothing_block_by_block_is_smoothing_the_whole(monkeypatch, after, kind, seed):
+    monkeypatch.setattr("napari_covseg.review.outline.BLOCK_VOXELS", (3 + seed, 4, 7))
+    rng = np.random.default_rng(seed)
+    spacing_mm = ((1.0, 0.7, 0.7), (5.0, 0.8, 0.8), (0.6, 0.6, 0.6))[seed % 3]
+    field = ndimage.gaussian_filter(rng.normal(size=(11, 33, 29)), 1.5)
+    labels = np.digitize(field, np.quantile(field, (0.7, 0.85, 0.95))).astype(np.uint8)
+    size_mm, mm = 2.0, np.array(spacing_mm)
+    if kind == "median":
+        grid = np.indices([2 * int(size_mm / each) + 1 for each in mm])
+        away_mm = [(axis - axis.max() // 2) * each for axis, each in zip(grid, mm, strict=True)]
+        ball = (np.sum(np.square(away_mm), axis=0) <= size_mm**2 + 1e-9).astype(float)
+        seen = [ndimage.correlate((labels == v).astype(float), ball / ball.sum(), mode="nearest") for v in (1, 2, 3)]
+    else:
+        masks = ((labels == v).astype(np.float64) for v in (1, 2, 3))
+        seen = [ndimage.gaussian_filter(mask, size_mm / mm, mode="nearest", truncate=3.0) for mask in masks]
+    expected = np.where(np.sum(seen, axis=0) > 0.5 + 1e-5, np.where(labels > 0, labels, 1 + np.argmax(seen, axis=0)), 0)
+    found = after(scene := bare(labels, spacing_mm), smooth(scene, size_mm, kind))
+    ties = np.abs(np.sort(seen, axis=0)[2] - np.sort(seen, axis=0)[1]) < 1e-6
+    assert (found[~ties] == expected[~ties]).all()
+    assert np.array_equal(found > 0, expected > 0)

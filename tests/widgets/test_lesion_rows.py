@@ -56,6 +56,27 @@ def test_every_lesion_is_told_with_millilitres_density_and_slices(at_work: Any, 
     assert (small[0], small[3]) == ("Consolidation", "10")
 
 
+def test_a_key_leads_from_lesion_to_lesion_and_round_again(at_work: Any, rows: Any) -> None:
+    at_work.viewer.dims.set_current_step(0, 0)
+    for kind, slices in (("Ground-glass", range(2, 7)), ("Consolidation", [9]), ("Ground-glass", range(2, 7))):
+        at_work.key(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+        assert at_work.viewer.dims.current_step[0] in slices
+        assert told(rows)[rows.table.selectionModel().selectedRows()[0].row()][0] == kind
+    at_work.session.undo()
+    at_work.until(lambda: rows.watch.is_up_to_date)
+    at_work.key(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    assert at_work.tabs.state_line.message.text() == "There is no lesion to go to."
+
+
+def test_the_key_counts_first_where_no_table_is_on_screen(at_work: Any) -> None:
+    propose(at_work)
+    at_work.tabs.show_panel("Open")
+    at_work.live(0.1)
+    at_work.viewer.dims.set_current_step(0, 0)
+    at_work.key(Qt.Key.Key_N, Qt.KeyboardModifier.ShiftModifier)
+    at_work.until(lambda: at_work.viewer.dims.current_step[0] in range(2, 7))
+
+
 def test_a_click_goes_to_the_lesion(at_work: Any, rows: Any) -> None:
     at_work.viewer.dims.set_current_step(0, 0)
     click(at_work, rows, 1)

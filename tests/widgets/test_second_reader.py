@@ -51,10 +51,12 @@ def test_a_second_reader_begins_beside_the_first_and_sees_how_far_they_agree(win
     assert not second.rows.begin.isEnabled()
     assert not second.session.labels.values.any()
     press(second, second.rows.agree)
+    second.until(lambda: not second.bench.tool_runner.busy)
     assert "no reviewed slice in common" in second.tabs.state_line.message.text()
 
     mark(second, slice(15, 25))
     press(second, second.rows.agree)
+    second.until(second.rows.told.text)
     said = second.rows.told.text()
     assert said.startswith("Dice of <b>dr_b</b> and <b>dr_a</b> on 1 slice: opacities 0.50, ground-glass 0.50")
     second.session.unmark(4)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from napari_covseg.jobs import Progress
 from napari_covseg.review import (
     PRESETS,
     Growth,
@@ -219,6 +221,27 @@ def test_every_button_does_the_same_where_the_picture_is_clicked(bench: Any) -> 
         assert str(bench.lesions.mode) == mode
         click(bench, bench.tabs.panels["Review"].undo_button)
         assert np.array_equal(bench.session.labels.values, before)
+
+
+@pytest.mark.parametrize("by", ["key", "button"])
+def test_a_tool_that_works_long_can_be_stopped(bench: Any, by: str) -> None:
+    before = bench.session.labels.values.copy()
+
+    def long(scene: Any) -> Any:
+        for number in range(100_000):
+            yield Progress(number, 100_000, "thinking")
+            time.sleep(0.002)
+        return relabel(scene, PLACE, 2)
+
+    stop = bench.tabs.state_line.stop
+    assert not stop.isVisible()
+    run = bench.bench.apply_aside(long, "Thinking")
+    bench.until(stop.isVisible)
+    click(bench, stop) if by == "button" else bench.key(Qt.Key.Key_Escape)
+    bench.until(lambda: run.over)
+    bench.until(lambda: not stop.isVisible())
+    assert "nothing was changed" in bench.tabs.state_line.message.text()
+    assert np.array_equal(bench.session.labels.values, before)
 
 
 def test_a_tool_that_waits_is_put_down_by_escape_or_its_own_button(bench: Any) -> None:

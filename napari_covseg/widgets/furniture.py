@@ -11,6 +11,7 @@ from napari_covseg.widgets.cheat_sheet import CheatSheet
 from napari_covseg.widgets.compare import Compare
 from napari_covseg.widgets.edge_letters import EdgeLetters
 from napari_covseg.widgets.keys import KEYS
+from napari_covseg.widgets.layer_list import QuietList
 from napari_covseg.widgets.layers import is_ours
 from napari_covseg.widgets.legend import Legend
 from napari_covseg.widgets.looks import Looks
@@ -52,7 +53,7 @@ class Furniture:
         self.legend, self.window_note = Legend(desk, pane), WindowNote(desk, pane)
         self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
-        self.looks = Looks(desk)
+        self.looks, self.layer_list = Looks(desk), QuietList(desk.viewer)
         self.viewer, self.strip = desk.viewer, Strip(desk)
         self._strip_dock: QDockWidget | None = None
         self._fit_later = QTimer()
@@ -103,6 +104,7 @@ class Furniture:
             self.outline_width,
             self.ortho,
             self.looks,
+            self.layer_list,
         )
         for piece in closable:
             piece.close()

@@ -22,7 +22,7 @@ from psygnal import Signal
 Result = TypeVar("Result")
 Job = Generator[Any, None, Result]
 
-NICENESS = 5
+NICENESS = 10
 """How far the compute thread stands back, as `nice` counts."""
 
 LONG_S = 0.3

@@ -121,15 +121,12 @@ def read(path: Path) -> Checkpoint:
         If it is not one of our checkpoints.
     """
     try:
-        with safe_open(path, framework="numpy") as tensors:
-            header = (tensors.metadata() or {})[_HEADER_KEY]
-        card = Card.model_validate_json(header)
-        registry.listing(card.network)
+        stat = path.stat()
+        card = _card(path, stat.st_mtime_ns, stat.st_size)
     except FileNotFoundError:
         raise ValueError(f"There is no checkpoint {path}; check the name.") from None
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
         raise ValueError(f"{path.name} is not a checkpoint of this program, or it is damaged.") from error
-    stat = path.stat()
     return Checkpoint(path, _sha256(path, stat.st_mtime_ns, stat.st_size), card)
 
 
@@ -292,6 +289,16 @@ def _all(folder: Path) -> Iterator[Checkpoint]:
             yield read(path)
         except ValueError:
             log.warning("%s is not a checkpoint and is left out of the list.", path.name)
+
+
+@cache
+def _card(path: Path, _modified_ns: int, _size: int) -> Card:
+    """Read a card once: the window asks which checkpoints there are whenever it says what can be done."""
+    with safe_open(path, framework="numpy") as tensors:
+        header = (tensors.metadata() or {})[_HEADER_KEY]
+    card = Card.model_validate_json(header)
+    registry.listing(card.network)
+    return card
 
 
 @cache

@@ -153,8 +153,10 @@ class Desk(QObject):  # type: ignore[misc]
         bench.weighed.connect(self._on_weighed)
 
     def _on_opened(self, opened: OpenScan) -> None:
+        # napari looks for garbage whenever a layer goes, so what is there to stay is put aside; where there was a scan
+        # before, it is freed first, once the bench has let go of it.
+        QTimer.singleShot(0, gc.freeze if self._session is None else _sweep)
         if self._session is not None:
-            QTimer.singleShot(0, _sweep)  # the bench lets go of the scan before when its run is over
             self._session.changed.disconnect(self._on_labels, missing_ok=True)
             self._session.states_changed.disconnect(self._on_states, missing_ok=True)
         self._session = opened.session

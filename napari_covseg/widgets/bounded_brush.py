@@ -14,7 +14,7 @@ import numpy as np
 from napari.layers import Labels
 
 from napari_covseg.review import Correction, Scene, reachable, stroke
-from napari_covseg.widgets.link import TOOLS
+from napari_covseg.widgets.pen import TOOLS
 
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
@@ -32,7 +32,7 @@ def _paint(
 ) -> None:
     hidden = lesions._slice_input.not_displayed
     if not desk.tools.settings.bounds_the_brush or desk.bench.current is None or len(hidden) != 1:
-        desk.link.tools.update(TOOLS)
+        desk.link.pen.tools.update(TOOLS)
         plain(coord, new_label, refresh)
         return
     place = _voxel(coord)
@@ -42,7 +42,7 @@ def _paint(
     except ValueError as error:
         desk.bench.complained.emit(str(error))
         return
-    desk.link.tools[str(lesions.mode)] = tip.name
+    desk.link.pen.tools[str(lesions.mode)] = tip.name
     if correction is not None:
         _write(lesions, correction, new_label)
         if refresh:
@@ -54,7 +54,7 @@ def _paint_polygon(lesions: Labels, desk: Desk, plain: Any, points: Any, new_lab
     hidden, settings = lesions._slice_input.not_displayed, desk.tools.settings
     is_bounded = (settings.by_hu or settings.in_lungs) and desk.bench.current is not None and len(hidden) == 1
     if not is_bounded:
-        desk.link.tools.update(TOOLS)
+        desk.link.pen.tools.update(TOOLS)
         plain(points, new_label)
         return
     place = _voxel(points[0])
@@ -67,7 +67,7 @@ def _paint_polygon(lesions: Labels, desk: Desk, plain: Any, points: Any, new_lab
         return
     drawn_on = lesions.data[scene.reach]
     before = drawn_on.copy()
-    desk.link.tools[str(lesions.mode)] = tip.name
+    desk.link.pen.tools[str(lesions.mode)] = tip.name
     plain(points, new_label)
     drawn_on[~allowed] = before[~allowed]
     lesions.refresh(extent=False)

@@ -11,8 +11,10 @@ from napari_covseg.measure import millilitres
 from napari_covseg.review import CHANGES, changes, proposed
 from napari_covseg.volume import LESIONS, ClassScheme, LabelMap
 from napari_covseg.widgets.canvas_label import CanvasLabel
+from napari_covseg.widgets.layer_list import rest_thumbnail
 from napari_covseg.widgets.layers import FILL_OPACITY, colours, placed, slipped_in
 from napari_covseg.widgets.legend import swatch_line
+from napari_covseg.widgets.outlines import outline
 from napari_covseg.widgets.picture import Pane
 from napari_covseg.workbench import OpenScan
 
@@ -104,9 +106,10 @@ def _drawn(shown: Shown, opened: OpenScan, labels: LabelMap, contour: int) -> It
     where, look = placed(opened), colours(labels.scheme)
     fill = Labels(labels.values, name=shown, opacity=opacity, colormap=look, **where)
     outlines = Labels(labels.values, name=f"{shown} outlines", colormap=look, **where)
-    outlines.contour = contour
+    outline(outlines, contour)
     for layer in (fill, outlines):
         layer.editable = False
+        rest_thumbnail(layer)
         yield layer
 
 

@@ -11,6 +11,7 @@ from napari_covseg.widgets.cheat_sheet import CheatSheet
 from napari_covseg.widgets.compare import Compare
 from napari_covseg.widgets.edge_letters import EdgeLetters
 from napari_covseg.widgets.keys import KEYS
+from napari_covseg.widgets.layer_list import QuietList
 from napari_covseg.widgets.layers import is_ours
 from napari_covseg.widgets.legend import Legend
 from napari_covseg.widgets.lesion_watch import LesionWatch
@@ -55,7 +56,7 @@ class Furniture:
         self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
         self.looks, self.next_slice = Looks(desk), NextSlice(desk)
-        self.lesion_watch = LesionWatch(desk)
+        self.lesion_watch, self.layer_list = LesionWatch(desk), QuietList(desk.viewer)
         self.viewer, self.strip = desk.viewer, Strip(desk)
         self._strip_dock: QDockWidget | None = None
         self._fit_later = QTimer()
@@ -107,6 +108,7 @@ class Furniture:
             self.outline_width,
             self.ortho,
             self.looks,
+            self.layer_list,
         )
         for piece in closable:
             piece.close()

@@ -13,6 +13,8 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_covseg.volume import LESIONS, ClassScheme
+from napari_covseg.widgets.layer_list import rest_thumbnail
+from napari_covseg.widgets.outlines import outline
 from napari_covseg.widgets.windows import LIMITS_HU, LUNG
 from napari_covseg.workbench import OpenScan
 
@@ -44,8 +46,10 @@ def layers_of(opened: OpenScan) -> ReadingLayers:
     lesions.selected_label = 1
     lesions.brush_size = brush_size(lesions, BRUSH_MM)
     outlines = Labels(values, name="outlines", opacity=1.0, colormap=colours(LESIONS), **where)
-    outlines.contour = 1
+    outline(outlines, 1)
     outlines.editable = False
+    for layer in (scan, lesions, outlines):
+        rest_thumbnail(layer)
     return ReadingLayers(scan, lesions, outlines)
 
 

@@ -70,7 +70,7 @@ class LesionRows(QWidget):  # type: ignore[misc]
         row.addWidget(self.relabel)
         row.addWidget(self.delete)
         rows.addWidget(self.heading)
-        rows.addWidget(self.table)
+        rows.addWidget(self.table, stretch=1)
         rows.addLayout(row)
         rows.addStretch()
 
@@ -158,7 +158,7 @@ class LesionView(QTableView):  # type: ignore[misc]
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSortingEnabled(True)
         self.setShowGrid(False)
-        self.setFixedHeight(HEIGHT)
+        self.setMinimumHeight(HEIGHT)
         self.setMinimumWidth(WIDTH)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setIconSize(QSize(12, 12))

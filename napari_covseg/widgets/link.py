@@ -7,7 +7,6 @@ painting, so a network that finishes a slice never wipes a stroke.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,19 +14,15 @@ import numpy.typing as npt
 from napari.layers import Labels
 from napari.viewer import Viewer
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from napari_covseg.review import Correction, difference
-from napari_covseg.widgets.layers import ReadingLayers, forget_history, is_mid_stroke, layers_of
+from napari_covseg.widgets.layers import ReadingLayers, layers_of
 from napari_covseg.widgets.lungs import LungLayer
-from napari_covseg.widgets.picture import as_on_a_light_box, fit, scale_bar
+from napari_covseg.widgets.pen import Pen, timer
+from napari_covseg.widgets.picture import as_on_a_light_box, fit, is_on_screen, scale_bar
 from napari_covseg.widgets.settling import VALUES, changed_slices, named, no_class, refuse_foreign
 from napari_covseg.widgets.tally import Tally
 from napari_covseg.workbench import OpenScan, Workbench
-
-TOOLS = {"paint": "brush", "erase": "eraser", "fill": "fill", "polygon": "polygon"}
-QUIET_MS = 150
-"""How long to wait after a hint that scrolling gives too."""
 
 Array = npt.NDArray[np.uint8]
 
@@ -51,14 +46,10 @@ class Link:
         self.layers: ReadingLayers | None = None
         self.tally: Tally | None = None
         self.lungs = LungLayer(viewer)
-        self._others: list[Labels] = []
         self._array: Array = np.zeros((0, 0, 0), dtype=np.uint8)
-        self._drawing = False
-        self.tools = dict(TOOLS)
-        self._tool = "edit"
         self._label = 1
-        self._soon, self._when_quiet = _timer(0, self.settle), _timer(QUIET_MS, self._settle_quietly)
-        self._redraw = _timer(0, self._refresh)
+        self.pen = Pen(self.settle)
+        self._redraw, self._is_stale = timer(0, self._redraw_what_changed), False
         bench.opened.connect(self._show)
         bench.lungs_found.connect(self._show_lungs)
         viewer.layers.events.removed.connect(self._on_removed)
@@ -74,39 +65,35 @@ class Link:
         if changed is None:
             return
         slab = slice(changed[0], changed[1])
-        title = f"{self._tool} on {named(range(*changed))}"
+        title = f"{self.pen.tool} on {named(range(*changed))}"
         try:
             refuse_foreign(self._array[slab])
-            session.correct(difference(values[slab], self._array[slab], self._tool, title, first_slice=changed[0]))
+            session.correct(difference(values[slab], self._array[slab], self.pen.tool, title, first_slice=changed[0]))
         except (ValueError, OSError) as error:
             self._array[slab] = session.labels.values[slab]
             self._refresh()
             self.bench.complained.emit(str(error))
-        self._tool = "edit"
-        for lesions in self._painted():
-            forget_history(lesions)
+        self.pen.taken_in()
 
     @property
     def is_drawing(self) -> bool:
         """Whether the reader's pen is down."""
-        return self._drawing or any(is_mid_stroke(lesions) for lesions in self._painted())
+        return self.pen.is_down
 
     def join(self, lesions: Labels) -> None:
         """Let another layer over the same array be painted on too."""
-        self._others.append(lesions)
-        self._listen_to_strokes(lesions)
+        self.pen.listen(lesions)
 
     def leave(self, lesions: Labels) -> None:
         """Forget a layer that joined; what was painted on it is taken in first."""
         self.settle()
-        if lesions in self._others:
-            self._others.remove(lesions)
+        self.pen.leave(lesions)
 
     def close(self) -> None:
         """Let go of session and layers; the layers stay."""
         self.settle()
-        for timer in (self._soon, self._when_quiet, self._redraw):
-            timer.stop()
+        self.pen.stop()
+        self._redraw.stop()
         self.bench.opened.disconnect(self._show, missing_ok=True)
         self.bench.lungs_found.disconnect(self._show_lungs, missing_ok=True)
         self._let_go()
@@ -145,44 +132,17 @@ class Link:
         if self.opened is not None:
             self.opened.session.changed.disconnect(self._on_changed, missing_ok=True)
         layers, self.layers, self.opened = self.layers, None, None
-        self._drawing = False
+        self.pen.leave_all()
         self.lungs.let_go(remove=remove)
         for layer in layers or ():
             if remove and layer in self.viewer.layers:
                 self.viewer.layers.remove(layer)
 
-    def _painted(self) -> list[Labels]:
-        return [self.layers.lesions, *self._others] if self.layers else []
-
-    def _listen_to_strokes(self, lesions: Labels) -> None:
-        lesions.events.paint.connect(self._on_paint)
-        lesions.events.set_data.connect(lambda: self._when_quiet.start())
-        lesions.mouse_drag_callbacks.append(self._on_drag)
-
     def _listen_to(self, lesions: Labels) -> None:
-        self._listen_to_strokes(lesions)
+        self.pen.listen(lesions)
         lesions.events.data.connect(self._on_replaced)
         lesions.events.selected_label.connect(self._on_label)
         lesions.events.visible.connect(self._show_outlines)
-
-    def _on_drag(self, lesions: Labels, event: Any) -> Iterator[None]:
-        if str(lesions.mode) not in TOOLS:
-            return
-        self._drawing = True
-        yield
-        while event.type == "mouse_move":
-            yield
-        self._drawing = False
-        self._when_quiet.start()
-
-    def _on_paint(self) -> None:
-        if self.layers:
-            self._tool = self.tools.get(str(self.layers.lesions.mode), "edit")
-            self._soon.start()  # napari tells of edits by code before it writes them
-
-    def _settle_quietly(self) -> None:
-        if not self.is_drawing:
-            self.settle()
 
     def _on_changed(self, correction: Correction) -> None:
         if self.opened is None or self.tally is None:
@@ -194,9 +154,18 @@ class Link:
         else:
             np.copyto(shown, correction.after, where=untouched)
         self.tally.update(correction)
+        self._is_stale = self._is_stale or is_on_screen(self.viewer.dims, correction.slices)
         self._redraw.start()
 
+    def _redraw_what_changed(self) -> None:
+        """Draw the first view only where a slice on screen changed: beside a network most of them are elsewhere."""
+        if self._is_stale:
+            self._refresh()
+        else:
+            self.redrawn.emit()
+
     def _refresh(self) -> None:
+        self._is_stale = False
         if self.layers:
             for layer in (self.layers.lesions, self.layers.outlines):
                 layer.refresh(extent=False)
@@ -210,7 +179,7 @@ class Link:
         if replaced.shape == self._array.shape:
             self._array[...] = np.clip(replaced, 0, 255)
         self.layers.lesions.data = self._array
-        self._soon.start()
+        self.pen.hint()
 
     def _on_label(self) -> None:
         if self.layers is None:
@@ -232,11 +201,3 @@ class Link:
         self.settle()
         self._let_go(remove=True)
         self.bench.said.emit("The lesions layer was taken away; open the scan again to go on. Nothing is lost.")
-
-
-def _timer(milliseconds: int, action: Any) -> QTimer:
-    timer = QTimer()
-    timer.setSingleShot(True)
-    timer.setInterval(milliseconds)
-    timer.timeout.connect(action)
-    return timer

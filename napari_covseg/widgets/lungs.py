@@ -8,7 +8,9 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_covseg.volume import LUNGS
+from napari_covseg.widgets.layer_list import rest_thumbnail
 from napari_covseg.widgets.layers import colours, placed, slipped_in
+from napari_covseg.widgets.outlines import outline
 from napari_covseg.workbench import Lungs, OpenScan
 
 NAME = "lung"
@@ -66,7 +68,9 @@ class LungLayer:
 
     def _add(self, opened: OpenScan, lungs: Lungs, below: Labels) -> None:
         layer = Labels(lungs.labels.values, name=NAME, opacity=OPACITY, colormap=colours(LUNGS), **placed(opened))
-        layer.contour, layer.editable, layer.visible = 1, False, False
+        layer.editable, layer.visible = False, False
+        outline(layer, 1)
+        rest_thumbnail(layer)
         layer.events.visible.connect(self._tell)
         self.layer = layer
         slipped_in(layer, self.viewer.layers, below)

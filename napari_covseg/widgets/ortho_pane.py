@@ -13,9 +13,11 @@ from napari_covseg.widgets.bounded_brush import bound
 from napari_covseg.widgets.canvas_label import CanvasLabel
 from napari_covseg.widgets.cross_hair import CrossHair
 from napari_covseg.widgets.edge_letters import EdgeLetters
+from napari_covseg.widgets.layer_list import rest_thumbnail
 from napari_covseg.widgets.layers import ReadingLayers, placed, same_look
 from napari_covseg.widgets.lungs import LungLayer
 from napari_covseg.widgets.mouse import Mouse
+from napari_covseg.widgets.outlines import outline
 from napari_covseg.widgets.picture import Pane, as_on_a_light_box, fit
 from napari_covseg.widgets.pointer import under_cursor
 
@@ -71,13 +73,15 @@ class OrthoPane:
         scan.contrast_limits_range = first.scan.contrast_limits_range
         lesions = Labels(first.lesions.data, name="lesions", colormap=first.lesions.colormap, **where)
         outlines = Labels(first.lesions.data, name="outlines", colormap=first.outlines.colormap, **where)
-        outlines.contour, outlines.editable = 1, False
+        outline(outlines, 1)
+        outlines.editable = False
         lesions.opacity = first.lesions.opacity
         self.layers = ReadingLayers(scan, lesions, outlines)
         as_on_a_light_box(self.model)
         self._follow(first)
         bound(lesions, self.desk)
         for layer in self.layers:
+            rest_thumbnail(layer)
             keys.bind(layer, self.desk)
             self.model.add_layer(layer)
         self.model.dims.order = self.order

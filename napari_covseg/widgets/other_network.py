@@ -10,7 +10,9 @@ from qtpy.QtCore import QObject
 
 from napari_covseg.review.correction import Labels as Values
 from napari_covseg.volume import LESIONS
+from napari_covseg.widgets.layer_list import rest_thumbnail
 from napari_covseg.widgets.layers import placed, slipped_in
+from napari_covseg.widgets.outlines import outline
 
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
@@ -54,7 +56,9 @@ class OtherNetwork(QObject):  # type: ignore[misc]
         white: dict[int | None, str] = {None: COLOUR, 0: "transparent"}
         colours = DirectLabelColormap(color_dict=white | {each.value: COLOUR for each in LESIONS})
         self.layer = Labels(self.labels, name=NAME, colormap=colours, **placed(opened))
-        self.layer.contour, self.layer.editable = 1, False
+        self.layer.editable = False
+        outline(self.layer, 1)
+        rest_thumbnail(self.layer)
         slipped_in(self.layer, self.desk.viewer.layers, layers.lesions)
 
     def chosen(self) -> tuple[str, Values]:

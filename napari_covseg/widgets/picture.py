@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from napari.components import Dims
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
@@ -37,6 +39,11 @@ def camera(model: Any) -> Any:
 def fit(viewer: Viewer) -> None:
     """Show the whole slice as large as it goes."""
     (viewer.fit_to_view if hasattr(viewer, "fit_to_view") else viewer.reset_view)()
+
+
+def is_on_screen(dims: Dims, slices: Collection[int]) -> bool:
+    """Whether any of these axial slices can be seen: one is, unless the axes were exchanged or all are, in 3-D."""
+    return 0 in dims.displayed or int(dims.current_step[0]) in slices
 
 
 def as_on_a_light_box(model: Any) -> None:

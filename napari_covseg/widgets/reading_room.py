@@ -6,6 +6,7 @@ from pathlib import Path
 
 import napari
 from napari.viewer import Viewer
+from qtpy.QtCore import Qt
 
 from napari_covseg.widgets.benches import desk_of
 from napari_covseg.widgets.canvas_label import CanvasLabel
@@ -13,7 +14,11 @@ from napari_covseg.widgets.picture import as_on_a_light_box, pane_of
 from napari_covseg.widgets.tabs import CovSegTabs
 
 SIZE = (1280, 800)
+LEFT = (1, 2)
+"""Of the height at the left: the layers, which are few, and the lesions, which are many."""
+
 WELCOME = "<p align='center'><b>Drop a chest CT here</b><br>a scan file, or a folder of DICOM slices</p>"
+NOT_FOR_READING = ("consoleButton", "rollDimsButton", "transposeDimsButton", "gridViewButton")
 LARGE = "QLabel { color: #cbd5e1; background: transparent; font-size: 18px; }"
 
 
@@ -26,15 +31,21 @@ def opened_room(folder: Path | None = None) -> tuple[Viewer, CovSegTabs]:
     viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
     furnish(viewer)
     lesions = tabs.panels["Review"].lesions
-    viewer.window.add_dock_widget(lesions, name="Lesions", area="left")  # seen beside any panel, never scrolled away
+    table = viewer.window.add_dock_widget(lesions, name="Lesions", area="left")  # seen beside any panel
+    window = viewer.window._qt_window
+    docks, shares = [window._qt_viewer.dockLayerList, table], [window.height() * share for share in LEFT]
+    window.resizeDocks(docks, shares, Qt.Orientation.Vertical)
     return viewer, tabs
 
 
 def furnish(viewer: Viewer) -> None:
-    """Say what to do on the empty picture, and put napari's layer controls away; the Window menu has them back."""
+    """Say what to do on the empty picture, and put napari's own tools away; its menus have them still."""
     qt_viewer = viewer.window._qt_viewer
     qt_viewer.show_welcome_screen = False
     qt_viewer.dockLayerControls.hide()
+    qt_viewer.layerButtons.hide()  # a bin for layers, and new layers that are no class of lesions
+    for name in NOT_FOR_READING:
+        getattr(qt_viewer.viewerButtons, name).hide()
     as_on_a_light_box(viewer)
     welcome = CanvasLabel(pane_of(viewer).native, "middle")
     welcome.setStyleSheet(LARGE)

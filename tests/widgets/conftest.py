@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Driver:
     def open(self, path: Path) -> None:
         run = self.bench.open(path)
         self.until(lambda: run.over)
-        self.live(0.3)
+        self.live(0.1)
 
     def key(self, key: Any, modifiers: Any = None) -> None:
         from qtpy.QtCore import Qt
@@ -125,8 +126,12 @@ class Driver:
 
         left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
         QTest.mouseMove(self.canvas, self.pixel(*start))
+        self.live(0.03)  # the screen's own word of that move would come in the midst of the stroke
         QTest.mousePress(self.canvas, left, none, self.pixel(*start))
-        for share in np.linspace(0, 1, 6)[1:]:
+        for share in (
+            *np.linspace(0, 1, 6)[1:],
+            1.0,
+        ):  # a hand rests before it lets go; vispy drops moves in quick succession
             row, column = np.add(start, share * np.subtract(end, start))
             _drag_to(self.canvas, self.pixel(row, column))
             self.live(0.02)
@@ -175,8 +180,30 @@ def trained(untrained: Checkpoint) -> Checkpoint:
     return untrained
 
 
+@pytest.fixture(scope="session")
+def _modules_at_rest() -> Iterator[None]:
+    """napari looks for garbage whenever a layer goes; looking through all modules again and again takes minutes."""
+    import torch  # noqa: F401 - here, since its objects are most of them
+
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
-def window(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Driver]]:
+def collector(_modules_at_rest: None) -> Iterator[pytest.MonkeyPatch]:
+    """Only modules stay frozen, whatever a window freezes and unfreezes; `undo` gives a test the real collector."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gc, "freeze", lambda: None)
+        patched.setattr(gc, "unfreeze", lambda: None)
+        yield patched
+
+
+@pytest.fixture
+def window(
+    make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch, collector: pytest.MonkeyPatch
+) -> Iterator[Callable[[], Driver]]:
     """Open a napari window with CovSeg beside the picture."""
     from napari_covseg.widgets.benches import desk_of
     from napari_covseg.widgets.tabs import CovSegTabs

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from qtpy.QtCore import Qt
 
 from napari_covseg.networks import Checkpoint
@@ -40,8 +41,9 @@ def test_the_proxy_that_napari_hands_to_plugins_has_the_same_bench(make_napari_v
 
 
 def test_a_scan_that_another_replaces_leaves_no_memory_behind_even_where_it_was_frozen(
-    at_work: Any, tmp_path: Path
+    at_work: Any, tmp_path: Path, collector: pytest.MonkeyPatch
 ) -> None:
+    collector.undo()
     hu = weakref.ref(at_work.bench.current.scan.hu)
     gc.freeze()  # as when a network is first brought in
     at_work.open(write_scan(tmp_path / "other_ct.nii.gz", seed=1))

@@ -162,3 +162,24 @@ def test_the_session_is_counted_as_it_changes(at_work: Any) -> None:
     assert at_work.desk.link.tally.fullest_slice in (3, 4)
     at_work.session.undo()
     assert at_work.desk.link.tally.fullest_slice is None
+
+
+def test_only_what_is_on_screen_is_drawn_anew(at_work: Any) -> None:
+    drawn: list[Any] = []
+    at_work.viewer.dims.set_current_step(0, 3)
+    at_work.live(0.2)
+    at_work.lesions.events.set_data.connect(lambda: drawn.append(1))
+    patch = np.ones(at_work.session.geometry.shape[1:], dtype=np.uint8)
+    at_work.session.propose(8, patch, "test", "test")
+    at_work.live(0.1)
+    assert drawn == []
+    at_work.session.propose(3, patch, "test", "test")
+    at_work.live(0.1)
+    assert drawn
+    drawn.clear()
+    at_work.viewer.dims.order = (1, 0, 2)
+    at_work.live(0.2)
+    drawn.clear()
+    at_work.session.propose(9, patch, "test", "test")
+    at_work.live(0.1)
+    assert drawn

@@ -1,0 +1,97 @@
+"""The reader's pen: which layers it paints on, whether it is down, with which tool, and when to look what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from napari.layers import Labels
+from qtpy.QtCore import QTimer
+
+from napari_covseg.widgets.layers import forget_history, is_mid_stroke
+
+TOOLS = {"paint": "brush", "erase": "eraser", "fill": "fill", "polygon": "polygon"}
+EDIT = "edit"
+QUIET_MS = 150
+"""How long to wait after a hint that scrolling gives too."""
+
+
+class Pen:
+    """Hears what napari tells of painting; each is a hint that something may have changed, and never the change itself.
+
+    Parameters
+    ----------
+    settle
+        Called when it is time to compare the painted layer with the session.
+    """
+
+    def __init__(self, settle: Callable[[], object]) -> None:
+        self.tools, self.tool = dict(TOOLS), EDIT
+        self._settle, self._is_drawing = settle, False
+        self._layers: list[Labels] = []
+        self._soon, self._when_quiet = timer(0, settle), timer(QUIET_MS, self._settle_quietly)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether a stroke has been begun and not ended."""
+        return self._is_drawing or any(is_mid_stroke(lesions) for lesions in self._layers)
+
+    def hint(self) -> None:
+        """Look soon: napari tells of edits by code before it writes them."""
+        self._soon.start()
+
+    def listen(self, lesions: Labels) -> None:
+        """Hear strokes on a layer."""
+        self._layers.append(lesions)
+        lesions.events.paint.connect(self._on_paint)
+        lesions.events.set_data.connect(lambda: self._when_quiet.start())
+        lesions.mouse_drag_callbacks.append(self._on_drag)
+
+    def leave(self, lesions: Labels) -> None:
+        """Forget a layer."""
+        if lesions in self._layers:
+            self._layers.remove(lesions)
+
+    def leave_all(self) -> None:
+        """Forget every layer, and a stroke that was not ended."""
+        self._layers.clear()
+        self._is_drawing = False
+
+    def taken_in(self) -> None:
+        """Begin anew: what was painted is in the session, whose undo stands in for napari's own."""
+        self.tool = EDIT
+        for lesions in self._layers:
+            forget_history(lesions)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._soon.stop()
+        self._when_quiet.stop()
+
+    def _on_drag(self, lesions: Labels, event: Any) -> Iterator[None]:
+        if str(lesions.mode) not in TOOLS:
+            return
+        self._is_drawing = True
+        yield
+        while event.type == "mouse_move":
+            yield
+        self._is_drawing = False
+        self._when_quiet.start()
+
+    def _on_paint(self) -> None:
+        if self._layers:
+            self.tool = self.tools.get(str(self._layers[0].mode), EDIT)
+            self.hint()
+
+    def _settle_quietly(self) -> None:
+        if not self.is_down:
+            self._settle()
+
+
+def timer(milliseconds: int, action: Callable[[], object]) -> QTimer:
+    """Return a timer that does something once, so long after it was started last."""
+    waiting = QTimer()
+    waiting.setSingleShot(True)
+    waiting.setInterval(milliseconds)
+    waiting.timeout.connect(action)
+    return waiting

@@ -327,7 +327,7 @@ def _card(request: FineTuning, lessons: Sequence[Lesson], dealt: Sequence[Split]
         network=parent.network,
         width=parent.width,
         scheme=parent.scheme,
-        trained_on=f"{counts['taught']} reviewed slices of {len(lessons)} sessions",
+        trained_on=_told_of(counts["taught"], len(lessons)),
         terms=parent.terms or TERMS,
         parent_sha256=request.parent.sha256,
         sessions_sha256=tuple(lesson.sha256 for lesson in lessons),
@@ -337,3 +337,7 @@ def _card(request: FineTuning, lessons: Sequence[Lesson], dealt: Sequence[Split]
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("napari-covseg"),
     )
+
+
+def _told_of(slices: int, sessions: int) -> str:
+    return f"{slices} reviewed slice{'' if slices == 1 else 's'} of {sessions} session{'' if sessions == 1 else 's'}"

@@ -129,7 +129,7 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
 
 
 def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -> None:
-    row = Row("ggo", 0.4, 0.6, None, None, 3.0, 1.0, None, None, True)
+    row = Row("ggo", 0.4, 0.6, None, None, 3.0, 1.0, None, None, 900)
     figures = judged((row,), (), (2, 0), 0.01).figures()
     card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "metrics": {"gate": figures}})
     child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("better.safetensors"))

@@ -51,9 +51,10 @@ def _any_checkpoint() -> Checkpoint:
     ValueError
         If no network has any.
     """
-    from napari_covseg.networks.checkpoint import best_first, known
+    from napari_covseg.networks.checkpoint import best_first
+    from napari_covseg.networks.lineage import first
 
-    found = [trained for key in best_first() for trained in known(key)]
+    found = [trained for key in best_first() if (trained := first(key)) is not None]
     if not found:
         raise ValueError("No trained weights are at hand, and the demo needs some; make them with 'covseg train'.")
     return min(found, key=lambda trained: not trained.is_shipped)

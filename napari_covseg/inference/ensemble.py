@@ -13,7 +13,7 @@ import numpy.typing as npt
 from napari_covseg.inference.cascade import Mask, SliceProposal
 from napari_covseg.inference.segmenter import Canvas, Segmentation, Segmenter, knows_lung
 from napari_covseg.jobs import Job, Progress
-from napari_covseg.networks import Card, Checkpoint, Prediction, available, checkpoint
+from napari_covseg.networks import Card, Checkpoint, Prediction, available, checkpoint, lineage
 from napari_covseg.networks.registry import ALL_NETWORKS
 from napari_covseg.networks.spec import Names, background_and
 from napari_covseg.volume import Provenance, Volume
@@ -98,7 +98,7 @@ def members_of(network: str, name: str | Path | None = None) -> tuple[Checkpoint
         return (checkpoint.find(network, name),)
     if name is not None:
         raise ValueError("All networks together use the program's weights; name a checkpoint for one network only.")
-    first = [next(iter(checkpoint.known(key)), None) for key in available()]
+    first = [lineage.first(key) for key in available()]
     if not any(first):
         raise ValueError("No network has trained weights; train one with 'covseg train'.")
     return tuple(one for one in first if one is not None)
@@ -126,9 +126,9 @@ def lung_network(trained: Sequence[Checkpoint], folder: Path | None = None) -> C
     if any(knows_lung(one) for one in trained):
         return None
     for key in checkpoint.best_first(folder):
-        for one in checkpoint.known(key, folder)[:1]:
-            if knows_lung(one):
-                return one
+        one = lineage.first(key, folder)
+        if one is not None and knows_lung(one):
+            return one
     raise ValueError("No network with trained weights knows the lung; leave out --lungs, or train one that does.")
 
 

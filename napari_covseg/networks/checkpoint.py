@@ -236,19 +236,20 @@ def best_first(folder: Path | None = None) -> tuple[str, ...]:
 
 
 def find(network: str, name: str | Path | None = None, folder: Path | None = None) -> Checkpoint:
-    """Return a checkpoint by name or file; without one, the network's shipped checkpoint.
+    """Return a checkpoint by name or file; without one, the network's first, which no gate held back.
 
     Raises
     ------
     ValueError
         If there is none, or it belongs to another network.
     """
-    candidates = known(network, folder)
     if name is None:
-        if not candidates:
+        from napari_covseg.networks import lineage  # which reads verdicts, and is built on this module
+
+        if (found := lineage.first(network, folder)) is None:
             raise ValueError(f"No trained weights of {network} are at hand; train it with 'covseg train'.")
-        return candidates[0]
-    for checkpoint in candidates:
+        return found
+    for checkpoint in known(network, folder):
         if checkpoint.name == str(name):
             return checkpoint
     checkpoint = read(Path(name))

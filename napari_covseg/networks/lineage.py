@@ -58,6 +58,11 @@ def is_promoted(trained: Checkpoint, folder: Path | None = None) -> bool:
     return decided[-1].promoted if decided else bool(verdict_of(trained).get("promoted", True))
 
 
+def first(network: str, folder: Path | None = None) -> Checkpoint | None:
+    """Return what a network works with until somebody chooses: its first checkpoint that no gate held back."""
+    return next((each for each in known(network, folder) if is_promoted(each, folder)), None)
+
+
 def overrule(
     trained: Checkpoint, reader: str, reason: str, *, promoted: bool = True, folder: Path | None = None
 ) -> Decision:

@@ -1,6 +1,6 @@
 """What a reader does with a proposal: tools and their corrections, marks, a signature, and a journal of it all."""
 
-from napari_covseg.review.before_after import CHANGES, changes, proposed
+from napari_covseg.review.before_after import CHANGES, changes, last_run, proposed
 from napari_covseg.review.correction import Correction, difference
 from napari_covseg.review.hu_range import BETWEEN_CLASSES_HU, PRESETS, HuRange
 from napari_covseg.review.journal import Journal
@@ -43,6 +43,7 @@ __all__ = [
     "grow",
     "interpolate",
     "keep_largest",
+    "last_run",
     "proposed",
     "reachable",
     "relabel",

@@ -1,10 +1,11 @@
-"""What the networks proposed before the reader changed it, and what she changed: the view before and after."""
+"""What the networks proposed, what the reader changed, and what the last network changed: the view before and after."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_covseg.review.correction import Correction, Labels
 from napari_covseg.review.history import NETWORK_TOOL
@@ -39,14 +40,36 @@ def proposed(labels: Labels, corrections: Iterable[Correction]) -> Labels | None
     before = labels.copy()
     found = np.zeros(len(labels), dtype=bool)
     for correction in corrections:
-        slices = np.arange(correction.slices.start, correction.slices.stop)
         if correction.tool == NETWORK_TOOL:
-            found[slices] = True
-            continue
-        open_ = ~found[slices]
-        _, rows, columns = correction.box
-        before[slices[open_], rows, columns] = correction.before[open_]
+            found[list(correction.changed_slices)] = True
+        _take_back(before, correction, ~found)
     return before if found.any() else None
+
+
+def last_run(labels: Labels, corrections: Iterable[Correction]) -> tuple[Labels, Labels, str] | None:
+    """Return the label map before and after the last run of a network, and what the run was called.
+
+    Parameters
+    ----------
+    labels
+        (D, H, W) uint8, as it stands.
+    corrections
+        What made it so, the newest first; as far back as is known.
+
+    Returns
+    -------
+    tuple or None
+        None where no network ran, or the last one found every slice empty.
+    """
+    before, after, run = labels.copy(), None, None
+    every = np.ones(len(labels), dtype=bool)
+    for correction in corrections:
+        if run is not None and (correction.tool != NETWORK_TOOL or not run.group or correction.group != run.group):
+            break
+        if run is None and correction.tool == NETWORK_TOOL:
+            run, after = correction, before.copy()
+        _take_back(before, correction, every)
+    return None if run is None or after is None or not before.any() else (before, after, run.title)
 
 
 def changes(proposal: Labels, current: Labels) -> Labels:
@@ -56,3 +79,11 @@ def changes(proposal: Labels, current: Labels) -> Labels:
         if not np.array_equal(old, new):
             found[index] = np.select([old == new, old == 0, new == 0], [0, 1, 2], 3)
     return found
+
+
+def _take_back(labels: Labels, correction: Correction, allowed: npt.NDArray[np.bool_]) -> None:
+    """Write what was before a correction, on the slices of those allowed."""
+    slices = np.arange(correction.slices.start, correction.slices.stop)
+    open_ = allowed[slices]
+    _, rows, columns = correction.box
+    labels[slices[open_], rows, columns] = correction.before[open_]

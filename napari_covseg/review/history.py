@@ -87,7 +87,7 @@ class History:
         touched = set(self._touched_before)
         for step in self.done:
             if step.tool == NETWORK_TOOL:
-                touched.difference_update(range(step.start[0], step.start[0] + step.shape[0]))
+                touched.difference_update(step.slices)  # between them it may have left out what is the reader's own
             else:
                 touched.update(range(step.start[0], step.start[0] + step.shape[0]))
         return frozenset(touched)

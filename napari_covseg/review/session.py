@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -139,6 +139,28 @@ class ReviewSession(SessionFacts):
         """
         before, after = self._standing.values[index : index + 1], values[None]
         made = difference(before, after, NETWORK_TOOL, title, group=group, first_slice=index)
+        return self.correct(None if made is None else replace(made, provenance=provenance))
+
+    def propose_rest(
+        self, values: Labels, slices: Iterable[int], title: str, provenance: Provenance = NO_ORIGIN
+    ) -> Correction | None:
+        """Take in a network's labels for many slices as one correction; never on those that are the reader's own.
+
+        Parameters
+        ----------
+        values
+            (D, H, W) uint8, what the network drew.
+        slices
+            Indices of the slices to take; those reviewed or corrected by hand are left as they are.
+        title, provenance
+            As in `propose`.
+        """
+        kept = self.touched | self._standing.marks.keys()
+        after = self._standing.values.copy()
+        for index in slices:
+            if index not in kept:
+                after[index] = values[index]
+        made = difference(self._standing.values, after, NETWORK_TOOL, title)
         return self.correct(None if made is None else replace(made, provenance=provenance))
 
     def correct(self, correction: Correction | None) -> Correction | None:

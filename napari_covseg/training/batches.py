@@ -19,9 +19,6 @@ from napari_covseg.training.source import Batch, BatchSource
 from napari_covseg.training.stacks import IGNORED, Stack
 from napari_covseg.volume import LESIONS
 
-LESION_SHARE = 0.75
-"""Share of the slices drawn for a class they bear, where they bear any."""
-
 Place = tuple[int, int]
 """A stack and a slice of it."""
 
@@ -32,7 +29,7 @@ def batch_source(
     """Return the function from step and part to an augmented batch, which depends on seed, step and part alone.
 
     Kinds of annotation are drawn in proportion to the square root of how many classes they teach, then patients evenly,
-    then a class evenly of those the patient has, then a slice that bears it.
+    then, for the share of pieces cut at a lesion, a class evenly of those the patient has and a slice that bears it.
 
     Raises
     ------
@@ -52,7 +49,7 @@ def batch_source(
         samples = []
         for pick in picks:
             shelves = kinds[annotations[pick]]
-            (index, middle), label = shelves[int(rng.integers(len(shelves)))].draw(rng)
+            (index, middle), label = shelves[int(rng.integers(len(shelves)))].draw(rng, config.lesion_share)
             samples.append(cropped_sample(teachers[index], spec, stage, Crop(middle, label, config), rng))
         streams = tuple(torch.stack(parts) for parts in zip(*(sample.streams for sample in samples), strict=True))
         labels = torch.stack([sample.labels for sample in samples])
@@ -68,9 +65,9 @@ class _Shelf:
     every: list[Place] = field(default_factory=list)
     bearing: dict[int, list[Place]] = field(default_factory=lambda: defaultdict(list))
 
-    def draw(self, rng: np.random.Generator) -> tuple[Place, int | None]:
+    def draw(self, rng: np.random.Generator, lesion_share: float) -> tuple[Place, int | None]:
         label = None
-        if self.bearing and rng.random() < LESION_SHARE:
+        if self.bearing and rng.random() < lesion_share:
             label = sorted(self.bearing)[int(rng.integers(len(self.bearing)))]
         places = self.every if label is None else self.bearing[label]
         return places[int(rng.integers(len(places)))], label

@@ -50,6 +50,8 @@ class TrainingConfig:
         Of the averaged weights.
     crop, depth
         Pixels along a side of a crop; slices of a patch, where the network sees patches.
+    lesion_share
+        Share of the pieces that are cut at a lesion, where a patient has any; the others are cut anywhere.
     augmentation
         Names that `training.augment` knows.
     loss
@@ -77,6 +79,7 @@ class TrainingConfig:
     ema_decay: float = 0.999
     crop: int = 256
     depth: int = 16
+    lesion_share: float = 0.75
     augmentation: tuple[str, ...] = ("rotate", "rescale", "flip", "window", "gamma", "blur", "noise")
     loss: str | None = "ce_plus_dice"
     seed: int = 0

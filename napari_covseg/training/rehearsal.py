@@ -123,11 +123,26 @@ def _counted(case: Case, depth: int) -> list[int]:
 
 
 def _spread(labels: LabelMap, slices: Sequence[int], count: int, *, together: bool) -> tuple[int, ...]:
-    """Return so many slices, those with a lesion first, spread evenly; for a network of patches all in one run."""
-    bearing = [k for k in slices if labels.values[k].any()]
-    among = bearing or list(slices)
-    if together:
+    """Return so many slices, those with a lesion first; for a network of patches all in one run.
+
+    Otherwise every class has its share of them, the rarest first, spread evenly over the slices that show it.
+    """
+    classes = {k: frozenset(np.unique(labels.values[k]).tolist()) - {0} for k in slices}
+    bearing = [k for k in slices if classes[k]]
+    if together or not bearing:
+        among = bearing or list(slices)
         first = max(0, (len(among) - count) // 2)
-        return tuple(among[first : first + count])
-    steps = np.linspace(0, len(among) - 1, min(count, len(among))).round().astype(int)
-    return tuple(among[step] for step in np.unique(steps))
+        return tuple(among[first : first + count] if together else _of(among, count))
+    showing = {each: [k for k in bearing if each in classes[k]] for each in frozenset().union(*classes.values())}
+    kept: set[int] = set()
+    for turn, each in enumerate(sorted(showing, key=lambda one: (len(showing[one]), one))):
+        share = -(-(count - len(kept)) // (len(showing) - turn))
+        kept.update(_of([k for k in showing[each] if k not in kept], share))
+    kept.update(_of([k for k in bearing if k not in kept], count - len(kept)))
+    return tuple(sorted(kept))
+
+
+def _of(slices: Sequence[int], count: int) -> list[int]:
+    """Return so many of some slices, from the middles of as many equal parts."""
+    count = min(count, len(slices))
+    return [slices[int((part + 0.5) * len(slices) / count)] for part in range(count)]

@@ -12,8 +12,7 @@ import napari
 from napari.viewer import Viewer
 
 from napari_covseg.io import home
-from napari_covseg.networks import available
-from napari_covseg.networks.checkpoint import known
+from napari_covseg.networks import available, lineage
 from napari_covseg.widgets.benches import desk_of
 from napari_covseg.widgets.demo import Demo
 from napari_covseg.widgets.reading_room import opened_room
@@ -41,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _demonstrate(viewer: Viewer, tabs: CovSegTabs, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     bench = desk_of(viewer).bench
-    if bench.chosen is None and (own := known(bench.network, home())):
-        bench.choose(bench.network, own[0])
+    if bench.chosen is None and (own := lineage.first(bench.network, home())):
+        bench.choose(bench.network, own)
     try:
         written = Demo(viewer, tabs, out).carry_out()
     except (ValueError, OSError) as error:

@@ -74,6 +74,7 @@ class Desk(QObject):  # type: ignore[misc]
     asked = Signal(object, object, object)
     chose = Signal(object)
     listed = Signal(object)
+    segmented_rest = Signal(object)
     said = Signal(str)
     complained = Signal(str)
 
@@ -144,6 +145,7 @@ class Desk(QObject):  # type: ignore[misc]
             (bench.asked, self.asked),
             (bench.chose, self.chose),
             (bench.listed, self.listed),
+            (bench.segmented_rest, self.segmented_rest),
             (bench.said, self.said),
             (bench.complained, self.complained),
         ):

@@ -1,14 +1,15 @@
-"""Before and after: what the networks proposed, what stands now, and where the two differ, in turn on one key."""
+"""Before and after: what the networks proposed, what the reader changed, what the last network changed, on one key."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari.layers import Labels
 
 from napari_covseg.measure import millilitres
-from napari_covseg.review import CHANGES, changes, proposed
+from napari_covseg.review import CHANGES, changes, last_run, proposed
 from napari_covseg.volume import LESIONS, ClassScheme, LabelMap
 from napari_covseg.widgets.canvas_label import CanvasLabel
 from napari_covseg.widgets.layer_list import rest_thumbnail
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari_covseg.widgets.benches import Desk
 
-Shown = Literal["current", "proposal", "difference"]
+Shown = Literal["current", "proposal", "difference", "last run"]
 NOTHING_PROPOSED = "No network has proposed anything on this scan yet; there is nothing to compare with."
 DIFFERENCE_OPACITY = 0.45
 
@@ -46,13 +47,17 @@ class Compare:
         self._added: list[tuple[Any, Labels]] = []
         desk.opened.connect(self.end)
         desk.labels_changed.connect(self.end)
+        desk.segmented_rest.connect(self.show_last_run)
 
     def next(self) -> None:
-        """Show the proposal, then the difference, then the lesions again."""
+        """Show the proposal, the difference, what the last network changed, then the lesions again."""
         opened = self.desk.bench.current
         if opened is None or self.desk.link.layers is None:
             return
         self.desk.link.settle()
+        if self.shown == "last run":
+            self.end()
+            return
         if self.shown == "current":
             self._proposal = proposed(opened.session.labels.values, opened.session.corrections)
         if self._proposal is None:
@@ -63,7 +68,18 @@ class Compare:
             found = changes(self._proposal, opened.session.labels.values)
             self._show("difference", opened, LabelMap(found, opened.session.geometry, CHANGES))
         else:
+            self.show_last_run()
+
+    def show_last_run(self) -> None:
+        """Show where the last run of a network changed the lesions that were there; the lesions, if there were none."""
+        opened = self.desk.bench.current
+        run = last_run(opened.session.labels.values, opened.session.corrections) if opened else None
+        if opened is None or run is None:
             self.end()
+            return
+        before, after, title = run
+        found = LabelMap(changes(before, after), opened.session.geometry, CHANGES)
+        self._show("last run", opened, found, f"<b>What {escape(title)} changed</b>")
 
     def end(self) -> None:
         """Show the lesions as they stand."""
@@ -76,7 +92,7 @@ class Compare:
         if layers := self.desk.link.layers:
             layers.lesions.visible = True
 
-    def _show(self, shown: Shown, opened: OpenScan, labels: LabelMap) -> None:
+    def _show(self, shown: Shown, opened: OpenScan, labels: LabelMap, heading: str = "") -> None:
         layers = self.desk.link.layers
         if layers is None:
             return
@@ -87,7 +103,7 @@ class Compare:
             for layer in _drawn(shown, opened, labels, layers.outlines.contour):
                 slipped_in(layer, model.layers)
                 self._added.append((model, layer))
-        self.banner.say("<br>".join(_told(shown, labels)))
+        self.banner.say("<br>".join(_told(shown, labels, heading)))
 
     def _clear(self) -> None:
         for model, layer in self._added:
@@ -113,14 +129,14 @@ def _drawn(shown: Shown, opened: OpenScan, labels: LabelMap, contour: int) -> It
         yield layer
 
 
-def _told(shown: Shown, labels: LabelMap) -> Iterator[str]:
+def _told(shown: Shown, labels: LabelMap, heading: str) -> Iterator[str]:
     if shown == "proposal":
         yield "<b>As the network proposed it</b>"
         yield "C: what you changed"
         return
-    yield "<b>What you changed</b>"
+    yield heading or "<b>What you changed</b>"
     yield from _volumes(labels, labels.scheme)
-    yield "C: back to the lesions"
+    yield "C: back to the lesions" if shown == "last run" else "C: what the network changed, or back to the lesions"
 
 
 def _volumes(labels: LabelMap, scheme: ClassScheme) -> Iterator[str]:

@@ -14,6 +14,7 @@ from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.family_rows import FamilyRows
 from napari_covseg.widgets.loss_curve import LossCurve
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.rest_row import RestRow
 from napari_covseg.widgets.verdict_rows import VerdictRows
 from napari_covseg.widgets.words import count, time_left
 from napari_covseg.workbench import checkpoint_title
@@ -40,7 +41,8 @@ class LearnPanel(Panel):
         self.curve.hide()
         self.verdict, self.family = VerdictRows(self.desk), FamilyRows(self.desk)
         self.add(self.ready, self.go, self.resume, self.why, self.progress, self._while_running(), self.curve)
-        self.add(self.verdict, self.family)
+        self.rest = RestRow(self.desk)
+        self.add(self.verdict, self.rest, self.family)
         self.rows.addStretch()
         self._listen()
         self._show_state()

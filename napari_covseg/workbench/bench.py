@@ -64,6 +64,7 @@ class Workbench:
     asked = Signal(Path, Stated, UnstatedError)
     chose = Signal(object)
     listed = Signal(object)
+    segmented_rest = Signal(Correction)
     said = Signal(str)
     complained = Signal(str)
 
@@ -171,7 +172,8 @@ class Workbench:
         slices = slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
         run = self.start(segmented(opened.scan, request, slices), f"Segmenting with {title}")
-        told = (f"{title} on {len(slices)} slices", secrets.token_hex(4), provenance_of(request.trained))
+        on = "one slice" if len(slices) == 1 else f"{len(slices)} slices"
+        told = (f"{title} on {on}", secrets.token_hex(4), provenance_of(request.trained))
         take_in = partial(self._take_in, opened, title, told)
         run.stepped.connect(take_in)
         return run
@@ -219,6 +221,26 @@ class Workbench:
         run = self.start(job(), "Learning from your corrections", enough=enough)
         run.stepped.connect(self._pass_on)
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
+        return run
+
+    def segment_rest(self, trained: Checkpoint, device: str = "auto") -> Run[Segmentation]:
+        """Segment again what nobody reviewed or corrected; taken in at the end as one correction, or not at all.
+
+        What the reader reviews or corrects meanwhile is left as it is, too; `segmented_rest` tells the correction while
+        the scan is still open.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open, the session is signed, or every slice is the reader's own already.
+        """
+        opened = self._opened()
+        request = SegmentRequest(trained, device=device)
+        title = checkpoint_title(trained)
+        job = segmented(opened.scan, request, slices_for(opened.session, request))
+        run = self.start(job, f"Segmenting the rest again with {title}", if_stopped="nothing was changed")
+        run.stepped.connect(partial(self._keep_drawn, opened, title))
+        run.finished.connect(partial(self._take_rest, opened, trained))
         return run
 
     def scene(self, index: int | None = None, axis: int = 0) -> Scene:
@@ -289,11 +311,14 @@ class Workbench:
 
     @property
     def chosen(self) -> Checkpoint | None:
-        """The checkpoint that segments and learns: the one chosen, else the network's first; None if it has none."""
+        """The checkpoint that segments and learns: the one chosen, else the network's first; None if it has none.
+
+        A child that its gate held back is never the first: it is used when a reader says so.
+        """
         chosen = self._chosen.get(self.network)
         if chosen is not None and chosen.path.exists():
             return chosen
-        return next(iter(self.checkpoints(self.network)), None)
+        return lineage.first(self.network, self.folder)
 
     def choose(self, network: str, trained: Checkpoint | None = None) -> None:
         """Work with this network from now on, and with this checkpoint of it where one is given."""
@@ -344,12 +369,18 @@ class Workbench:
         self.current = None
 
     def start(
-        self, job: Job[Any], title: str, *, enough: Enough | None = None, runner: JobRunner | None = None
+        self,
+        job: Job[Any],
+        title: str,
+        *,
+        enough: Enough | None = None,
+        runner: JobRunner | None = None,
+        if_stopped: str = "what was finished is kept",
     ) -> Run[Any]:
         """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
         run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
-        kept = "nothing was changed" if runner is self.tool_runner else "what was finished is kept"
+        kept = "nothing was changed" if runner is self.tool_runner else if_stopped
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept}."))
         return run
 
@@ -413,14 +444,39 @@ class Workbench:
 
         if not isinstance(step, SliceDone):
             return
+        self._keep_drawn(opened, network, step)
+        session = opened.session
+        if not session.refusal and step.index not in session.marks:
+            session.propose(step.index, step.labels, *told)
+
+    def _keep_drawn(self, opened: OpenScan, network: str, step: object) -> None:
+        """Keep what a network drew on a slice beside the session, and the lungs it found; no label is changed."""
+        from napari_covseg.inference import SliceDone
+
+        if not isinstance(step, SliceDone):
+            return
         session = opened.session
         if not session.refusal and step.index not in session.marks:
             opened.proposals.write(network, step.index, step.labels, step.uncertain_voxels)
-            session.propose(step.index, step.labels, *told)
             self.weighed.emit(opened, step.index)
         if step.lung is not None:
             opened.lungs.write(step.index, step.lung)
             self.lungs_found.emit(opened, step.index)
+
+    def _take_rest(self, opened: OpenScan, trained: Checkpoint, found: Segmentation) -> None:
+        title, values = checkpoint_title(trained), found.labels.values
+        try:
+            taken = opened.session.propose_rest(values, found.slices, f"{title} on the rest", provenance_of(trained))
+        except (ValueError, OSError) as error:
+            self._complain(error)
+            return
+        if taken is None:
+            self.said.emit(f"{title} draws the rest of the scan as it stands; nothing was changed.")
+            return
+        slices = len(taken.changed_slices)
+        self.said.emit(f"The rest was segmented again: {slices} {'slice' if slices == 1 else 'slices'} changed.")
+        if opened is self.current:
+            self.segmented_rest.emit(taken)
 
     def _take_correction(self, opened: OpenScan, correction: Correction | None) -> Correction | None:
         """Make a correction and tell it, with the slices that are no longer marked reviewed."""

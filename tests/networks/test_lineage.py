@@ -50,6 +50,23 @@ def test_the_tree_has_parents_before_children_and_knows_who_is_promoted(made, tm
     assert lineage.verdict_of(second) == {"promoted": False}
 
 
+def test_what_its_gate_held_back_is_never_the_first(made, tmp_path):
+    assert lineage.first("res_att_unet", tmp_path) is None
+    base = made("base")
+    held_back = made("held_back", base, gate={"promoted": False})
+    assert checkpoint.known("res_att_unet", tmp_path)[0] == held_back
+    assert lineage.first("res_att_unet", tmp_path) == base
+    assert checkpoint.find("res_att_unet", folder=tmp_path) == base
+    lineage.overrule(held_back, "Dr A", "it is better", folder=tmp_path)
+    assert checkpoint.find("res_att_unet", folder=tmp_path) == held_back
+
+
+def test_a_child_alone_that_its_gate_held_back_is_no_choice(made, tmp_path):
+    made("child", gate={"promoted": False})
+    with pytest.raises(ValueError, match="No trained weights"):
+        checkpoint.find("res_att_unet", folder=tmp_path)
+
+
 def test_a_gate_is_overruled_with_a_reason_that_is_kept_and_can_be_taken_back(made, tmp_path):
     child = made("child", made("base"), gate={"promoted": False})
     with pytest.raises(ValueError, match="why"):

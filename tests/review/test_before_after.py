@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_covseg.review import changes, difference, proposed
+from napari_covseg.review import changes, difference, last_run, proposed
 from napari_covseg.review.correction import Correction
 
 SHAPE = (4, 5, 6)
@@ -50,3 +50,59 @@ def test_what_was_added_taken_away_and_called_something_else_is_told_apart() -> 
     old = np.array([[[0, 1, 1, 2, 0]]], dtype=np.uint8)
     new = np.array([[[3, 1, 0, 1, 0]]], dtype=np.uint8)
     assert changes(old, new).tolist() == [[[1, 0, 2, 3, 0]]]
+
+
+def test_slices_that_a_run_left_out_are_not_its_proposal() -> None:
+    labels, made = np.zeros(SHAPE, dtype=np.uint8), []
+    for box, value, tool in (
+        ((slice(0, 4),), 1, "network"),
+        ((slice(1, 2), 0), 2, "brush"),
+        (([0, 3],), 3, "network"),
+    ):
+        correction = corrected(labels, box, value, tool)
+        assert correction is not None
+        correction.applied_to(labels)
+        made.append(correction)
+    found = proposed(labels, reversed(made))
+    assert found is not None
+    assert (found[1] == 1).all()
+    assert (found[[0, 3]] == 3).all()
+
+
+def test_what_the_last_run_changed_is_told_without_what_came_before_and_after() -> None:
+    labels, made, stages = np.zeros(SHAPE, dtype=np.uint8), [], []
+    for box, value, tool in (
+        ((slice(0, 4),), 1, "network"),
+        ((slice(1, 2), 0), 2, "brush"),
+        (([0, 3],), 3, "network"),
+        ((slice(0, 1), 2), 0, "brush"),
+    ):
+        stages.append(labels.copy())
+        correction = corrected(labels, box, value, tool)
+        assert correction is not None
+        correction.applied_to(labels)
+        made.append(correction)
+    now = labels.copy()
+    run = last_run(labels, reversed(made))
+    assert run is not None
+    assert np.array_equal(run[0], stages[2])
+    assert np.array_equal(run[1], stages[3])
+    assert run[2] == "network"
+    assert np.array_equal(labels, now)
+    assert last_run(stages[1], made[:1]) is None  # it found an empty map
+    assert last_run(stages[2], made[1:2]) is None  # no network ran
+
+
+def test_the_slices_of_one_run_are_taken_back_together() -> None:
+    labels, made = np.full(SHAPE, 2, dtype=np.uint8), []
+    before = labels.copy()
+    for index in range(3):
+        after = labels[index : index + 1] * 0 + 1
+        correction = difference(labels[index : index + 1], after, "network", "one", group="run", first_slice=index)
+        assert correction is not None
+        correction.applied_to(labels)
+        made.append(correction)
+    run = last_run(labels, reversed(made))
+    assert run is not None
+    assert np.array_equal(run[0], before)
+    assert np.array_equal(run[1], labels)

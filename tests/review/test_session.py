@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from napari_covseg.review import ReviewSession
-from napari_covseg.volume import Volume
+from napari_covseg.volume import Provenance, Volume
 
 
 def _paint(session, index, value=1, column=0):
@@ -105,6 +105,32 @@ def test_touched_slices_are_the_readers_until_a_network_writes_on_them(session):
     assert session.touched == {2}
     session.undo()
     assert session.touched == {1, 2}
+
+
+def test_the_rest_is_one_correction_that_writes_on_nothing_of_the_readers_own(session, scan):
+    for index in (1, 4, 6):
+        session.propose(index, np.full((8, 6), 3, np.uint8), "first", "run")
+    session.mark_reviewed(4)
+    session.mark_reviewed(5)
+    _paint(session, 6, value=2)
+    before = session.labels.values.copy()
+    origin = Provenance(source="network", network="res_att_unet", checkpoint="child", checkpoint_sha256="c" * 64)
+    made = session.propose_rest(np.ones((10, 8, 6), np.uint8), range(9), "child on the rest", origin)
+    expected = before.copy()
+    expected[[0, 1, 2, 3, 7, 8]] = 1
+    assert np.array_equal(session.labels.values, expected)
+    assert session.reviewed == (4, 5)
+    assert session.touched == {6}
+    assert made.changed_slices == (0, 1, 2, 3, 7, 8)
+    row = session.trail[-1]
+    assert (row.kind, row.detail["tool"], row.detail["checkpoint_sha256"]) == ("correction", "network", "c" * 64)
+    again = _reopened(session, scan)
+    assert (again.touched, again.reviewed, again.undo_title) == ({6}, (4, 5), "child on the rest")
+    assert again.undo()
+    assert np.array_equal(again.labels.values, before)
+    assert again.reviewed == (4, 5)
+    assert again.redo()
+    assert np.array_equal(again.labels.values, expected)
 
 
 def test_a_mark_is_reader_and_time_and_survives(session, scan):

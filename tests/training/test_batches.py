@@ -111,3 +111,13 @@ def test_nothing_to_learn_is_refused_in_a_sentence(make_stack):
 def test_without_any_reviewed_slice_there_is_nothing_to_learn(make_stack):
     with pytest.raises(ValueError, match="Nothing here teaches"):
         source([flat(make_stack, IGNORED)])
+
+
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0.2, 0.5), (1.0, 1.0, 1.0)])
+def test_so_many_pieces_are_cut_at_a_lesion(share, low, high, make_stack):
+    """One slice of three bears a lesion, in a corner."""
+    labels = np.zeros((3, 96, 96), np.uint8)
+    labels[1, :8, :8] = 1
+    batch_at = source([make_stack(labels)], replace(CONFIG, lesion_share=share, augmentation=(), crop=96))
+    found = np.mean([(batch_at(step)[1] == 1).flatten(1).any(dim=1).float().mean().item() for step in range(60)])
+    assert low <= found <= high

@@ -53,9 +53,7 @@ def test_promoted_is_what_is_better(after, promoted):
 @pytest.mark.parametrize(("drop", "promoted"), [(0.009, True), (0.011, False)])
 def test_what_forgets_more_than_the_margin_is_not(drop, promoted):
     kept = 1.0 - drop
-    old = table(
-        {"ggo": [agreement(100000, of=100000)]}, {"ggo": [agreement(round(kept / (2 - kept) * 1e5), of=100000)]}
-    )
+    old = table({"ggo": [agreement(10**6, of=10**6)]}, {"ggo": [agreement(round(kept / (2 - kept) * 1e6), of=10**6)]})
     assert old[0].gain == pytest.approx(-drop, abs=2e-4)
     verdict = judged(rows([50], [90]), old, (1, 1), MARGIN)
     assert verdict.promoted is promoted
@@ -77,9 +75,10 @@ def test_a_single_class_may_fall_by_a_few_margins_if_the_others_make_up_for_it(s
 @pytest.mark.parametrize(("loss", "promoted"), [(CLASS_MARGIN / 2, True), (2 * CLASS_MARGIN, False)])
 def test_one_class_may_not_pay_for_the_others(loss, promoted):
     paid = table(
-        {"effusion": [agreement(9000, of=10000)]}, {"effusion": [agreement(round(9000 - loss * 9000), of=10000)]}
+        {"effusion": [agreement(90000, of=10**5)]}, {"effusion": [agreement(round(9e4 - loss * 9e4), of=10**5)]}
     )
-    verdict = judged((*rows([50], [90]), *paid), (), (1, 0), MARGIN)
+    risen = table({"ggo": [agreement(50000, of=10**5)]}, {"ggo": [agreement(90000, of=10**5)]})
+    verdict = judged((*risen, *paid), (), (1, 0), MARGIN)
     assert verdict.promoted is promoted
 
 
@@ -118,3 +117,69 @@ def test_figures_are_what_json_can_hold():
     verdict = judged(rows([50, 40, 30], [60, 70, 20]), rows([80], [80]), (3, 1), MARGIN)
     assert json.loads(json.dumps(verdict.figures())) == verdict.figures()
     assert not any(isinstance(value, np.generic) for row in verdict.figures()["held_out"] for value in row.values())
+
+
+def fallen(before, after, of, slices=1, name="consolidation"):
+    """A class of so many voxels on each of some slices, of which so many were found before and after."""
+    return table({name: [agreement(*[before] * slices, of=of)]}, {name: [agreement(*[after] * slices, of=of)]})
+
+
+GGO = table({"ggo": [agreement(90000, of=100000)]}, {"ggo": [agreement(90000, of=100000)]})
+
+
+def test_a_fall_on_a_handful_of_voxels_is_told_but_does_not_veto():
+    """Dice of consolidation −0.11 on 250 voxels of one slice."""
+    few = fallen(175, 140, of=250)
+    assert -0.12 < few[0].gain < -0.1
+    verdict = judged(rows([50], [90]), (*GGO, *few), (1, 4), MARGIN)
+    assert verdict.promoted
+    assert f"Dice of consolidation {few[0].gain:+.3f} on 250 voxels, too few to tell" in verdict.words
+
+
+@pytest.mark.parametrize(("of", "slices"), [(5000, 1), (250, 40)])
+def test_the_same_fall_on_many_voxels_vetoes(of, slices):
+    many = fallen(round(0.7 * of), round(0.56 * of), of, slices)
+    verdict = judged(rows([50], [90]), (*GGO, *many), (1, 4), MARGIN)
+    assert not verdict.promoted
+    assert "worse on older cases (Dice of consolidation" in verdict.words
+
+
+def test_a_class_that_is_lost_vetoes_however_small_it_was():
+    assert not judged(rows([50], [90]), (*GGO, *fallen(60, 0, of=80)), (1, 4), MARGIN).promoted
+
+
+@pytest.mark.parametrize(("after", "promoted"), [([125, 130, 128, 126, 124], False), ([190, 90, 185, 80, 100], True)])
+def test_a_fall_of_few_voxels_vetoes_where_every_slice_shows_it(after, promoted):
+    """Five slices of 200 voxels: each a little worse, or some much worse and some better."""
+    old = {"consolidation": [agreement(*[145] * 5, of=200)]}
+    (few,) = table(old, {"consolidation": [agreement(*after, of=200)]})
+    assert few.gain < -ONE_CLASS * MARGIN
+    assert (few.gain_high < 0) is not promoted
+    assert judged(rows([50], [90]), (*GGO, few), (1, 4), MARGIN).promoted is promoted
+
+
+def test_a_gain_on_a_handful_of_voxels_does_not_make_up_for_a_loss_on_many():
+    held_out = (*fallen(5, 25, of=30, name="effusion"), *fallen(8000, 7900, of=10000, name="ggo"))
+    assert held_out[0].gain > 0.3
+    assert not judged(held_out, (), (1, 0), MARGIN).promoted
+
+
+def test_any_lesion_is_held_to_its_margin_however_few_voxels_there_are():
+    few = fallen(175, 140, of=250, name="lesion")
+    assert not judged(rows([50], [90]), few, (1, 4), MARGIN).promoted
+    assert not judged((*few, *rows([50], [90])), (), (1, 0), MARGIN).promoted
+
+
+def test_an_interval_needs_three_slices_that_show_the_class():
+    two = {"ggo": [Agreement((*agreement(50, 60).per_slice, Overlap(0, 5, 0, 1000), Overlap(0, 0, 0, 1000)), None, 1)]}
+    assert table(two, two)[0].gain_low is None
+    assert rows([50, 60, 70], [50, 60, 70])[0].gain_low == 0
+
+
+def test_the_outline_of_a_disc_half_a_voxel_beside_on_twice_its_length_is_what_a_class_may_fall_by():
+    rng = np.linspace(-60, 60, 241)
+    distance = np.hypot(*np.meshgrid(rng, rng))
+    disc, wider = distance <= 40, distance <= 41  # one voxel of a disc's outline is half a voxel of one twice as long
+    inside, extra = int(disc.sum()) / 4, int((wider & ~disc).sum()) / 4
+    (row,) = fallen(round(inside), round(inside), of=round(inside))
+    assert row.outline == pytest.approx(1 - 2 * inside / (2 * inside + extra), rel=0.1)

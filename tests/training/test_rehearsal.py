@@ -11,6 +11,7 @@ from napari_covseg.networks import load
 from napari_covseg.training import rehearsal as room
 from napari_covseg.training.rehearsal import OF_BEFORE, rehearsal, synthetic_sample
 from napari_covseg.training.stacks import IGNORED
+from napari_covseg.volume import Geometry, LabelMap
 
 SLICES, PATCHES = load("res_att_unet"), load("covid_segnet")
 
@@ -64,3 +65,15 @@ def test_a_few_slices_of_a_lone_patient_are_asked_about(slices, rehearsed, asked
 def test_without_cases_there_is_nothing_to_rehearse():
     found = drain(rehearsal((), SLICES))
     assert (found.rehearsed, found.recalled, found.asked) == ((), (), ())
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 9])
+def test_every_class_of_a_case_is_among_the_few_slices_that_are_taken(count):
+    values = np.zeros((30, 4, 4), np.uint8)
+    values[2:28, 0], values[20:23, 1] = 1, 2
+    labels = LabelMap(values, Geometry(values.shape, np.diag([5.0, 1, 1, 1])))
+    kept = room._spread(labels, range(30), count, together=False)
+    assert len(kept) == len(set(kept)) == count
+    assert sum(20 <= k < 23 for k in kept) >= min(count // 2, 1)
+    assert all(2 <= k < 28 for k in kept)
+    assert any(k < 20 for k in kept)

@@ -12,6 +12,7 @@ import pytest
 
 from napari_covseg.jobs import Progress
 from napari_covseg.networks import Checkpoint
+from napari_covseg.volume import LESIONS, LabelMap
 
 nib = pytest.importorskip("nibabel")
 napari = pytest.importorskip("napari")
@@ -241,12 +242,13 @@ def quick_network(monkeypatch: pytest.MonkeyPatch, no_weights: None, trained: Ch
         from napari_covseg import inference
 
         def segmenting(trained: Any, device: str, scan: Any, slices: Any) -> Any:
+            values = np.zeros(scan.geometry.shape, dtype=np.uint8)
             for done, index in enumerate(slices, start=1):
                 time.sleep(seconds_per_slice)
-                labels = np.zeros(scan.geometry.shape[1:], dtype=np.uint8)
-                labels[20:30, 10:20] = 1
-                yield inference.SliceDone(index, labels)
+                values[index, 20:30, 10:20] = 1
+                yield inference.SliceDone(index, values[index].copy())
                 yield Progress(done, len(slices), f"slice {index + 1}")
+            return inference.Segmentation(LabelMap(values, scan.geometry, LESIONS), None, tuple(sorted(slices)), "cpu")
 
         monkeypatch.setattr(inference, "segmenting", segmenting)
 

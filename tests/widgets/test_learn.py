@@ -129,7 +129,7 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
 
 
 def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -> None:
-    row = Row("ggo", 0.4, 0.6, None, None, 3.0, 1.0, None, None, True)
+    row = Row("ggo", 0.4, 0.6, None, None, 3.0, 1.0, None, None, 900)
     figures = judged((row,), (), (2, 0), 0.01).figures()
     card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "metrics": {"gate": figures}})
     child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("better.safetensors"))
@@ -208,3 +208,103 @@ def test_a_run_of_other_slices_is_not_gone_on_with(learning: Any) -> None:
     learning.session.correct(difference(values[6:7], after, "brush", "a stroke", first_slice=6))
     review(learning, 6)
     assert not panel.resume.isVisible()
+
+
+@pytest.fixture
+def taken_up(learning: Any, trained: Checkpoint) -> Checkpoint:
+    """A child that has learned from the open scan is in use; one slice is reviewed."""
+    review(learning, 6)
+    known = {"parent_sha256": trained.sha256, "scans_sha256": (learning.session.scan_sha256,)}
+    card = trained.card.model_copy(update=known)
+    child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("child.safetensors"))
+    learning.bench.promote(child)
+    learning.live(0.1)
+    return child
+
+
+def test_the_rest_is_segmented_again_with_the_child_and_shows_what_changed(learning: Any, taken_up: Checkpoint) -> None:
+    rest, session, child = learning.panel.rest, learning.session, taken_up
+    learning.viewer.dims.set_current_step(0, 3)
+    learning.key(Qt.Key.Key_P)
+    learning.stroke((40, 5), (40, 12))
+    assert session.touched == {3}
+    before, rows = session.labels.values.copy(), len(session.trail)
+    press(learning, rest.go)
+    learning.until(lambda: not rest.is_running, seconds=120)
+    learning.live(0.2)
+    after = session.labels.values
+    own = [3, 6]
+    assert np.array_equal(after[own], before[own])
+    changed = [index for index in range(len(after)) if not np.array_equal(after[index], before[index])]
+    assert changed
+    made = [row for row in session.trail[rows:] if row.kind == "correction"]
+    assert [(row.detail["checkpoint_sha256"], row.detail["slices"]) for row in made] == [(child.sha256, changed)]
+    assert session.reviewed == (6,)
+    compare = learning.desk.furniture.compare
+    assert compare.shown == "last run"
+    shown = learning.viewer.layers["last run"].data
+    assert np.array_equal(shown > 0, after != before)
+    assert np.array_equal(shown == 2, (before > 0) & (after == 0))
+    assert "changed" in compare.banner.text()
+    learning.key(Qt.Key.Key_C)
+    assert compare.shown == "current"
+    assert learning.lesions.visible
+    for expected in ("proposal", "difference", "last run", "current"):
+        learning.key(Qt.Key.Key_C)
+        assert compare.shown == expected
+    assert np.array_equal(learning.lesions.data, after)
+    learning.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    learning.live(0.1)
+    assert np.array_equal(session.labels.values, before)
+
+
+@pytest.mark.usefixtures("taken_up")
+def test_a_stopped_rest_leaves_every_slice_as_it_is(learning: Any, quick_network: Any) -> None:
+    quick_network(0.3)
+    rest, before = learning.panel.rest, learning.session.labels.values.copy()
+    press(learning, rest.go)
+    learning.until(lambda: "of 11 slices" in rest.progress.text())
+    assert rest.go.text().startswith("Stop")
+    press(learning, rest.go)
+    learning.until(lambda: not rest.is_running)
+    learning.live(0.1)
+    assert np.array_equal(learning.session.labels.values, before)
+    assert "nothing was changed" in learning.tabs.state_line.message.text()
+    assert rest.go.text() == "Re-segment the rest of this scan"
+    assert learning.desk.furniture.compare.shown == "current"
+
+
+@pytest.mark.usefixtures("taken_up")
+def test_what_is_reviewed_while_the_rest_runs_is_left_as_it_is(learning: Any, quick_network: Any) -> None:
+    quick_network(0.1)
+    rest, session = learning.panel.rest, learning.session
+    before = session.labels.values.copy()
+    press(learning, rest.go)
+    review(learning, 9)
+    learning.until(lambda: not rest.is_running)
+    learning.live(0.1)
+    assert np.array_equal(session.labels.values[[6, 9]], before[[6, 9]])
+    assert not np.array_equal(session.labels.values[8], before[8])
+    assert session.reviewed == (6, 9)
+
+
+def test_the_rest_is_offered_only_for_a_network_that_learned_from_the_scan(
+    learning: Any, taken_up: Checkpoint, trained: Checkpoint
+) -> None:
+    assert learning.panel.rest.isVisible()
+    learning.bench.choose("res_att_unet", trained)
+    learning.live(0.05)
+    assert not learning.panel.rest.isVisible()
+    learning.bench.choose("res_att_unet", taken_up)
+    learning.live(0.05)
+    assert learning.panel.rest.isVisible()
+
+
+@pytest.mark.usefixtures("taken_up")
+def test_where_nothing_is_left_it_says_so(learning: Any) -> None:
+    review(learning, *range(12))
+    assert not learning.panel.rest.go.isEnabled()
+    assert "Every slice is reviewed" in learning.panel.rest.why.text()
+    learning.session.unmark(4)
+    learning.live(0.05)
+    assert learning.panel.rest.go.isEnabled()

@@ -57,7 +57,7 @@ def _write_scan(path: Path, shape: tuple[int, int, int] = (24, 20, 6), affine: A
     hu[5:-5, 5:-5] = -850
     hu[8:12, 8:12, 2:4] = -300
     hu += rng.integers(-20, 20, shape, dtype=np.int16)
-    hu[0, 0, 0], hu[-1, -1, -1] = -1024, 900
+    hu[0, 0, 0], hu[-3:, -3:, -1] = -1024, 900
     nib.save(nib.Nifti1Image(hu, affine), path)
     return path
 

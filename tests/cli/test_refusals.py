@@ -14,8 +14,10 @@ import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
+from napari_covseg.cli import review
 from napari_covseg.io import read_volume
 from napari_covseg.review import ReviewSession
+from napari_covseg.workbench import Workbench
 from tests.io.series import all_slices, moved_by, numbers, one_slice, series_in
 
 LPS = np.diag([-0.7, -0.7, 2.5, 1.0])
@@ -210,7 +212,16 @@ def everything_in(*folders):
         yield f"{file.name} {(gzip.decompress(content) if file.suffix == '.gz' else content).decode('latin-1')}"
 
 
-def test_no_verb_says_or_writes_who_the_patient_is(covseg, tmp_path, own_checkpoint, isolated_home, caplog):
+BRIEF = ("--width", "compact", "--batch", "1", "--device", "cpu", "--steps", "1")
+
+
+def test_no_verb_says_or_writes_who_the_patient_is(
+    covseg, tmp_path, own_checkpoint, isolated_home, caplog, monkeypatch
+):
+    commands = []
+    monkeypatch.setattr(review, "hindrance", lambda: "")
+    monkeypatch.setattr(review, "open_window", commands.append)  # another program; what it logs is tested below
+    caplog.set_level("DEBUG")
     folder = series_in(tmp_path / "case")
     out = tmp_path / "out"
     network = ("--network", "res_att_unet", "--checkpoint", own_checkpoint)
@@ -231,14 +242,32 @@ def test_no_verb_says_or_writes_who_the_patient_is(covseg, tmp_path, own_checkpo
         ("measure", out / "case_res_att_unet_lesion.nii.gz", "--scan", folder, "--json"),
         ("export", session, "--to", "nifti", "--out", out / "exported"),
         ("finetune", *network, "--session", session, "--steps", "1", "--out", out / "child.safetensors"),
+        ("export", session, "--to", "bundle", "--out", out / "cases", "--debug"),
+        ("evaluate", *network, "--cases", out / "cases", "--device", "cpu", "--per-case", "--debug"),
+        ("pack", "--cases", out / "cases", "--out", out / "cases.npz", "--json"),
+        ("train", *network[:2], "--cases", out / "cases.npz", "--out", out / "t.safetensors", *BRIEF, "--debug"),
+        ("review", folder, "--debug"),
     ):
         said = covseg(*words)
         assert said.status == 0, said.err
         heard += said.out + said.err
     assert (out / "case_res_att_unet_lesion.nii.gz").exists()
     assert list((out / "exported").iterdir())
-    for text in (heard, caplog.text, *everything_in(out, session, isolated_home)):
+    for text in (heard, str(commands), caplog.text, *everything_in(out, session, isolated_home)):
         assert not [secret for secret in SECRETS if secret in text]
+
+
+def test_the_bench_behind_the_window_logs_nothing_of_it(tmp_path, isolated_home, caplog, capfd):
+    folder = series_in(tmp_path / "case", all_slices(PatientBirthDate="not a date"))
+    caplog.clear()  # what pydicom said when the slices were written
+    caplog.set_level("DEBUG")
+    bench = Workbench()
+    bench.runner.wait(bench.open(folder))
+    assert bench.current is not None
+    bench.close()
+    printed = capfd.readouterr()
+    for text in (caplog.text, printed.out, printed.err, *everything_in(isolated_home)):
+        assert not [secret for secret in (*SECRETS, "not a date") if secret in text]
 
 
 def test_an_nrrd_that_carries_a_patients_name_does_not_tell_it(covseg, tmp_path):

@@ -19,7 +19,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def learning(window: Any, scan_path: Path, trained: Checkpoint) -> Any:
+def learning(window: Any, scan_path: Path, trained: Checkpoint, short_rehearsal: None) -> Any:
     """A window at the Learn panel; the scan is labelled, and a network of random weights is in use."""
     driver = window()
     driver.open(scan_path)
@@ -153,9 +153,9 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     press(learning, panel.go)
     learning.until(lambda: len(panel.curve.losses) > 2, seconds=60)
     press(learning, panel.pause)
-    learning.live(3.0)  # the step that was begun is finished first
+    learning.live(1.0)  # the step that was begun is finished first
     rested = len(panel.curve.losses)
-    learning.live(1.0)
+    learning.live(0.5)
     assert len(panel.curve.losses) == rested
     assert "paused" in panel.progress.text()
     assert panel.pause.text() == "Go on"

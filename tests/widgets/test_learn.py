@@ -153,9 +153,9 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     press(learning, panel.go)
     learning.until(lambda: len(panel.curve.losses) > 2, seconds=60)
     press(learning, panel.pause)
-    learning.live(1.0)  # the step that was begun is finished first
+    learning.live(3.0)  # the step that was begun is finished first
     rested = len(panel.curve.losses)
-    learning.live(0.5)
+    learning.live(1.0)
     assert len(panel.curve.losses) == rested
     assert "paused" in panel.progress.text()
     assert panel.pause.text() == "Go on"

@@ -62,6 +62,29 @@ def no_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "nothing_shipped")
 
 
+@pytest.fixture(scope="session")
+def _short_sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """Twelve slices of the bundled sample, a corner of each, with their lesions and lungs."""
+    import nibabel as nib
+
+    from napari_covseg.training import rehearsal
+
+    folder, cut = tmp_path_factory.mktemp("rehearsal"), []
+    for path in (rehearsal.sample_scan(), rehearsal.sample_lesion(), rehearsal.sample_lung()):
+        nib.save(nib.load(path).slicer[40:136, 100:196, 26:38], folder / path.name)
+        cut.append(folder / path.name)
+    return cut[0], cut[1], cut[2]
+
+
+@pytest.fixture
+def short_rehearsal(monkeypatch: pytest.MonkeyPatch, _short_sample: tuple[Path, Path, Path]) -> None:
+    """Fine-tuning rehearses a part of the bundled sample that is read and asked about in a second."""
+    from napari_covseg.training import rehearsal
+
+    for name, path in zip(("sample_scan", "sample_lesion", "sample_lung"), _short_sample, strict=True):
+        monkeypatch.setattr(rehearsal, name, lambda path=path: path)
+
+
 @pytest.fixture
 def small_scan(tmp_path: Path) -> Path:
     """A scan of six 64² slices in the voxel order L P S, brighter to the patient's left, on disk."""

@@ -14,7 +14,7 @@ from napari_covseg.workbench import SegmentRequest, Workbench
 
 
 @pytest.fixture
-def bench(isolated_home):
+def bench(isolated_home, short_rehearsal):
     bench = Workbench("Dr A")
     bench.complaints = []
     bench.complained.connect(bench.complaints.append)

@@ -183,18 +183,18 @@ def trained(untrained: Checkpoint) -> Checkpoint:
 
 @pytest.fixture(scope="session")
 def _modules_at_rest() -> Iterator[None]:
-    """napari looks for garbage whenever a layer goes; looking through all modules again and again takes minutes."""
+    """napari looks for garbage whenever a layer goes; looking through all that stays each time takes minutes."""
     import torch  # noqa: F401 - here, since its objects are most of them
 
     gc.collect()
-    gc.freeze()
     yield
     gc.unfreeze()
 
 
 @pytest.fixture
 def collector(_modules_at_rest: None) -> Iterator[pytest.MonkeyPatch]:
-    """Only modules stay frozen, whatever a window freezes and unfreezes; `undo` gives a test the real collector."""
+    """What was there before a test stays frozen, whatever a window does; `undo` gives a test the real collector."""
+    gc.freeze()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(gc, "freeze", lambda: None)
         patched.setattr(gc, "unfreeze", lambda: None)

@@ -19,7 +19,7 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def learning(window: Any, scan_path: Path, trained: Checkpoint) -> Any:
+def learning(window: Any, scan_path: Path, trained: Checkpoint, short_rehearsal: None) -> Any:
     """A window at the Learn panel; the scan is labelled, and a network of random weights is in use."""
     driver = window()
     driver.open(scan_path)

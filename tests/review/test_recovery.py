@@ -385,6 +385,8 @@ def test_a_read_only_folder_may_be_looked_at_and_says_why(reviewed, left_by_a_cr
     def look():
         found = ReviewSession.begin(foreign_folder / "s", scan, "Dr B")
         assert np.array_equal(found.labels.values, values)
+        assert found.notes == (found.refusal,)  # it was not damaged, and is not said to be
+        assert found.undo_title
         try:
             found.mark_reviewed(0)
         except ValueError as error:

@@ -1,5 +1,6 @@
 """Whatever happens to the files, the session opens, nothing that is left is lost, and what is lost is said."""
 
+import codecs
 import os
 import resource
 import shutil
@@ -363,6 +364,9 @@ def _as_one_who_may_not_write(folder, work):
     for file in folder.rglob("*"):
         file.chmod(0o555 if file.is_dir() else 0o444)
     folder.chmod(0o555)
+
+    for name in ("ascii", "cp437"):
+        codecs.lookup(name)  # zip files want them, and nobody may read root's Python
 
     def alone():
         if os.geteuid() == 0:

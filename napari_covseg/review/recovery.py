@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from napari_covseg.review import audit, salvage
@@ -129,13 +130,13 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         create(memory)
         return Found(memory, ())
     try:
-        with_file = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=2)
         try:
-            with_file.execute("BEGIN")
-            with_file.execute("SELECT count(*) FROM sqlite_master").fetchone()  # backup itself waits for ever
-            with_file.backup(memory)
-        finally:
-            with_file.close()
+            _read_into(memory, f"{path.resolve().as_uri()}?mode=ro")
+        except sqlite3.OperationalError as error:
+            if not getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+                raise
+            with _copied(path) as copy:  # SQLite reads no journal beside which it can make no file
+                _read_into(memory, copy.as_uri())
         return _whole(memory, witness)
     except (_DamagedError, sqlite3.DatabaseError) as error:
         memory.close()
@@ -143,6 +144,29 @@ def looked_at(folder: Path, witness: Witness) -> Found:
             raise ValueError(f"The session {folder.name} is open in another window; close that one first.") from error
         rows, about = left_of(folder / FILE_NAME, folder / LOG_NAME)
         return _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
+
+
+def _read_into(memory: sqlite3.Connection, address: str) -> None:
+    with_file = sqlite3.connect(address, uri=True, timeout=2)
+    try:
+        with_file.execute("BEGIN")
+        with_file.execute("SELECT count(*) FROM sqlite_master").fetchone()  # backup itself waits for ever
+        with_file.backup(memory)
+    finally:
+        with_file.close()
+
+
+@contextmanager
+def _copied(path: Path) -> Iterator[Path]:
+    """Copy a journal and its log to where they can be written, for a moment."""
+    with TemporaryDirectory() as place:
+        try:
+            for each in (path, path.with_name(LOG_NAME)):
+                if each.exists():
+                    shutil.copyfile(each, Path(place) / each.name)
+        except OSError as error:
+            raise sqlite3.OperationalError(str(error)) from error
+        yield (Path(place) / path.name).resolve()
 
 
 def _put_in_place(rebuilt: Path, path: Path) -> None:

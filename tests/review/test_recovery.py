@@ -1,5 +1,6 @@
 """Whatever happens to the files, the session opens, nothing that is left is lost, and what is lost is said."""
 
+import codecs
 import os
 import resource
 import shutil
@@ -364,6 +365,9 @@ def _as_one_who_may_not_write(folder, work):
         file.chmod(0o555 if file.is_dir() else 0o444)
     folder.chmod(0o555)
 
+    for name in ("ascii", "cp437"):
+        codecs.lookup(name)  # zip files want them, and nobody may read root's Python
+
     def alone():
         if os.geteuid() == 0:
             os.setuid(65534)
@@ -385,6 +389,8 @@ def test_a_read_only_folder_may_be_looked_at_and_says_why(reviewed, left_by_a_cr
     def look():
         found = ReviewSession.begin(foreign_folder / "s", scan, "Dr B")
         assert np.array_equal(found.labels.values, values)
+        assert found.notes == (found.refusal,)  # it was not damaged, and is not said to be
+        assert found.undo_title
         try:
             found.mark_reviewed(0)
         except ValueError as error:

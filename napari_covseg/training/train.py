@@ -233,7 +233,7 @@ def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card
         network=request.network,
         width=request.width,
         scheme=request.scheme,
-        trained_on=f"{len(taught)} patients or sets: {', '.join(taught)}",
+        trained_on=f"{len(taught)} {'patient or set' if len(taught) == 1 else 'patients or sets'}: {', '.join(taught)}",
         terms=TERMS,
         parent_sha256=request.parent.sha256 if request.parent else "",
         config=config,

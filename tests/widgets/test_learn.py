@@ -225,7 +225,7 @@ def test_slices_that_are_held_out_have_a_curve_of_their_own(learning: Any) -> No
     assert [step for step, _ in curve.held_out] == [1, 2]
     assert all(np.isfinite(loss) for _, loss in curve.held_out)
     assert not curve.note.isVisible()
-    curves = [item for item in curve._plot.getPlotItem().listDataItems() if len(item.getData()[0] or ())]
+    curves = [item for item in curve._plot.getPlotItem().listDataItems() if item.getData()[0] is not None]
     assert len(curves) == 2
 
 

@@ -33,7 +33,8 @@ def export(
     """Write what sessions hold, and read it back before it counts.
 
     nifti: corrected masks on the scans' own grids. bundle: scans with labels on their reviewed slices alone, and
-    cases.json, which train, finetune and evaluate take as they are; it names no patient.
+    cases.json, which train, finetune and evaluate take as they are; it names no patient. Lungs are in it where a mask
+    lies beside the scan: <case>_lung.nii.gz beside <case>_ct.nii.gz.
     """
     one = _bundled if to is Format.bundle else _exported
     exports: list[dict[str, Any]] = []
@@ -59,16 +60,17 @@ def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> di
 
 
 def _bundled(folder: Path, out: Path, written: set[str], overwrite: bool) -> dict[str, Any]:
-    from napari_covseg.cli.sessions import resumed, scan_of
+    from napari_covseg.cli.sessions import lungs_beside, resumed, scan_of
     from napari_covseg.export.bundle import ReviewedScan, case_name, export_bundle
 
     with resumed(folder) as session:
         if str(out / f"{case_name(session.scan_sha256)}_ct.nii.gz") in written:
             raise ValueError(f"{folder} is of a scan that another session is of; export the one that counts.")
-        scan = scan_of(session)
-        one = ReviewedScan(scan, session.labels, session.reviewed, session.scan_sha256)
+        path, scan = scan_of(session)
+        lung = lungs_beside(path, scan)
+        one = ReviewedScan(scan, session.labels, session.reviewed, session.scan_sha256, lung)
         (name,) = export_bundle([one], out, overwrite=overwrite)
-        return {**_told(folder, out / f"{name}_ct.nii.gz", session), "case": name}
+        return {**_told(folder, out / f"{name}_ct.nii.gz", session), "case": name, "lungs": lung is not None}
 
 
 def _told(folder: Path, path: Path, session: ReviewSession) -> dict[str, Any]:

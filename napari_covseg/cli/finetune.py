@@ -126,7 +126,7 @@ def _of_session(folder: Path) -> Lesson:
     from napari_covseg.workbench import snapshot
 
     with resumed(folder) as session:
-        scan = scan_of(session)
+        _, scan = scan_of(session)
         return Lesson(reoriented(scan), snapshot(session), session.reviewed, session.scan_sha256)
 
 

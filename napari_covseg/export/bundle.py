@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_covseg.io import home, write_labels, write_volume, written
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
-from napari_covseg.volume import LESIONS, LabelMap, Volume, labels_on, reoriented
+from napari_covseg.volume import LabelMap, Volume, labels_on, reoriented
 
 KEY_FILE = "bundle.key"
 LISTING = "cases.json"
@@ -40,12 +41,15 @@ class ReviewedScan:
         Indices of the reviewed slices.
     scan_sha256
         Which scan it is.
+    lung
+        Where the lungs are, in reading order; None where nobody knows.
     """
 
     scan: Volume
     labels: LabelMap
     reviewed: tuple[int, ...]
     scan_sha256: str
+    lung: LabelMap | None = None
 
 
 def export_bundle(
@@ -69,7 +73,8 @@ def export_bundle(
     Raises
     ------
     ValueError
-        If a session has no reviewed slice, two are of one scan, or the listing that is there is not to be understood.
+        If a session has no reviewed slice, two are of one scan, lungs are not on the grid of their labels, or the
+        listing that is there is not to be understood.
     FileExistsError
         If a case is there already and is not to be replaced.
     OSError
@@ -83,6 +88,8 @@ def export_bundle(
     for name, one in zip(names, sessions, strict=True):
         if not one.reviewed:
             raise ValueError(f"No slice of {one.scan.name} is marked reviewed; mark those that are true.")
+        if one.lung is not None and not one.lung.geometry.same_grid(one.labels.geometry):
+            raise ValueError(f"The lungs of {one.scan.name} are not on the grid of its scan; draw them on this scan.")
         if name in listing and not overwrite:
             raise FileExistsError(f"{folder / name}_ct.nii.gz is there already and was kept; choose another folder.")
     for name, one in zip(names, sessions, strict=True):
@@ -100,17 +107,25 @@ def case_name(scan_sha256: str, key: bytes | None = None) -> str:
 
 
 def _write(one: ReviewedScan, folder: Path, name: str) -> None:
-    """Write a scan and its labels, with nothing on slices that nobody reviewed."""
-    truth = np.zeros_like(one.labels.values)
-    truth[list(one.reviewed)] = one.labels.values[list(one.reviewed)]
-    labels = LabelMap(truth, one.labels.geometry, LESIONS)
+    """Write a scan, its labels and its lungs where they are known, with nothing on slices that nobody reviewed."""
     write_volume(one.scan, folder / f"{name}_ct.nii.gz")
-    write_labels(labels_on(labels, one.scan.geometry), folder / f"{name}_lesion.nii.gz")
+    lung_file = folder / f"{name}_lung.nii.gz"
+    lung_file.unlink(missing_ok=True)  # of an export before, which this one replaces
+    for labels, path in ((one.labels, folder / f"{name}_lesion.nii.gz"), (one.lung, lung_file)):
+        if labels is not None:
+            truth = LabelMap(_on_reviewed(labels, one.reviewed), labels.geometry, labels.scheme)
+            write_labels(labels_on(truth, one.scan.geometry), path)
+
+
+def _on_reviewed(labels: LabelMap, reviewed: Sequence[int]) -> npt.NDArray[np.uint8]:
+    truth = np.zeros_like(labels.values)
+    truth[list(reviewed)] = labels.values[list(reviewed)]
+    return truth
 
 
 def _entry(one: ReviewedScan, patient: str) -> dict[str, Any]:
     return {
-        "annotated": list(LOOKED_FOR),
+        "annotated": [*LOOKED_FOR, *(["lung"] if one.lung is not None else [])],
         "patient": patient,
         "slices": [index + 1 for index in sorted(one.reviewed)],
         "session_sha256": reviewed_sha256(one.scan_sha256, one.labels, one.reviewed),
@@ -124,12 +139,16 @@ def _check(meant: dict[str, ReviewedScan], folder: Path) -> None:
         case = found.get(name)
         if case is None or case.slices != tuple(index + 1 for index in sorted(one.reviewed)):
             raise OSError(f"{name} was not saved: {LISTING} does not say what was written.")
-        scan, labels, _ = read_case(case)
-        reviewed = list(one.reviewed)
-        same = np.array_equal(labels.values[reviewed], one.labels.values[reviewed])
-        elsewhere = np.delete(labels.values, reviewed, axis=0).any()
-        if not same or elsewhere or not np.array_equal(scan.hu, reoriented(one.scan).hu):
+        scan, *found_maps = read_case(case)
+        same = all(_is_same(*both, one.reviewed) for both in zip(found_maps, (one.labels, one.lung), strict=True))
+        if not same or not np.array_equal(scan.hu, reoriented(one.scan).hu):
             raise OSError(f"{name} was not saved: what was read back differs from what was written.")
+
+
+def _is_same(found: LabelMap | None, meant: LabelMap | None, reviewed: Sequence[int]) -> bool:
+    if found is None or meant is None:
+        return found is meant
+    return bool(np.array_equal(found.values, _on_reviewed(meant, reviewed)))
 
 
 def _listing(path: Path) -> dict[str, Any]:

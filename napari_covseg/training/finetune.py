@@ -29,7 +29,7 @@ from napari_covseg.training.gate import MARGIN, found_on, judged, surely_fell, t
 from napari_covseg.training.keeping import NOBODY, Keeping, between
 from napari_covseg.training.lesson import Lesson, stack_of_lesson
 from napari_covseg.training.loop import TrainingConfig
-from napari_covseg.training.neighbourhoods import Split, split
+from napari_covseg.training.neighbourhoods import Dealt, Split, split
 from napari_covseg.training.recipes import training_config
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.rehearsal import Rehearsal, rehearsal, synthetic_sample
@@ -158,6 +158,7 @@ def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -
     network = Segmenter(request.parent, request.device)
     lessons = [lesson for lesson in request.lessons if lesson.reviewed]
     dealt = split(lessons)
+    yield Dealt(*(sum(len(getattr(part, name)) for part in dealt) for name in ("taught", "held_out")))
     held = [replace(one, reviewed=part.held_out) for one, part in zip(lessons, dealt, strict=True) if part.held_out]
     learned = _looked_back(lessons, dealt)
     cases = synthetic_sample() if request.replay is None else request.replay

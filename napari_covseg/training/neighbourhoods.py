@@ -36,6 +36,14 @@ class Split:
     left_out: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """Told when a fine-tuning begins: how many reviewed slices teach, and how many judge."""
+
+    taught: int
+    held_out: int
+
+
 def split(lessons: Sequence[Lesson]) -> tuple[Split, ...]:
     """Return how each lesson's reviewed slices are dealt.
 

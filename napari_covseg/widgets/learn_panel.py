@@ -111,10 +111,15 @@ class LearnPanel(Panel):
             self._show_state()
 
     def _on_step(self, step: object) -> None:
-        from napari_covseg.training.loop import StepDone  # it needs torch, which by now is there
+        from napari_covseg.training.loop import CheckDone, StepDone  # they need torch, which by now is there
+        from napari_covseg.training.neighbourhoods import Dealt
 
         if isinstance(step, StepDone):
             self.curve.append(step.step, step.loss)
+        elif isinstance(step, CheckDone):
+            self.curve.append_held_out(step.step, step.loss)
+        elif isinstance(step, Dealt):
+            self.curve.dealt(step.taught, step.held_out)
 
     def _on_opened(self) -> None:
         self.verdict.clear()

@@ -1,4 +1,4 @@
-"""The live loss curve."""
+"""The live curves of a fine-tuning: how far off it is on what it learns, and on the slices held out to check it by."""
 
 from __future__ import annotations
 
@@ -6,47 +6,84 @@ from typing import Any
 
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
+from napari_covseg.widgets.panel import words
 from napari_covseg.widgets.theme import theme_of
+from napari_covseg.widgets.words import count
 
 LINE = "#35b779"
+LEARNED, HELD_OUT = "what it learns", "held out"
+TOLD = "How far off the network still is: lower is nearer. Held out are slices of yours that it does not learn"
+NOTHING_HELD_OUT = (
+    "There is no curve of held-out slices: {} alone can spare none to check it by. Review slices further apart to see "
+    "whether it gets better on others."
+)
 
 
 class LossCurve(QWidget):  # type: ignore[misc]
-    """Loss over steps, in the colours of the window; what draws it is brought in when there is something to draw."""
+    """Losses over steps, in the colours of the window; what draws them is brought in when there is something to draw.
+
+    The stages of a cascade follow each other along the axis.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._plot: Any = None
-        self._curve: Any = None
-        self._steps: list[int] = []
-        self._losses: list[float] = []
+        self._legend: Any = None
+        self._curves: dict[str, Any] = {}
+        self._drawn: dict[str, list[tuple[int, float]]] = {LEARNED: [], HELD_OUT: []}
+        self._stage_begins, self._last = 0, 0
+        self.note = words(faint=True)
         self._rows = QVBoxLayout(self)
         self._rows.setContentsMargins(0, 0, 0, 0)
-        self.setFixedHeight(176)
+        self._rows.addWidget(self.note)
 
     @property
     def losses(self) -> tuple[float, ...]:
-        """What was drawn so far."""
-        return tuple(self._losses)
+        """What was drawn so far of what it learns."""
+        return tuple(loss for _, loss in self._drawn[LEARNED])
+
+    @property
+    def held_out(self) -> tuple[tuple[int, float], ...]:
+        """What was drawn so far of the held-out slices, each with its step."""
+        return tuple(self._drawn[HELD_OUT])
 
     def clear(self) -> None:
         """Begin anew, in the colours that the window has now."""
         if self._plot is None:
             self._build()
-        self._steps.clear()
-        self._losses.clear()
-        self._curve.setData([], [])
+        self._stage_begins, self._last = 0, 0
+        self.note.setText("")
+        for name, curve in self._curves.items():
+            self._drawn[name].clear()
+            curve.setData([], [])
         theme = theme_of()
+        self._curves[HELD_OUT].setPen(theme.text, width=2)
+        self._curves[HELD_OUT].setSymbolPen(theme.text)
+        self._legend.setLabelTextColor(theme.text)
         self._plot.setBackground(theme.background)
         for side in ("bottom", "left"):
             self._plot.getAxis(side).setPen(theme.text)
             self._plot.getAxis(side).setTextPen(theme.text)
 
     def append(self, step: int, loss: float) -> None:
-        """Draw one more step."""
-        self._steps.append(step)
-        self._losses.append(loss)
-        self._curve.setData(self._steps, self._losses)
+        """Draw one more step of what it learns; one that is not after the last begins the next stage."""
+        if step <= self._last:
+            self._stage_begins += self._last
+        self._last = step
+        self._draw(LEARNED, step, loss)
+
+    def append_held_out(self, step: int, loss: float) -> None:
+        """Draw one more look at the held-out slices."""
+        self._draw(HELD_OUT, step, loss)
+
+    def dealt(self, taught: int, held_out: int) -> None:
+        """Say so where nothing is held out; no curve of it will come."""
+        self._legend.setVisible(held_out > 0)
+        self.note.setText("" if held_out else NOTHING_HELD_OUT.format(count(taught, "corrected slice")))
+
+    def _draw(self, name: str, step: int, loss: float) -> None:
+        self._drawn[name].append((self._stage_begins + step, loss))
+        self._curves[name].setData(*zip(*self._drawn[name], strict=True))
 
     def _build(self) -> None:
         import pyqtgraph as pg
@@ -59,6 +96,11 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._plot.setLabel("left", "how far off")
         self._plot.getPlotItem().layout.setContentsMargins(0, 0, 6, 6)  # without, the lowest words are cut
         self._plot.getAxis("left").enableAutoSIPrefix(False)
-        self._plot.setToolTip("How far the network still is from your slices: lower is nearer")
-        self._curve = self._plot.plot(pen=pg.mkPen(LINE, width=2))
-        self._rows.addWidget(self._plot)
+        self._plot.setToolTip(
+            "How far off the network still is: lower is nearer. Held out are slices of yours that it does not learn"
+        )
+        self._plot.setFixedHeight(176)
+        self._legend = self._plot.addLegend(offset=(-4, 4))
+        self._curves[LEARNED] = self._plot.plot(pen=pg.mkPen(LINE, width=2), name=LEARNED)
+        self._curves[HELD_OUT] = self._plot.plot(symbol="o", symbolSize=5, name=HELD_OUT)
+        self._rows.insertWidget(0, self._plot)

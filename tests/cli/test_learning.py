@@ -93,7 +93,7 @@ def test_a_fold_is_held_out_of_training_and_is_all_that_is_evaluated(covseg, cas
     said = covseg("train", *NETWORK, "--out", out, *BRIEF, "--scheme", "lesions", *fold)
     assert said.status == 0, said.err
     assert checkpoint.read(out).card.config["held_out"] == said.json["metrics"]["held_out"] == ["b"]
-    assert said.json["trained_on"] == "1 patients or sets: a"
+    assert said.json["trained_on"] == "1 patient or set: a"
     evaluated = covseg("evaluate", *NETWORK, "--checkpoint", out, *fold)
     assert evaluated.status == 0, evaluated.err
     assert [case["case"] for case in evaluated.json["results"][0]["cases"]] == ["b"]

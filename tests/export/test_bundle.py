@@ -10,7 +10,7 @@ from napari_covseg.export.bundle import ReviewedScan, case_name, export_bundle
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.io.files import home
 from napari_covseg.training.lesson import lesson_of_case
-from napari_covseg.volume import Geometry, LabelMap, Volume, reoriented
+from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 
 KEY = b"k" * 32
 LPS = np.array([[-2.0, 0, 0, 30], [0, -2.0, 0, 40], [0, 0, 5.0, -50], [0, 0, 0, 1]])
@@ -42,6 +42,29 @@ def test_a_bundle_teaches_the_reviewed_slices_and_nothing_else(session, tmp_path
     assert np.array_equal(labels.values[[2, 4]], session.labels.values[[2, 4]])
     assert not np.delete(labels.values, [2, 4], axis=0).any()
     assert lesson_of_case(case).reviewed == (2, 4)
+
+
+def test_lungs_that_are_known_are_in_it_on_reviewed_slices(session, tmp_path):
+    lung = np.zeros(session.labels.values.shape, np.uint8)
+    lung[:, 8:-8, 8:-8] = 1
+    with_lung = replace(session, lung=LabelMap(lung, session.labels.geometry, LUNGS))
+    export_bundle([with_lung], tmp_path, key=KEY)
+    (case,) = find_cases([tmp_path])
+    assert case.annotated == {"ggo", "consolidation", "effusion", "lung"}
+    _, labels, found = read_case(case)
+    assert np.array_equal(found.values[[2, 4]], lung[[2, 4]])
+    assert not np.delete(found.values, [2, 4], axis=0).any()
+    assert np.array_equal(labels.values[[2, 4]], session.labels.values[[2, 4]])
+    export_bundle([session], tmp_path, key=KEY, overwrite=True)
+    (without,) = find_cases([tmp_path])
+    assert (without.lung, "lung" in without.annotated) == (None, False)
+
+
+def test_lungs_of_another_grid_are_refused(session, tmp_path):
+    lung = LabelMap(np.zeros((3, 4, 5), np.uint8), Geometry((3, 4, 5), np.eye(4)), LUNGS)
+    with pytest.raises(ValueError, match="not on the grid"):
+        export_bundle([replace(session, lung=lung)], tmp_path, key=KEY)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_in_a_bundle_names_the_patient(session, tmp_path):

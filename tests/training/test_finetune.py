@@ -9,18 +9,24 @@ import torch
 
 from napari_covseg.jobs import Enough, Progress, Remark, drain
 from napari_covseg.networks import Card, checkpoint, lineage, load
-from napari_covseg.training import finetune, loop, schooling
+from napari_covseg.networks.zoo import res_att_unet
+from napari_covseg.training import finetune, loop, rehearsal, schooling
 from napari_covseg.training.finetune import FineTuning, finetuned, short_run
 from napari_covseg.training.keeping import Keeping
 from napari_covseg.training.lesson import Lesson
 from napari_covseg.training.loop import CheckDone, StepDone
+from napari_covseg.training.neighbourhoods import Dealt
 from napari_covseg.volume import Geometry, LabelMap, Volume
 
 THREE = ("ggo", "consolidation", "effusion")
-CONFIG = replace(short_run(load("res_att_unet"), steps=2), batch=1, crop=32, depth=8)
+WHOLE = load("res_att_unet")
+CONFIG = replace(short_run(WHOLE, steps=2), batch=1, crop=32, depth=8)
 
 
-@pytest.fixture
+pytestmark = pytest.mark.usefixtures("small_grids")
+
+
+@pytest.fixture(scope="module")
 def lesson():
     """Six slices 12 mm apart: a lesion of two kinds on four of them; the second and the fifth are reviewed."""
     rng = np.random.default_rng(0)
@@ -32,14 +38,28 @@ def lesson():
     return Lesson(Volume(hu, geometry), LabelMap(labels, geometry), (1, 4), "a" * 64)
 
 
-@pytest.fixture
-def parent(tmp_path):
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory, small_grids):
+    folder = tmp_path_factory.mktemp("parents")
+
     def of(key, scheme=THREE):
+        path = folder / f"{key}.safetensors"
+        if path.exists():
+            return checkpoint.read(path)
         torch.manual_seed(0)
         card = Card(network=key, width="compact", scheme=scheme, trained_on="nothing", terms="mine alone")
-        return checkpoint.save(load(key).build(scheme, "compact"), card, tmp_path / f"{key}.safetensors")
+        return checkpoint.save(load(key).build(scheme, "compact"), card, path)
 
     return of
+
+
+@pytest.fixture(scope="module")
+def plain(parent, lesson, tmp_path_factory):
+    """A parent as it was before, its child of the lesson as it stands, and what was told on the way."""
+    old = parent("res_att_unet")
+    before = old.path.read_bytes()
+    child, steps = taught(old, lesson, tmp_path_factory.mktemp("plain") / "out" / "child.safetensors")
+    return before, child, steps
 
 
 def request(old, lesson, out, **other):
@@ -75,29 +95,34 @@ def test_a_cascade_and_a_network_of_patches_learn_and_keep_what_no_reader_judged
     assert any(isinstance(step, Progress) and step.doing.startswith("measuring") for step in steps)
 
 
-def test_what_lies_on_an_unreviewed_slice_changes_nothing(lesson, parent, tmp_path):
+def test_what_lies_on_an_unreviewed_slice_changes_nothing(lesson, parent, plain, tmp_path):
     old = parent("res_att_unet")
     elsewhere = lesson.labels.values.copy()
     elsewhere[[0, 2, 3, 5]] = 2
     other = replace(lesson, labels=lesson.labels.with_voxels(elsewhere, lesson.labels.geometry))
     assert other.sha256 == lesson.sha256
     found = [
-        weights(taught(old, one, tmp_path / f"{index}.safetensors")[0])
-        for index, one in enumerate((lesson, other, replace(other, reviewed=(1, 3))))
+        weights(plain[1]),
+        *(
+            weights(taught(old, one, tmp_path / f"{index}.safetensors")[0])
+            for index, one in enumerate((other, replace(other, reviewed=(1, 3))))
+        ),
     ]
     same = [all(torch.equal(found[0][name], one[name]) for name in found[0]) for one in found[1:]]
     assert same == [True, False]
 
 
-def test_a_slice_accepted_without_a_change_is_truth(lesson, parent, tmp_path):
+def test_a_slice_accepted_without_a_change_is_truth(lesson, parent, tmp_path, monkeypatch):
     """It looks as the one beside it and is accepted empty: whoever is told so marks less on a third."""
+    monkeypatch.setattr(res_att_unet, "SPEC", WHOLE)  # on small grids so few steps mark nothing either way
     old = parent("res_att_unet")
     empty = lesson.labels.values.copy()
     empty[2:] = 0
     lesson = replace(lesson, labels=lesson.labels.with_voxels(empty, lesson.labels.geometry))
     marked = []
     for name, reviewed in (("alone", (1,)), ("with_empty", (1, 2))):
-        asked = {"config": replace(CONFIG, steps=40, learning_rate=3e-3), "keeping": Keeping(distil=0)}
+        config = replace(CONFIG, steps=40, learning_rate=3e-3, lesion_share=0.75)
+        asked = {"config": config, "keeping": Keeping(distil=0)}
         child, _ = taught(old, replace(lesson, reviewed=reviewed), tmp_path / f"{name}.safetensors", **asked)
         assert child.card.config["slices"]["taught"] == len(reviewed)
         found = drain(finetune.found_on(finetune.Segmenter(child, "cpu"), [replace(lesson, reviewed=(3,))], "asked"))
@@ -105,12 +130,10 @@ def test_a_slice_accepted_without_a_change_is_truth(lesson, parent, tmp_path):
     assert marked[1] < marked[0]
 
 
-def test_the_parent_is_left_as_it_was_and_no_file_but_the_child_is_left(lesson, parent, tmp_path):
-    old = parent("res_att_unet")
-    before = old.path.read_bytes()
-    taught(old, lesson, tmp_path / "out" / "child.safetensors")
-    assert old.path.read_bytes() == before
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["child.safetensors"]
+def test_the_parent_is_left_as_it_was_and_no_file_but_the_child_is_left(parent, plain):
+    before, child, _ = plain
+    assert parent("res_att_unet").path.read_bytes() == before
+    assert [path.name for path in child.path.parent.iterdir()] == ["child.safetensors"]
 
 
 def test_without_a_reviewed_slice_there_is_nothing_to_learn(lesson, parent, tmp_path):
@@ -127,14 +150,15 @@ def test_a_child_replaces_no_file(lesson, parent, tmp_path):
     assert old.path.read_bytes() == before
 
 
-def test_the_held_out_slice_is_neither_learned_nor_forgotten_in_the_table(lesson, parent, tmp_path):
-    old = parent("res_att_unet")
-    child, steps = taught(old, lesson, tmp_path / "child.safetensors")
+def test_the_held_out_slice_is_neither_learned_nor_forgotten_in_the_table(lesson, plain):
+    _, child, steps = plain
     gate = lineage.verdict_of(child)
     assert child.card.config["slices"] == {"taught": 1, "held_out": 1, "left_out": 0}
     assert (gate["judged"], gate["slices"], gate["replay_slices"]) == (True, 1, 0)
     assert [row["name"] for row in gate["held_out"]] == ["lesion", "ggo", "consolidation", "effusion"]
     assert len([step for step in steps if isinstance(step, CheckDone)]) == 2
+    assert [step for step in steps if isinstance(step, Dealt)] == [Dealt(taught=1, held_out=1)]
+    assert child.card.trained_on == "1 reviewed slice of 1 session"
     other = lesson.labels.values.copy()
     (held,) = finetune.split([lesson])[0].held_out
     other[held] = 0
@@ -143,14 +167,17 @@ def test_the_held_out_slice_is_neither_learned_nor_forgotten_in_the_table(lesson
 
 
 def test_one_corrected_slice_works_and_says_what_cannot_be_judged(lesson, parent, tmp_path):
-    child, _ = taught(parent("res_att_unet"), replace(lesson, reviewed=(2,)), tmp_path / "child.safetensors")
+    child, steps = taught(parent("res_att_unet"), replace(lesson, reviewed=(2,)), tmp_path / "child.safetensors")
+    assert Dealt(taught=1, held_out=0) in steps
+    assert not [step for step in steps if isinstance(step, CheckDone)]
     gate = lineage.verdict_of(child)
     assert (gate["promoted"], gate["judged"], gate["held_out"]) == (False, False, [])
     assert "cannot be said" in gate["words"]
     assert child.card.metrics["on_the_learned_slices"]["after"]
 
 
-def test_the_synthetic_sample_is_rehearsed_where_nothing_else_is_given(lesson, parent, tmp_path):
+def test_the_synthetic_sample_is_rehearsed_where_nothing_else_is_given(lesson, parent, tmp_path, monkeypatch):
+    monkeypatch.setattr(rehearsal, "REHEARSED", 4)
     child, _ = taught(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", replay=None)
     gate = lineage.verdict_of(child)
     assert gate["replay_slices"] > 0
@@ -161,7 +188,6 @@ def test_the_synthetic_sample_is_rehearsed_where_nothing_else_is_given(lesson, p
     ("keeping", "still"),
     [
         (Keeping(distil=0, freeze_encoder=True), ("encoders.", "stem.")),
-        (Keeping(distil=0), ("running_mean", "running_var")),
         (Keeping(distil=0, freeze_batch_norm=False), ()),
     ],
 )
@@ -174,8 +200,16 @@ def test_what_is_frozen_stays(keeping, still, lesson, parent, tmp_path):
     assert frozen or not still
     assert not frozen & {name for name in moved if "num_batches" not in name}
     assert any("decoders" in name for name in moved)
-    if not still:
+    if keeping.freeze_batch_norm is False:
         assert any("running_mean" in name for name in moved)
+
+
+def test_statistics_of_batch_norms_stay_where_few_slices_teach(parent, plain):
+    before, after = weights(parent("res_att_unet")), weights(plain[1])
+    statistics = {name for name in before if name.endswith(("running_mean", "running_var"))}
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+    assert any(not torch.equal(before[name], after[name]) for name in before.keys() - statistics)
 
 
 @pytest.mark.slow  # a minute

@@ -15,6 +15,7 @@ from napari_covseg.training.gate import Row, judged
 
 from .conftest import SHAPE
 
+pytestmark = pytest.mark.usefixtures("small_grids")
 LEFT = Qt.MouseButton.LeftButton
 
 
@@ -79,6 +80,9 @@ def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: C
     assert len(panel.curve.losses) == 2
     assert not is_promoted(child)
     assert "Nobody can say yet" in rows.result.text()
+    assert panel.curve.held_out == ()
+    assert panel.curve.note.isVisible()
+    assert "1 corrected slice alone" in panel.curve.note.text()
     assert child.card.metrics["gate"]["words"] in rows.result.text()
     assert learning.bench.chosen == trained
     assert rows.use.text() == "Use it all the same"
@@ -208,6 +212,33 @@ def test_a_run_of_other_slices_is_not_gone_on_with(learning: Any) -> None:
     learning.session.correct(difference(values[6:7], after, "brush", "a stroke", first_slice=6))
     review(learning, 6)
     assert not panel.resume.isVisible()
+
+
+def test_slices_that_are_held_out_have_a_curve_of_their_own(learning: Any) -> None:
+    curve = learning.panel.curve
+    review(learning, 1, 2, 10)
+    child = learned(learning, steps=2)
+    gate = child.card.metrics["gate"]
+    assert gate["slices"] > 0
+    assert [step for step, _ in curve.held_out] == [1, 2]
+    assert all(np.isfinite(loss) for _, loss in curve.held_out)
+    assert not curve.note.isVisible()
+    curves = [item for item in curve._plot.getPlotItem().listDataItems() if item.getData()[0] is not None]
+    assert len(curves) == 2
+
+
+def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) -> None:
+    curve = learning.panel.curve
+    curve.clear()
+    curve.dealt(4, 1)
+    for stage in range(2):
+        for step in (1, 2, 3):
+            curve.append(step, 1.0 - stage / 2)
+        curve.append_held_out(3, 0.5)
+    assert len(curve.losses) == 6
+    assert [step for step, _ in curve.held_out] == [3, 6]
+    curve.clear()
+    assert (curve.losses, curve.held_out) == ((), ())
 
 
 @pytest.fixture

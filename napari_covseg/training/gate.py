@@ -194,7 +194,8 @@ def judged(held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int
     """
     fall = worst_fall(replay, margin)
     remembers = fall is None or fall.is_allowed
-    old = "older cases: none were at hand to ask about" if fall is None else fall.words
+    unasked = "older cases: none that say enough were at hand to ask about"
+    old = unasked if fall is None else fall.words
     old += _left_open(replay, ONE_CLASS * margin)
     if not slices[0]:
         words = (
@@ -220,7 +221,8 @@ def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
         falls.append(Fall("the classes on average", -_mean_gain(classes), margin))
     for row in classes:
         allowed = margin if len(classes) == 1 else ONE_CLASS * margin
-        falls.append(Fall(row.name, -row.gain, allowed if row.fell(allowed) else max(allowed, -row.gain)))
+        if -row.gain <= allowed + EPSILON or row.fell(allowed):
+            falls.append(Fall(row.name, -row.gain, allowed))
     return max(falls, key=lambda fall: fall.by - fall.allowed, default=None)
 
 

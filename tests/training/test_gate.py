@@ -134,6 +134,7 @@ def test_a_fall_on_a_handful_of_voxels_is_told_but_does_not_veto():
     verdict = judged(rows([50], [90]), (*GGO, *few), (1, 4), MARGIN)
     assert verdict.promoted
     assert f"Dice of consolidation {few[0].gain:+.3f} on 250 voxels, too few to tell" in verdict.words
+    assert "not worse on older cases (Dice of the classes on average" in verdict.words
 
 
 @pytest.mark.parametrize(("of", "slices"), [(5000, 1), (250, 40)])

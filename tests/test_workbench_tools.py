@@ -133,7 +133,7 @@ def test_smoothing_all_slices_and_one_is_the_same_tool(bench):
     run = bench.apply_aside(partial(smoothing, size_mm=3.0), "Smoothing")
     run.stepped.connect(steps.append)
     bench.tool_runner.wait(run, 30)
-    assert steps[-1].fraction == 1
+    assert steps[-1].done == steps[-1].total > 0
     assert np.array_equal(values_of(bench)[expected[0].box], expected[0].after)
     bench.current.session.undo()
     bench.apply(partial(smoothing, size_mm=3.0), 2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -35,7 +36,7 @@ from napari_covseg.training.stacks import Stack, read_stacks
 
 TERMS = "Non-commercial research use only; not a medical device."
 
-PATIENTS = "patients or sets"
+TAUGHT = re.compile(r"\d+ patients? or sets?: (?P<names>.+)")
 
 LUNG_SHARE = 0.5
 """The lung is learned in this share of the steps: it is easier than what lies in it."""
@@ -265,8 +266,8 @@ def _forget(request: TrainingRequest, spec: NetworkSpec) -> None:
 
 def _taught_before(parent: Checkpoint) -> set[str]:
     """Return the patients that a card written by `_card` names: who starts from these weights has learned from them."""
-    _, _, names = parent.card.trained_on.partition(f" {PATIENTS}: ")
-    return set(names.split(", ")) - {""}
+    found = TAUGHT.fullmatch(parent.card.trained_on)
+    return set(found["names"].split(", ")) if found else set()
 
 
 def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card:
@@ -280,7 +281,7 @@ def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card
         network=request.network,
         width=request.width,
         scheme=request.scheme,
-        trained_on=f"{len(taught)} {PATIENTS}: {', '.join(taught)}",
+        trained_on=f"{len(taught)} {'patient or set' if len(taught) == 1 else 'patients or sets'}: {', '.join(taught)}",
         terms=TERMS,
         parent_sha256=request.parent.sha256 if request.parent else "",
         config=config,

@@ -30,7 +30,8 @@ demo: setup     ## open the bundled sample; without a screen, leave its pictures
 	.ci/with_display .venv/bin/covseg demo --out demo_out
 
 test: setup lint types contracts  ## everything CI runs: lint, types, contracts, then pytest in a real window
-	.ci/with_display .venv/bin/python -m pytest -m "not slow" --cov=napari_covseg --cov-fail-under=$(COVERAGE_FLOOR)
+	OMP_NUM_THREADS=1 .ci/with_display .venv/bin/python -m pytest -m "not slow" -n 2 --dist loadgroup \
+		--cov=napari_covseg --cov-fail-under=$(COVERAGE_FLOOR)
 
 test-slow: setup  ## the tests that take minutes
 	.ci/with_display .venv/bin/python -m pytest -m slow

@@ -17,6 +17,16 @@ from napari_covseg.volume import LESIONS, LabelMap
 nib = pytest.importorskip("nibabel")
 napari = pytest.importorskip("napari")
 
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of the window in one process: two on one screen would take the keyboard from each other."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group("window"))
+
+
 SHAPE = (12, 48, 40)  # slices, rows, columns in reading order
 SPACING_MM = (3.0, 1.5, 1.5)
 

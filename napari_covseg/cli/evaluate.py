@@ -100,7 +100,7 @@ def _wanted(folders: Sequence[Path], named: Sequence[str], fold: int | None, fol
     """
     from napari_covseg.io.cases import find_cases
 
-    cases = find_cases(folders)
+    cases = find_cases(folders, say)
     patients = parsed_fold(cases, fold, folds, "--patients", named)
     missing = patients - {case.patient for case in cases}
     if missing:

@@ -83,7 +83,7 @@ def finetune(
         out,
         short_run(load(network), steps or steps_for(slices), seed),
         Keeping(True, distil, pull, freeze_encoder, freeze_batch_norm),
-        replay=find_cases(replay) if replay else None,
+        replay=find_cases(replay, say) if replay else None,
         margin=margin,
         device=device,
         resume=resume,
@@ -109,7 +109,7 @@ def _lessons(folder: Path) -> list[Lesson]:
 
     if (folder / FILE_NAME).exists() or not (folder / "cases.json").exists():
         return [_of_session(folder)]
-    return [lesson_of_case(case) for case in find_cases([folder])]
+    return [lesson_of_case(case) for case in find_cases([folder], say)]
 
 
 def _of_session(folder: Path) -> Lesson:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_covseg.cli.console import followed
+from napari_covseg.cli.console import followed, say
 from napari_covseg.cli.verb import Answer, verb
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def pack(
 
     if out.suffix != SUFFIX:
         raise typer.BadParameter(f"a pack's name ends in {SUFFIX}, not as {out.name} does.", param_hint="'--out'")
-    return _answer(followed(packed(find_cases(cases), out, max_mb), "Packing"))
+    return _answer(followed(packed(find_cases(cases, say), out, max_mb), "Packing"))
 
 
 def _answer(made: Pack) -> Answer:

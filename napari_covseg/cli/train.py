@@ -104,7 +104,7 @@ def train(
     from napari_covseg.training.train import TrainingRequest
     from napari_covseg.training.train import train as training
 
-    found = find_cases(cases)
+    found = find_cases(cases, say)
     spec = load(network)
     if resume and not any(path.suffix in (".state", ".done") for path in out.parent.glob(f"{out.name}.*")):
         say(f"There is nothing beside {out} to resume from; starting at the first step.")

@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_covseg.io import home, write_labels, write_volume, written
+from napari_covseg.io.case_listing import FILE_NAME, read_listing
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
 from napari_covseg.volume import LabelMap, Volume, labels_on, reoriented
 
 KEY_FILE = "bundle.key"
-LISTING = "cases.json"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,14 +74,14 @@ def export_bundle(
     ------
     ValueError
         If a session has no reviewed slice, two are of one scan, lungs are not on the grid of their labels, or the
-        listing that is there is not to be understood.
+        listing that is there cannot be understood.
     FileExistsError
         If a case is there already and is not to be replaced.
     OSError
         If something cannot be written, or reads back otherwise.
     """
     key = _own_key() if key is None else key
-    listing = _listing(folder / LISTING)
+    listing = read_listing(folder / FILE_NAME)
     names = [case_name(one.scan_sha256, key) for one in sessions]
     if len(set(names)) < len(names):
         raise ValueError("Two sessions are of one scan; export the one that counts.")
@@ -95,7 +95,7 @@ def export_bundle(
     for name, one in zip(names, sessions, strict=True):
         _write(one, folder, name)
         listing[name] = _entry(one, _hashed(key, "patient", one.scan_sha256))
-        with written(folder / LISTING) as draft:
+        with written(folder / FILE_NAME) as draft:
             draft.write_text(json.dumps(listing, indent=1), "utf-8")
     _check(dict(zip(names, sessions, strict=True)), folder)
     return tuple(names)
@@ -138,7 +138,7 @@ def _check(meant: dict[str, ReviewedScan], folder: Path) -> None:
     for name, one in meant.items():
         case = found.get(name)
         if case is None or case.slices != tuple(index + 1 for index in sorted(one.reviewed)):
-            raise OSError(f"{name} was not saved: {LISTING} does not say what was written.")
+            raise OSError(f"{name} was not saved: {FILE_NAME} does not say what was written.")
         scan, *found_maps = read_case(case)
         same = all(_is_same(*both, one.reviewed) for both in zip(found_maps, (one.labels, one.lung), strict=True))
         if not same or not np.array_equal(scan.hu, reoriented(one.scan).hu):
@@ -149,16 +149,6 @@ def _is_same(found: LabelMap | None, meant: LabelMap | None, reviewed: Sequence[
     if found is None or meant is None:
         return found is meant
     return bool(np.array_equal(found.values, _on_reviewed(meant, reviewed)))
-
-
-def _listing(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        listing: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return dict(listing)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not to be understood; choose another folder.") from error
 
 
 def _hashed(key: bytes, what: str, scan_sha256: str) -> str:

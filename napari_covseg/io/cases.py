@@ -8,33 +8,32 @@ taken wherever such a folder is.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from napari_covseg.io import nifti, packs
+from napari_covseg.io.case_listing import case_entries, entry_of, require_names
 from napari_covseg.io.hounsfield import windowed
 from napari_covseg.io.label_pictures import read_label_picture
 from napari_covseg.io.label_values import known
 from napari_covseg.io.pictures import NOMINAL_MM, grey_of_picture, reading_grid
 from napari_covseg.io.scans import plausible, read_labels
 from napari_covseg.io.stated import UnstatedError
-from napari_covseg.volume import LUNGS, LabelMap, Volume, fitted, reoriented
+from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, LabelMap, Volume, fitted, reoriented
 
 PNG_WINDOW_HU = (-1000.0, 400.0)
 """The window an 8-bit slice is taken to show; grey 0 … 255."""
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    annotated: tuple[str, ...] = ("ggo", "consolidation", "effusion")
-    patient: str | None = None
-    slices: tuple[int, ...] | None = None
+MOST_NAMED = 3
+"""So many of the files that are left out are named."""
+
+_ENDINGS = (("ct.nii.gz", "lesion.nii.gz", "lung.nii.gz"), ("image.png", "label.png", "lung.png"))
+"""Of scans and of pictures: the image, its labels, its lung mask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +67,39 @@ class Case:
         """Whether it is a lone slice that does not say its pixel size."""
         return self.image.suffix == ".png"
 
+    def indices(self, depth: int) -> tuple[int, ...]:
+        """Return which slices of a scan of so many count, in order, numbered from 0; all where none are named.
 
-def find_cases(folders: Sequence[Path]) -> tuple[Case, ...]:
+        Raises
+        ------
+        ValueError
+            If some are named that the scan does not have.
+        """
+        if self.slices is None:
+            return tuple(range(depth))
+        beyond = sorted(number for number in set(self.slices) if not 1 <= number <= depth)
+        if beyond:
+            raise ValueError(f"cases.json names slices of {self.name} beyond its {depth} ({beyond[0]}); correct them.")
+        return tuple(sorted({number - 1 for number in self.slices}))
+
+
+def find_cases(folders: Sequence[Path], tell: Callable[[str], object] = warnings.warn) -> tuple[Case, ...]:
     """Return the annotated cases of some folders and packs, those of a folder ordered by name.
+
+    Parameters
+    ----------
+    folders
+        Where to look.
+    tell
+        Hears a sentence about files that are left out, as scans without labels are.
 
     Raises
     ------
     ValueError
-        If a folder is missing or holds none, its ``cases.json`` is not to be understood, or a file is no pack.
+        If a folder is missing or holds none, its ``cases.json`` cannot be understood, or a file is no pack.
     """
     return tuple(
-        case for place in folders for case in (_packed_in(place) if packs.is_pack(place) else _cases_in(place))
+        case for place in folders for case in (_packed_in(place) if packs.is_pack(place) else _cases_in(place, tell))
     )
 
 
@@ -94,28 +115,29 @@ def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
     if packs.is_pack(pack):
         return packs.read_entry(pack, packs.entry_of(pack, member))
     if case.is_picture:
-        scan, labels = _png_slice(case.image), known(read_label_picture(case.labels), case.labels.name)
-        return scan, labels, known(read_label_picture(case.lung, LUNGS), case.lung.name) if case.lung else None
+        scan = _png_slice(case.image)
+        return scan, _png_labels(case.labels, scan), _png_labels(case.lung, scan, LUNGS) if case.lung else None
     scan = _scan(case.image)
     labels = reoriented(fitted(read_labels(case.labels), scan))
     lung = reoriented(fitted(read_labels(case.lung, LUNGS), scan)) if case.lung else None
     return reoriented(scan), labels, lung
 
 
-def _cases_in(folder: Path) -> list[Case]:
+def _cases_in(folder: Path, tell: Callable[[str], object]) -> list[Case]:
     if not folder.is_dir():
         raise ValueError(f"There is no folder or training pack {folder}; check the name.")
-    entries = _entries(folder)
+    found = [(name, *_files(folder, name, endings)) for endings in _ENDINGS for name in _named(folder, endings[0])]
+    entries = case_entries(folder)
+    require_names(folder, [name for name, *_ in found], entries)
     cases = []
-    for found in sorted([*folder.glob("*_ct.nii.gz"), *folder.glob("*_image.png")]):
-        name = found.name.rsplit("_", 1)[0]
-        image, labels, lung = _files(folder, name, is_picture=found.suffix == ".png")
-        if not labels.exists():
-            continue
-        entry = next((e for pattern, e in entries.items() if fnmatchcase(name, pattern)), _Entry())
-        patient = entry.patient or folder.name
-        annotated = frozenset(entry.annotated)
-        cases.append(Case(name, image, labels, lung if lung.exists() else None, annotated, patient, entry.slices))
+    for name, image, labels, lung in sorted(found, key=lambda each: each[1]):
+        if labels.exists():
+            entry = entry_of(name, entries)
+            patient = entry.patient or folder.resolve().name  # the name of ``.`` is empty
+            mask = lung if lung.exists() else None
+            cases.append(Case(name, image, labels, mask, frozenset(entry.annotated), patient, entry.slices))
+    for sentence in _left_out(folder):
+        tell(sentence)
     if not cases:
         raise ValueError(
             f"{folder} holds no case: no *_ct.nii.gz with *_lesion.nii.gz, no *_image.png with *_label.png."
@@ -126,7 +148,7 @@ def _cases_in(folder: Path) -> list[Case]:
 def _packed_in(pack: Path) -> list[Case]:
     cases = []
     for entry in packs.entries(pack):
-        image, labels, lung = _files(pack / entry.member, entry.name, is_picture=entry.is_picture)
+        image, labels, lung = _files(pack / entry.member, entry.name, _ENDINGS[entry.is_picture])
         known = frozenset(entry.annotated)
         cases.append(
             Case(entry.name, image, labels, lung if entry.has_lung else None, known, entry.patient, entry.slices)
@@ -134,20 +156,23 @@ def _packed_in(pack: Path) -> list[Case]:
     return cases
 
 
-def _files(folder: Path, name: str, *, is_picture: bool) -> tuple[Path, Path, Path]:
-    endings = ("image.png", "label.png", "lung.png") if is_picture else ("ct.nii.gz", "lesion.nii.gz", "lung.nii.gz")
+def _named(folder: Path, ending: str) -> set[str]:
+    """Return the names before an ending; a file whose own name begins with a dot is no case, as macOS leaves some."""
+    return {path.name[: -len(ending) - 1] for path in folder.glob(f"*_{ending}") if not path.name.startswith(".")}
+
+
+def _left_out(folder: Path) -> Iterator[str]:
+    for image, labels, _ in _ENDINGS:
+        for there, missing in ((image, labels), (labels, image)):
+            if alone := sorted(_named(folder, there) - _named(folder, missing)):
+                listed = ", ".join(alone[:MOST_NAMED]) + (" …" if len(alone) > MOST_NAMED else "")
+                which = f"{len(alone)} *_{there} of {folder} without *_{missing}"
+                yield f"Left out: {which} ({listed}); add what is missing, if they are meant to count."
+
+
+def _files(folder: Path, name: str, endings: Sequence[str]) -> tuple[Path, Path, Path]:
     image, labels, lung = (folder / f"{name}_{ending}" for ending in endings)
     return image, labels, lung
-
-
-def _entries(folder: Path) -> dict[str, _Entry]:
-    path = folder / "cases.json"
-    if not path.exists():
-        return {}
-    try:
-        return TypeAdapter(dict[str, _Entry]).validate_python(json.loads(path.read_text("utf-8")))
-    except (json.JSONDecodeError, ValidationError) as error:
-        raise ValueError(f"{path} is not to be understood: {str(error).splitlines()[0]}.") from error
 
 
 def _scan(path: Path) -> Volume:
@@ -165,3 +190,14 @@ def _png_slice(path: Path) -> Volume:
     grey = grey_of_picture(path)
     hu = windowed(grey, PNG_WINDOW_HU, float(np.iinfo(grey.dtype).max))[None]
     return Volume(hu, reading_grid(hu.shape, NOMINAL_MM), path.name.removesuffix("_image.png"))
+
+
+def _png_labels(path: Path, scan: Volume, scheme: ClassScheme = LESIONS) -> LabelMap:
+    labels = known(read_label_picture(path, scheme), path.name)
+    (*_, height, width), (*_, rows, columns) = scan.geometry.shape, labels.geometry.shape
+    if (rows, columns) != (height, width):
+        raise ValueError(
+            f"{path.name} is {columns} × {rows} pixels, and the picture that it marks {width} × {height}; "
+            "save it with the picture's size."
+        )
+    return labels

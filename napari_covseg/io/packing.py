@@ -72,7 +72,7 @@ def packed(cases: Sequence[Case], out: Path, max_mb: float | None = None) -> Job
     Raises
     ------
     ValueError
-        If a case cannot be read, or the limit cannot be kept.
+        If a case cannot be read or names slices that it does not have, or the limit cannot be kept.
     """
     limit = None if max_mb is None else round(max_mb * BYTES_PER_MB)
     with written(out) as draft:
@@ -95,7 +95,7 @@ def _attempt(cases: Sequence[Case], draft: Path, limits: _Limits) -> Job[list[_S
             yield Progress(position, len(cases), f"{doing}: {case.name}")
             scan, labels, lung = read_case(case)
             depth, *plane = scan.geometry.shape
-            run = _best_run(labels.values, case, limits.slices.get(position, depth))
+            run = _best_run(labels.values, case.indices(depth), limits.slices.get(position, depth))
             size = pack.add(_small(f"{position:04d}", case, (scan, labels, lung), run, limits.side))
             found.append(_Size(size, max(plane), depth, len(run)))
     return found
@@ -137,10 +137,10 @@ def _resampled(scan: Volume, side: int | None) -> Volume:
     return scan.with_voxels(np.stack(planes).astype(np.float32), geometry)
 
 
-def _best_run(labels: npt.NDArray[np.uint8], case: Case, count: int) -> range:
+def _best_run(labels: npt.NDArray[np.uint8], counting: Sequence[int], count: int) -> range:
     """Return so many neighbouring slices, those that count and bear most lesion; the first such run."""
     depth = len(labels)
-    counted = np.ones(depth, bool) if case.slices is None else np.isin(np.arange(1, depth + 1), case.slices)
+    counted = np.isin(np.arange(depth), counting)
     bearing = counted & (labels > 0).any(axis=(1, 2))
     worth = np.concatenate([[0], np.cumsum(bearing + counted / (depth + 1))])
     first = int(np.argmax(np.round(worth[count:] - worth[: depth + 1 - count], 9)))

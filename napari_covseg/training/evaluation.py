@@ -25,7 +25,6 @@ from napari_covseg.measure import (
     slice_mean,
 )
 from napari_covseg.networks import Checkpoint
-from napari_covseg.training.stacks import annotated_slices
 
 DECIMALS = 6
 """A specificity differs from 1 in the fifth."""
@@ -119,7 +118,7 @@ def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case]) -> Job[Eva
     Raises
     ------
     ValueError
-        If a case cannot be read.
+        If a case cannot be read, or names slices that it does not have.
     """
     started = time.monotonic()
     scores = []
@@ -164,8 +163,7 @@ def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[CaseScore]:
     if case.slices == () or (case.lung is None and not scorable(known, case.annotated)):
         return CaseScore(case.name, case.patient, {})
     scan, reference, lung = read_case(case)
-    slices = annotated_slices(case, scan)
-    asked = range(scan.geometry.shape[0]) if slices is None else slices
+    asked = case.indices(scan.geometry.shape[0])
     started = time.monotonic()
     proposal = yield from segmenter.segment(scan, asked)
     seconds = time.monotonic() - started
@@ -176,7 +174,7 @@ def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[CaseScore]:
         annotated=case.annotated,
         lung=proposal.lung,
         reference_lung=lung,
-        slices=slices,
+        slices=None if case.slices is None else asked,  # surfaces of a whole scan are measured in 3-D
     )
     return CaseScore(case.name, case.patient, classes, len(asked), seconds)
 

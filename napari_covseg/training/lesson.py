@@ -54,11 +54,7 @@ def lesson_of_case(case: Case) -> Lesson:
         If it cannot be read, or names slices that it does not have.
     """
     scan, labels, _ = read_case(case)
-    depth = scan.geometry.shape[0]
-    numbers = range(1, depth + 1) if case.slices is None else case.slices
-    if not all(1 <= number <= depth for number in numbers):
-        raise ValueError(f"cases.json names slices of {case.name} beyond its {depth}; correct them.")
-    return Lesson(scan, labels, tuple(sorted({n - 1 for n in numbers})), scan.sha256, case.annotated - {"lung"})
+    return Lesson(scan, labels, case.indices(scan.geometry.shape[0]), scan.sha256, case.annotated - {"lung"})
 
 
 def stack_of_lesson(lesson: Lesson, spec: NetworkSpec, slices: Sequence[int] | None = None) -> Stack:

@@ -76,11 +76,11 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
     for done, (case, is_asked) in enumerate(chosen):
         yield Progress(done, len(chosen), f"reading {case.name} for rehearsal")
         scan, labels, lung = read_case(case)
-        slices = _counted(case, scan.geometry.shape[0])
+        slices = case.indices(scan.geometry.shape[0])
         middle = len(slices) // 2
         upper, lower = (slices[: middle - 1], slices[middle + 1 :]) if lone else (slices, slices)
         if lone and len(slices) < FEWEST_TO_HALVE:
-            upper, lower = [], slices
+            upper, lower = (), slices
         if upper and (lone or not is_asked):
             share = -(-REHEARSED // max(1, len(rehearsed)))
             kept = _spread(labels, upper, share, together=together)
@@ -116,10 +116,6 @@ def _sides(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
 def _evenly(things: Sequence[Case], count: int) -> list[Case]:
     steps = np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)
     return [things[step] for step in np.unique(steps)]
-
-
-def _counted(case: Case, depth: int) -> list[int]:
-    return sorted({n - 1 for n in case.slices if n <= depth}) if case.slices is not None else list(range(depth))
 
 
 def _spread(labels: LabelMap, slices: Sequence[int], count: int, *, together: bool) -> tuple[int, ...]:

@@ -107,28 +107,12 @@ def read_stacks(cases: Sequence[Case], spec: NetworkSpec) -> Job[list[Stack]]:
     for done, case in enumerate(cases):
         yield Progress(done, len(cases), f"reading {case.name}")
         scan, labels, lung = read_case(case)
-        indices = annotated_slices(case, scan)
-        if indices is not None and not indices:
+        indices = case.indices(scan.geometry.shape[0])
+        if not indices:
             continue
         known = {"annotated": case.annotated, "case": case.name, "patient": case.patient}
         stacks.append(stack_of(scan, labels, lung, spec, slices=indices, **known))  # type: ignore[arg-type]
     return _piled(stacks) if spec.grain == "patch" else stacks
-
-
-def annotated_slices(case: Case, scan: Volume) -> tuple[int, ...] | None:
-    """Return the indices of the slices that ``cases.json`` limits a case to, none where it names none; None for all.
-
-    Raises
-    ------
-    ValueError
-        If it names slices that the scan does not have.
-    """
-    depth = scan.geometry.shape[0]
-    if case.slices is None:
-        return None
-    if not all(1 <= number <= depth for number in case.slices):
-        raise ValueError(f"cases.json names slices of {case.name} beyond its {depth}; correct them.")
-    return tuple(sorted({number - 1 for number in case.slices}))
 
 
 def hounsfield(grey: Plane) -> npt.NDArray[np.float32]:

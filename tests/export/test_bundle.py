@@ -109,8 +109,9 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(session, sess
     assert not list(tmp_path.iterdir())
 
 
-def test_a_listing_that_is_not_to_be_understood_is_kept(session, tmp_path):
-    (tmp_path / "cases.json").write_text("{not json")
-    with pytest.raises(ValueError, match="not to be understood"):
+@pytest.mark.parametrize("content", [b"{not json", b"[]", b'{"J\xf6rg": {}}'])
+def test_a_listing_that_cannot_be_understood_is_kept(session, tmp_path, content):
+    (tmp_path / "cases.json").write_bytes(content)
+    with pytest.raises(ValueError, match="cannot be understood"):
         export_bundle([session], tmp_path, key=KEY)
-    assert (tmp_path / "cases.json").read_text() == "{not json"
+    assert (tmp_path / "cases.json").read_bytes() == content

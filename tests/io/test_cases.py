@@ -1,6 +1,9 @@
 """The --cases layout, written here and read back; and what it refuses."""
 
 import json
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import imageio.v3 as imageio
 import numpy as np
@@ -71,12 +74,121 @@ def test_a_missing_folder_is_named(tmp_path):
         find_cases([tmp_path / "nowhere"])
 
 
-@pytest.mark.parametrize("text", ["{", '{"*": {"annotated": 3}}', "[]"])
-def test_a_cases_json_that_makes_no_sense_is_refused(tmp_path, text):
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", r"it is no JSON \(Expecting property name .*\)"),
+        ("[]", r"it must be \{case: …\}, not \[\]"),
+        ("[" * 100_000, "recursion"),
+        ('{"a": {}, "a": {"annotated": []}}', 'it says "a" twice'),
+        ('{"a": {"patient": "p", "patient": "q"}}', 'it says "patient" twice'),
+        ('{"a": ["ggo"]}', r'"a" must be \{key: …\}, not \["ggo"\]'),
+        ('{"*": {"annotated": 3}}', r'"annotated" of "\*" holds 3; it must be a list of classes \(ggo, .*\)'),
+        ('{"a": {"annotated": "ggo"}}', '"annotated" of "a" holds "ggo"; it must be a list of classes'),
+        (
+            '{"a": {"annotated": ["ggo", "Effusion"]}}',
+            '"annotated" of "a" holds "Effusion"; .* effusion, infection, lung',
+        ),
+        ('{"a": {"annotated": ["lesion"]}}', '"annotated" of "a" holds "lesion"'),
+        ('{"a": {"annotaded": ["ggo"]}}', '"a" has the key "annotaded", which is none of annotated, patient, slices'),
+        ('{"a": {"patient": 12}}', '"patient" of "a" holds 12; it must be a name in quotes'),
+        ('{"a": {"slices": "1-3"}}', '"slices" of "a" holds "1-3"; it must be a list of slice numbers'),
+        ('{"a": {"slices": [1, true]}}', '"slices" of "a" holds true'),
+        ('{"a": {"slices": [1.5]}}', r'"slices" of "a" holds 1\.5'),
+    ],
+)
+def test_a_cases_json_with_a_slip_is_refused_in_a_sentence_that_names_it(tmp_path, text, words):
     _volume_case(tmp_path, "a")
     (tmp_path / "cases.json").write_text(text)
-    with pytest.raises(ValueError, match=r"cases\.json is not to be understood"):
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(tmp_path))}.cases\.json cannot be understood: .*{words}"
+    ) as said:
         find_cases([tmp_path])
+    assert str(said.value).endswith("; correct it.")
+    assert "\n" not in str(said.value)
+
+
+def test_a_cases_json_in_another_encoding_is_refused_and_one_with_a_mark_of_its_own_is_read(tmp_path):
+    _volume_case(tmp_path, "a")
+    text = json.dumps({"a": {"patient": "Jörg"}}, ensure_ascii=False)
+    for encoding in ("utf-16", "latin-1"):
+        (tmp_path / "cases.json").write_text(text, encoding)
+        with pytest.raises(ValueError, match=r"cases\.json cannot be understood: it is no text in UTF-8; correct it\."):
+            find_cases([tmp_path])
+    (tmp_path / "cases.json").write_text(text, "utf-8-sig")  # as Windows' Notepad saves it
+    assert find_cases([tmp_path])[0].patient == "Jörg"
+
+
+def test_the_entry_under_a_cases_own_name_wins_over_a_glob_before_it(tmp_path):
+    for name in ("a", "b", "c[1]"):
+        _volume_case(tmp_path, name)
+    listing = {"*": {"patient": "any"}, "a": {"patient": "p1"}, "?": {"patient": "never"}, "c[1]": {"patient": "p2"}}
+    (tmp_path / "cases.json").write_text(json.dumps(listing))
+    assert [case.patient for case in find_cases([tmp_path])] == ["p1", "any", "p2"]
+
+
+def test_an_entry_for_no_case_beside_a_case_without_entry_is_a_slip(tmp_path):
+    _volume_case(tmp_path, "a_1")
+    listed = tmp_path / "cases.json"
+    listed.write_text(json.dumps({"a_01": {"annotated": ["effusion"]}}))
+    with pytest.raises(
+        ValueError, match=r'cases\.json has an entry "a_01", as no case is called, and none for a_1; corr'
+    ):
+        find_cases([tmp_path])
+    listed.write_text(json.dumps({"a_1": {"annotated": ["effusion"]}, "b_*": {}}))  # part of a larger folder
+    assert find_cases([tmp_path])[0].annotated == {"effusion"}
+
+
+def test_a_folder_called_by_a_dot_gives_its_patient_a_name(tmp_path, monkeypatch):
+    _volume_case(tmp_path, "a")
+    (tmp_path / "deeper").mkdir()
+    for place, path in ((tmp_path, "."), (tmp_path / "deeper", "..")):
+        monkeypatch.chdir(place)
+        assert find_cases([Path(path)])[0].patient == tmp_path.name
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    for name in ("a", "b", "._a"):  # the last as macOS leaves it on other file systems
+        _volume_case(tmp_path, name)
+    (tmp_path / "b_lesion.nii.gz").unlink()
+    (tmp_path / "c_label.png").write_bytes(b"")
+    said = []
+    assert [case.name for case in find_cases([tmp_path], said.append)] == ["a"]
+    assert [sentence.split(f" of {tmp_path} ") for sentence in said] == [
+        ["Left out: 1 *_ct.nii.gz", "without *_lesion.nii.gz (b); add what is missing, if they are meant to count."],
+        ["Left out: 1 *_label.png", "without *_image.png (c); add what is missing, if they are meant to count."],
+    ]
+    with pytest.warns(UserWarning, match="Left out"):
+        find_cases([tmp_path])
+
+
+@pytest.mark.parametrize("part", ["label", "lung"])
+def test_labels_that_are_no_picture_or_of_another_size_are_refused_in_a_sentence(tmp_path, part):
+    grey = np.repeat(np.arange(48, dtype=np.uint8)[:, None] * 5, 40, axis=1)
+    for each in ("image", "label", "lung"):
+        imageio.imwrite(tmp_path / f"a_{each}.png", grey if each == "image" else (grey > 100).astype(np.uint8))
+    (case,) = find_cases([tmp_path])
+    assert read_case(case)[2].values.sum() == (grey > 100).sum()
+    path = tmp_path / f"a_{part}.png"
+    imageio.imwrite(path, (grey > 100).astype(np.uint8)[:20])
+    with pytest.raises(
+        ValueError, match=rf"^a_{part}\.png is 40 × 20 pixels, and the picture that it marks 40 × 48; save"
+    ):
+        read_case(case)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=rf"^a_{part}\.png cannot be read as a picture: it is damaged"):
+        read_case(case)
+
+
+def test_slices_are_counted_from_the_apex_and_those_beyond_are_refused(tmp_path):
+    _volume_case(tmp_path, "a")
+    (case,) = find_cases([tmp_path])
+    assert case.indices(3) == (0, 1, 2)
+    assert replace(case, slices=(5, 1, 5)).indices(5) == (0, 4)
+    assert replace(case, slices=()).indices(5) == ()
+    for number in (-1, 0, 6):
+        with pytest.raises(ValueError, match=rf"slices of a beyond its 5 \({number}\); correct them"):
+            replace(case, slices=(1, number)).indices(5)
 
 
 def test_the_real_cases_are_all_there(covseg_data):

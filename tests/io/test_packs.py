@@ -4,6 +4,7 @@ import getpass
 import json
 import socket
 import zipfile
+from dataclasses import replace
 
 import imageio.v3 as imageio
 import nibabel as nib
@@ -69,6 +70,14 @@ def test_a_pack_of_a_pack_is_the_same_pack(folder, tmp_path):
     first = pack(find_cases([folder]), tmp_path / "first.npz")
     second = pack(find_cases([first.path]), tmp_path / "second.npz")
     assert first.path.read_bytes() == second.path.read_bytes()
+
+
+@pytest.mark.parametrize("number", [0, 7])
+def test_a_case_that_names_slices_beyond_its_scan_is_not_packed(folder, tmp_path, number):
+    cases = [replace(case, slices=(1, number)) if case.name == "a" else case for case in find_cases([folder])]
+    with pytest.raises(ValueError, match=r"slices of a beyond its 6"):
+        pack(cases, tmp_path / "all.npz")
+    assert not (tmp_path / "all.npz").exists()
 
 
 def test_cases_of_the_same_name_stay_apart(folder, tmp_path):

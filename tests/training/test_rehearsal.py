@@ -62,6 +62,13 @@ def test_a_few_slices_of_a_lone_patient_are_asked_about(slices, rehearsed, asked
     assert sum(len(lesson.reviewed) for lesson in found.asked) == asked
 
 
+@pytest.mark.parametrize("number", [0, 5])
+def test_a_slice_that_there_is_not_is_refused(number, cases):
+    (case,) = [replace(one, slices=(1, number)) for one in find_cases([cases]) if one.name == "m1"]
+    with pytest.raises(ValueError, match="slices of m1 beyond its 4"):
+        drain(rehearsal([case], SLICES))
+
+
 def test_without_cases_there_is_nothing_to_rehearse():
     found = drain(rehearsal((), SLICES))
     assert (found.rehearsed, found.recalled, found.asked) == ((), (), ())

@@ -70,7 +70,7 @@ def test_wrong_use_is_two_and_one_line(covseg, words):
         ("measure", "nowhere.nii.gz", "--scan", "nowhere.nii.gz"),
         ("export", "nowhere", "--to", "nifti", "--out", "y"),
         ("review", "nowhere"),
-        ("train", "--network", "res_att_unet", "--cases", "nowhere", "--out", "y"),
+        ("train", "--network", "res_att_unet", "--cases", "nowhere", "--out", "y.safetensors"),
     ],
 )
 def test_a_failure_is_one_sentence_that_names_the_file(covseg, words):

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_covseg.io import format_of, read_either, read_labels, sample_lesion, sample_scan, stem_of, write_labels
+from napari_covseg.io.files import locked
 from napari_covseg.volume import LESIONS, LUNGS, Geometry, LabelMap, Volume, labels_on, reoriented
 
 Layer = tuple[npt.NDArray[Any], dict[str, Any], str]
@@ -56,14 +57,10 @@ def read(path: str) -> list[Layer]:
     ValueError
         If it cannot be read; napari shows the sentence.
     """
-    place = Path(path)
-    for ending, scheme in SCHEMES.items():
-        if not place.is_dir() and stem_of(place).endswith(ending):
-            return [_labels_layer(_told(read_labels(place, scheme)), stem_of(place))]
-    image = _told(read_either(place))
-    if isinstance(image, LabelMap):
-        return [_labels_layer(image, stem_of(place))]
-    return [_scan_layer(image)]
+    try:
+        return _layers_of(Path(path))
+    except PermissionError as error:  # a folder on the way there may not be entered
+        raise locked(path) from error
 
 
 def write(path: str, values: Any, attributes: dict[str, Any]) -> list[str]:
@@ -86,6 +83,16 @@ def write(path: str, values: Any, attributes: dict[str, Any]) -> list[str]:
 def sample() -> list[Layer]:
     """Return the bundled synthetic chest CT and its lesions."""
     return [*read(str(sample_scan())), *read(str(sample_lesion()))]
+
+
+def _layers_of(place: Path) -> list[Layer]:
+    for ending, scheme in SCHEMES.items():
+        if not place.is_dir() and stem_of(place).endswith(ending):
+            return [_labels_layer(_told(read_labels(place, scheme)), stem_of(place))]
+    image = _told(read_either(place))
+    if isinstance(image, LabelMap):
+        return [_labels_layer(image, stem_of(place))]
+    return [_scan_layer(image)]
 
 
 def _told(image: Image) -> Image:

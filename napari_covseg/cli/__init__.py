@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -26,6 +27,8 @@ WrongUse = typer.BadParameter.__mro__[1]  # typer has no public name for what it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 where the work was done, 1 where it failed, 2 for wrong use, 130 if stopped."""
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name or sign that it cannot write is no error
     words = spread(sys.argv[1:] if arguments is None else arguments)
     try:
         status = app(words or ["--help"], prog_name="covseg", standalone_mode=False)

@@ -82,7 +82,7 @@ def sentence_of(error: Exception) -> str:
         return f"You may not read or write {error.filename}; ask its owner for the permission, or copy it."
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}; check the path and that it may be read and written."
-    if isinstance(error, ValueError | OSError | KeyError):
+    if isinstance(error, ValueError | OSError | KeyError) and not isinstance(error, UnicodeError):
         return str(error.args[0]) if error.args else str(error)
     return f"That did not work ({type(error).__name__}: {error}); --debug shows where."
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, BinaryIO
 
 import pydicom
@@ -135,6 +136,8 @@ def _counts(name: str) -> bool:
 def _head(file: Traversable) -> Head | None:
     """Return the head of a file, None if it is no DICOM."""
     try:
+        if isinstance(file, Path) and not S_ISREG(file.stat().st_mode):
+            return None  # reading from a pipe or a device need not end
         with stream_of(file) as stream:
             header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=[*TAGS])
             place = stream.tell()

@@ -47,7 +47,10 @@ def placed(name: str, frame: Frame) -> Slice:
     """
     axes, spacing_mm = frame.axes, frame.spacing_mm
     if (frame.origin.size, spacing_mm.size) != (3, 2) or not _is_plane(axes) or spacing_mm.min() <= 0:
-        raise ValueError(f"{name} holds slices without a position ({frame.name}); export the CT series with them.")
+        raise ValueError(
+            f"{name} holds slices without a position, direction or pixel spacing to go by ({frame.name}); "
+            "export the CT series with them."
+        )
     return Slice(frame, frame.origin, axes[:3] * spacing_mm[1], axes[3:] * spacing_mm[0])
 
 

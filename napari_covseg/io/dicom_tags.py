@@ -23,6 +23,7 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLSNearLossless,
+    MediaStorageDirectoryStorage,
 )
 
 Vector = npt.NDArray[np.float64]
@@ -132,6 +133,8 @@ def image_of(file: Traversable, head: Head) -> Image | None:
     """
     header = head.header
     if not all(_size(header)):
+        if getattr(header, "file_meta", {}).get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+            return None  # the index of a disc, under another name than its own
         if str(header.get("SOPClassUID")) in ("None", *CT_STORAGE) or "ImagePositionPatient" in header:
             raise ValueError(
                 f"{file.name} is damaged: it does not say how large its image is; copy or export it again."

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from stat import S_ISREG
 from typing import Literal
 
 from napari_covseg.io.files import ITK_SUFFIXES, NIFTI_SUFFIXES, PICTURE_SUFFIXES
@@ -64,6 +65,8 @@ def _files_in(folder: Path) -> Iterator[Path]:
 def _is_dicom(file: Path) -> bool:
     offset, magic = DICOM_MAGIC
     try:
+        if not S_ISREG(file.stat().st_mode):
+            return False  # reading from a pipe or a device need not end
         with file.open("rb") as stream:
             stream.seek(offset)
             return stream.read(len(magic)) == magic

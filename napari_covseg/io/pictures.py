@@ -129,11 +129,13 @@ def grey_of_picture(path: Path) -> npt.NDArray[Any]:
         If it is damaged, turned, or no grey picture.
     """
     try:
-        picture = np.asarray(imageio.imread(path, plugin="pillow"))
         with Image.open(path) as opened:
             opened.verify()  # decoding looks at no checksum
+        picture = np.asarray(imageio.imread(path, plugin="pillow"))
         with Image.open(path) as opened:
             mode, is_turned = opened.mode, opened.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path.name} is far larger than a CT slice; export it in the scan's own pixels.") from error
     except Exception as error:  # decoders fail with whatever a damaged byte leads them to
         raise ValueError(f"{path.name} cannot be read as a picture: it is damaged; copy or export it again.") from error
     if mode not in MODES:

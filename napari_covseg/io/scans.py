@@ -112,6 +112,10 @@ def _by_format(path: Path, stated: Stated) -> Volume:
         raise ValueError(
             f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series, or a scan file."
         )
+    if not path.is_file():
+        raise ValueError(f"{path.name} is a pipe or a device and no file; save the scan as a file, and give that.")
+    if path.suffix.lower() == ".zip":
+        raise ValueError(f"{path.name} holds no DICOM slices; unpack it, and give the scan that is in it.")
     raise ValueError(f"{path.name} is none of {KNOWN}; export the scan as one of these.")
 
 

@@ -281,3 +281,40 @@ def test_an_nrrd_that_carries_a_patients_name_does_not_tell_it(covseg, tmp_path)
         said = covseg(*words)
         assert said.status == 0
         assert not [secret for secret in SECRETS if secret in said.out + said.err]
+
+
+def test_signs_that_a_terminal_cannot_write_are_spelt_out(tmp_path):
+    path = nifti(tmp_path / "Fälle ½.nii.gz")
+    command = [sys.executable, "-m", "napari_covseg", "info", path]
+    said = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert (said.returncode, said.stderr) == (0, "")
+    assert r"9 \xd7 8 \xd7 7" in said.stdout
+
+
+WITHIN_THE_CLOSED = """
+import os, sys
+from napari_covseg.plugin import get_reader
+get_reader(sys.argv[1])(sys.argv[1])  # imports all there is to import
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+for path in sys.argv[2:]:
+    try:
+        get_reader(path)(path)
+    except ValueError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become nobody")
+def test_what_lies_in_a_closed_folder_is_a_sentence_in_napari_too(tmp_path):
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    (tmp_path / "closed").mkdir()
+    paths = [nifti(tmp_path / "closed" / name) for name in ("scan.nii", "scan_lesion.nii")]
+    (tmp_path / "closed").chmod(0)
+    command = [sys.executable, "-c", WITHIN_THE_CLOSED, nifti(tmp_path / "intact.nii"), *paths]
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert said.stdout.splitlines() == [
+        f"You may not read {p}; ask its owner for the permission, or copy it." for p in paths
+    ]

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import imageio.v3 as imageio
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 from PIL import ExifTags, Image
@@ -105,6 +107,11 @@ CHEST = np.random.default_rng(1).permutation(np.repeat([-1024, -1000, -850, -700
 """As much air, lung, fat, soft tissue and bone as there may be."""
 
 
+def in_order(values):
+    """So that neighbours are alike, as in a picture."""
+    return np.sort(values).reshape(20, 20, 20).astype(np.int16)
+
+
 def padded(values, with_hu, share=0.2):
     values = values.copy()
     values[: int(share * values.size)] = with_hu
@@ -127,7 +134,7 @@ def padded(values, with_hu, share=0.2):
     ],
 )
 def test_the_body_of_the_values_tells_whether_they_are_hounsfield_units(tmp_path, values, words):
-    path = in_file(tmp_path / "case.nii", values.reshape(20, 20, 20).astype(np.int16))
+    path = in_file(tmp_path / "case.nii", in_order(values))
     if words:
         assert words in str(refusal(path))
     else:
@@ -139,7 +146,7 @@ def test_the_body_of_the_values_tells_whether_they_are_hounsfield_units(tmp_path
     [(CHEST // 2, "below −700"), (np.where(CHEST > -100, CHEST, -1000), "between −1000 and −200")],
 )
 def test_a_body_of_values_without_lung_is_said(tmp_path, values, words):
-    (note,) = read_volume(in_file(tmp_path / "case.nii", values.reshape(20, 20, 20).astype(np.int16))).notes
+    (note,) = read_volume(in_file(tmp_path / "case.nii", in_order(values))).notes
     assert words in note
 
 
@@ -679,12 +686,6 @@ def test_the_folder_one_stands_in_has_a_name_in_sentences(tmp_path, monkeypatch)
         read_volume(Path())
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
-def test_a_pipe_is_no_scan(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    assert "is none of" in str(refusal(tmp_path / "pipe"))
-
-
 def test_grey_values_become_hounsfield_units_in_one_copy():
     grey = np.zeros((200, 200, 50), np.int16)
     tracemalloc.start()
@@ -692,3 +693,40 @@ def test_grey_values_become_hounsfield_units_in_one_copy():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4.5 * grey.size
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name are of POSIX")
+@pytest.mark.parametrize("name", ["pipe.nii.gz", "pipe.dcm", "pipe"])
+def test_a_pipe_is_never_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    assert "is a pipe or a device and no file" in str(refusal(tmp_path / name))
+    folder = series_in(tmp_path / "case")
+    os.mkfifo(folder / "0000")  # sorts before the slices
+    assert format_of(folder) == "DICOM"
+    assert "What is no DICOM image was passed over: 0000" in " ".join(read_volume(folder).notes)
+
+
+def test_a_zip_without_slices_is_to_be_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "scan.zip", "w") as archive:
+        archive.write(in_file(tmp_path / "scan.nii.gz"), "scan.nii.gz")
+    assert "holds no DICOM slices; unpack it" in str(refusal(tmp_path / "scan.zip"))
+
+
+def test_the_index_of_a_disc_is_no_damaged_slice(tmp_path):
+    index = pydicom.Dataset()
+    index.file_meta = pydicom.dataset.FileMetaDataset()
+    index.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    index.file_meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
+    index.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    index.FileSetID = "DISC"
+    folder = series_in(tmp_path / "case")
+    index.save_as(folder / "index", enforce_file_format=True)
+    assert read_volume(folder).geometry.shape[2] == SLICES
+    assert "holds no DICOM slices; choose the folder" in str(refusal(folder / "index"))
+
+
+def test_a_picture_far_larger_than_a_slice_is_not_called_damaged(tmp_path, monkeypatch):
+    picture = np.repeat(np.arange(48, dtype=np.uint8)[:, None] * 5, 40, axis=1)
+    imageio.imwrite(tmp_path / "large.png", picture)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", picture.size // 3)
+    assert "is far larger than a CT slice" in str(refusal(tmp_path / "large.png", window_hu=(-1000, 400)))

@@ -125,7 +125,8 @@ def _studied(
     case: Case, parent: Checkpoint, cases: tuple[Case, ...], words: argparse.Namespace, deadline: float
 ) -> dict[str, Any] | None:
     """Return the figures of one scan, None where it is not finished in time; what is done is kept."""
-    others = tuple(one for one in _new_patients(cases, None) if one.patient != case.patient)
+    scans = (one for one in cases if not one.is_picture and one.slices is None)
+    others = tuple(one for one in scans if one.patient != case.patient)
     replay = tuple(one for one in cases if not _never_saw(parent, one.patient))
     study = Study(case, parent, others, replay, words.steps, 0, words.folder)
     kept = words.folder / f"{parent.name}_{case.name}_{_stamp(study)}.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -26,7 +27,8 @@ from napari_covseg.training.lesson import Lesson, lesson_of_case
 from napari_covseg.training.loop import TrainingConfig
 
 ASKED_OF_OTHERS = 24
-"""Slices of all other cases together on which forgetting is measured; for a 3-D network one run of them per case."""
+"""Slices on which forgetting is measured, of all other cases together that are annotated for the same classes; for a
+3-D network one run of them per case."""
 
 NAIVE = Keeping(replay=False, distil=0.0, freeze_batch_norm=False)
 """What one does who does not know better; with every slice of the scan taken for truth."""
@@ -138,9 +140,10 @@ class Reader:
 
     @cached_property
     def _others(self) -> list[Lesson]:
-        share = max(1, ASKED_OF_OTHERS // max(1, len(self.study.others)))
+        alike = Counter(case.annotated for case in self.study.others)
         lessons = []
         for case in self.study.others:
+            share = max(1, ASKED_OF_OTHERS // alike[case.annotated])
             lesson = lesson_of_case(case)
             bearing = [k for k in lesson.reviewed if lesson.labels.values[k].any()] or list(lesson.reviewed)
             steps = np.unique(np.linspace(0, len(bearing) - 1, min(share, len(bearing))).round().astype(int))

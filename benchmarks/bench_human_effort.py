@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from crossval import Plan, train_fold
-from simulated_reader import NAIVE, Reader, Study
+from simulated_reader import NAIVE, Reader, Study, settings_of
 
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.networks import Checkpoint, checkpoint
@@ -125,12 +125,11 @@ def _studied(
     case: Case, parent: Checkpoint, cases: tuple[Case, ...], words: argparse.Namespace, deadline: float
 ) -> dict[str, Any] | None:
     """Return the figures of one scan, None where it is not finished in time; what is done is kept."""
-    others = tuple(one for one in _new_patients(cases, None) if one.patient != case.patient)
+    scans = (one for one in cases if not one.is_picture and one.slices is None)
+    others = tuple(one for one in scans if one.patient != case.patient)
     replay = tuple(one for one in cases if not _never_saw(parent, one.patient))
     study = Study(case, parent, others, replay, words.steps, 0, words.folder)
-    about = (parent.sha256, case.name, words.steps, sorted(one.name for one in others), len(replay))
-    stamp = hashlib.sha256(repr(about).encode()).hexdigest()[:12]
-    kept = words.folder / f"{parent.name}_{case.name}_{stamp}.json"
+    kept = words.folder / f"{parent.name}_{case.name}_{_stamp(study)}.json"
     done: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
     reader: Reader | None = None
     for name in ("before", f"queue {JUDGED}", "naive", "random", *(f"queue {k}" for k in words.counts if k != JUDGED)):
@@ -144,7 +143,21 @@ def _studied(
         done[name] = {**_arm(reader, name), "seconds": round(time.monotonic() - started, 1)}
         kept.write_text(json.dumps(done), "utf-8")
     needed = ("before", f"queue {JUDGED}", "naive", "random")
-    return {**_figures(done), "parent": parent.name, "arms": done} if all(n in done for n in needed) else None
+    if not all(name in done for name in needed):
+        return None
+    return {**_figures(done), "forgetting": _forgetting(done), "parent": parent.name, "arms": done}
+
+
+def _stamp(study: Study) -> str:
+    """Return a few digits that change with whatever the figures of a scan depend on, save the code itself."""
+    about = {
+        "parent": study.parent.sha256,
+        "case": study.case.name,
+        "others": sorted(one.name for one in study.others),
+        "replay": sorted(one.name for one in study.replay),
+        "settings": settings_of(study),
+    }
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _arm(reader: Reader, name: str) -> dict[str, Any]:
@@ -169,15 +182,40 @@ def _arm(reader: Reader, name: str) -> dict[str, Any]:
 
 def _figures(done: dict[str, Any]) -> dict[str, Any]:
     before, after = done["before"], done[f"queue {JUDGED}"]
-    ours = [arm for name, arm in done.items() if name.startswith("queue")]
-    drops = [old - arm["others"].get(name, 0.0) for arm in ours for name, old in before["others"].items()]
     return {
         "dice_before": before["dice"]["lesion"],
         "dice_after_5": after["dice"]["lesion"],
         "voxels_saved_fraction_5": 1 - after["voxels_to_change"] / max(1, before["voxels_to_change"]),
-        "forgetting_max_drop": max(0.0, *drops),
+        "forgetting_max_drop": _forgetting(done)["all_children"],
         "naive_dice_after_5": done["naive"]["dice"]["lesion"],
         "random_queue_dice_after_5": done["random"]["dice"]["lesion"],
+    }
+
+
+def _forgetting(done: dict[str, Any]) -> dict[str, Any]:
+    """Return the largest fall in Dice of any class on other cases: of all children of our queue, and of those promoted.
+
+    A reader gets the promoted ones; she can take up another only with a reason. Where none was promoted there is no
+    figure of these, and what the reader gets is the parent.
+    """
+    old = done["before"]["others"]
+    children = {
+        name: {
+            "promoted": arm["gate"]["promoted"],
+            "drops": {each: dice - arm["others"].get(each, 0.0) for each, dice in old.items()},
+        }
+        for name, arm in done.items()
+        if name.startswith("queue")
+    }
+    falls = {name: max(0.0, *child["drops"].values()) for name, child in children.items()}
+    promoted = [falls[name] for name, child in children.items() if child["promoted"]]
+    after = done[f"queue {JUDGED}"] if children[f"queue {JUDGED}"]["promoted"] else done["before"]
+    return {
+        "all_children": max(falls.values()),
+        "promoted_children": max(promoted, default=None),
+        "promoted": f"{len(promoted)} of {len(children)}",
+        "dice_after_5_as_the_gate_has_it": after["dice"]["lesion"],
+        "children": children,
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,19 @@ from napari_covseg.inference import Segmenter
 from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Progress, drain
 from napari_covseg.measure import agreements, pooled
-from napari_covseg.networks import Checkpoint
+from napari_covseg.networks import Checkpoint, load
+from napari_covseg.review import queue
 from napari_covseg.review.queue import first_queue
+from napari_covseg.training import finetune, gate, keeping, lesson, losses, neighbourhoods, rehearsal
 from napari_covseg.training.finetune import FineTuning, finetuned, short_run
 from napari_covseg.training.gate import found_on
 from napari_covseg.training.keeping import Keeping
 from napari_covseg.training.lesson import Lesson, lesson_of_case
+from napari_covseg.training.loop import TrainingConfig
 
 ASKED_OF_OTHERS = 24
-"""Slices of all other cases together on which forgetting is measured; for a 3-D network one run of them per case."""
+"""Slices on which forgetting is measured, of all other cases together that are annotated for the same classes; for a
+3-D network one run of them per case."""
 
 NAIVE = Keeping(replay=False, distil=0.0, freeze_batch_norm=False)
 """What one does who does not know better; with every slice of the scan taken for truth."""
@@ -39,6 +45,23 @@ class Study:
     steps: int
     seed: int
     folder: Path
+
+    @property
+    def config(self) -> TrainingConfig:
+        """Return the settings of a fine-tuning's loop."""
+        return short_run(load(self.parent.card.network), self.steps, self.seed)
+
+
+def settings_of(study: Study) -> dict[str, Any]:
+    """Return all settings of the queue, of the fine-tunings and of what is asked of their children, constants too."""
+    modules = (queue, finetune, gate, keeping, lesson, losses, neighbourhoods, rehearsal, sys.modules[__name__])
+    constants = {
+        f"{module.__name__}.{name}": repr(value)
+        for module in modules
+        for name, value in vars(module).items()
+        if name.isupper() and isinstance(value, int | float | str | tuple | Keeping)
+    }
+    return {**asdict(study.config), **constants}
 
 
 @dataclass(eq=False)
@@ -80,9 +103,8 @@ class Reader:
         lesson = Lesson(self.truth.scan, labels, tuple(reviewed), self.truth.scan_sha256, self.truth.annotated)
         out = self.study.folder / f"{self.study.parent.name}_{self.study.case.name}_{name}.safetensors"
         out.unlink(missing_ok=True)
-        config = short_run(self.network.spec, self.study.steps, self.study.seed)
         replay = self.study.replay if keeping.replay else ()
-        asked = FineTuning(self.study.parent, (lesson,), out, config, keeping, replay, device=self.device)
+        asked = FineTuning(self.study.parent, (lesson,), out, self.study.config, keeping, replay, device=self.device)
         return drain(finetuned(asked))
 
     def untouched(self, *queues: Sequence[int]) -> tuple[int, ...]:
@@ -118,9 +140,10 @@ class Reader:
 
     @cached_property
     def _others(self) -> list[Lesson]:
-        share = max(1, ASKED_OF_OTHERS // max(1, len(self.study.others)))
+        alike = Counter(case.annotated for case in self.study.others)
         lessons = []
         for case in self.study.others:
+            share = max(1, ASKED_OF_OTHERS // alike[case.annotated])
             lesson = lesson_of_case(case)
             bearing = [k for k in lesson.reviewed if lesson.labels.values[k].any()] or list(lesson.reviewed)
             steps = np.unique(np.linspace(0, len(bearing) - 1, min(share, len(bearing))).round().astype(int))

@@ -287,3 +287,18 @@ def test_cli_and_workbench_write_identical_bytes(bench, small_scan, untrained, t
     by_bench = (tmp_path / "bench" / "small_lesion.nii.gz").read_bytes()
     assert gzip.decompress(by_cli)[352:].strip(b"\0")  # something was found
     assert by_cli == by_bench
+
+
+def test_cli_and_workbench_write_the_same_cases(bench, small_scan, tmp_path):
+    import subprocess
+    import sys
+
+    session = _open(bench, small_scan).session
+    _paint(session, 1, 2)
+    session.mark_reviewed(1)
+    bench.runner.wait(bench.bundle(tmp_path / "bench"), 30)
+    command = [sys.executable, "-m", "napari_covseg", "export", str(session.folder), "--to", "bundle"]
+    subprocess.run([*command, "--out", str(tmp_path / "cli")], check=True, capture_output=True)
+    by_cli, by_bench = ({p.name: p.read_bytes() for p in (tmp_path / one).iterdir()} for one in ("cli", "bench"))
+    assert len(by_cli) == 3
+    assert by_cli == by_bench

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_covseg.cli.console import table
+from napari_covseg.cli.console import followed, table
 from napari_covseg.cli.options import OutFolder
 from napari_covseg.cli.verb import Answer, gave_up, verb
 
 if TYPE_CHECKING:
     from napari_covseg.review import ReviewSession
+
+
+Exports = list[dict[str, Any]]
+Failures = list[dict[str, str]]
 
 
 class Format(StrEnum):
@@ -36,16 +40,21 @@ def export(
     cases.json, which train, finetune and evaluate take as they are; it names no patient. Lungs are in it where a mask
     lies beside the scan: <case>_lung.nii.gz beside <case>_ct.nii.gz.
     """
-    one = _bundled if to is Format.bundle else _exported
-    exports: list[dict[str, Any]] = []
-    failed: list[dict[str, str]] = []
-    for folder in sessions:
-        try:
-            exports.append(one(folder, out, {each["file"] for each in exports}, overwrite))
-        except (ValueError, OSError) as error:
-            failed.append({"session": str(folder), "error": gave_up(error)})
+    work = _bundled if to is Format.bundle else _exported_all
+    exports, failed = work(sessions, out, overwrite)
     values = {"exports": exports, **({"failed": failed} if failed else {})}
     return Answer(values, _shown(exports), done=not failed)
+
+
+def _exported_all(sessions: list[Path], out: Path, overwrite: bool) -> tuple[Exports, Failures]:
+    exports: Exports = []
+    failed: Failures = []
+    for folder in sessions:
+        try:
+            exports.append(_exported(folder, out, {each["file"] for each in exports}, overwrite))
+        except (ValueError, OSError) as error:
+            failed.append({"session": str(folder), "error": gave_up(error)})
+    return exports, failed
 
 
 def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> dict[str, Any]:
@@ -59,18 +68,22 @@ def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> di
         return _told(folder, path, session)
 
 
-def _bundled(folder: Path, out: Path, written: set[str], overwrite: bool) -> dict[str, Any]:
-    from napari_covseg.cli.sessions import lungs_beside, resumed, scan_of
-    from napari_covseg.export.bundle import ReviewedScan, case_name, export_bundle
+def _bundled(sessions: list[Path], out: Path, overwrite: bool) -> tuple[Exports, Failures]:
+    from napari_covseg.export.gathering import gathering
 
-    with resumed(folder) as session:
-        if str(out / f"{case_name(session.scan_sha256)}_ct.nii.gz") in written:
-            raise ValueError(f"{folder} is of a scan that another session is of; export the one that counts.")
-        path, scan = scan_of(session)
-        lung = lungs_beside(path, scan)
-        one = ReviewedScan(scan, session.labels, session.reviewed, session.scan_sha256, lung)
-        (name,) = export_bundle([one], out, overwrite=overwrite)
-        return {**_told(folder, out / f"{name}_ct.nii.gz", session), "case": name, "lungs": lung is not None}
+    found = followed(gathering(sessions, out, overwrite=overwrite), "Gathering reviewed slices")
+    exports = [
+        {
+            "session": str(one.session),
+            "file": str(one.file),
+            "slices_reviewed": one.slices,
+            "signed": one.signed,
+            "case": one.case,
+            "lungs": one.lungs,
+        }
+        for one in found.bundled
+    ]
+    return exports, [{"session": str(one.session), "error": gave_up(one.error)} for one in found.left_out]
 
 
 def _told(folder: Path, path: Path, session: ReviewSession) -> dict[str, Any]:

@@ -12,9 +12,7 @@ from napari_covseg.cli.console import followed, say
 
 if TYPE_CHECKING:
     from napari_covseg.review import ReviewSession
-    from napari_covseg.volume import LabelMap, Volume
-
-SCAN_ENDING, LUNG_ENDING = "_ct.nii.gz", "_lung.nii.gz"
+    from napari_covseg.volume import Volume
 
 
 @contextmanager
@@ -52,20 +50,3 @@ def scan_of(session: ReviewSession) -> tuple[Path, Volume]:
 
     job = scan_found(session.scan_path, session.scan_sha256, kept_in(session.folder))
     return followed(job, f"Looking for the scan of {session.folder.name}")
-
-
-def lungs_beside(path: Path, scan: Volume) -> LabelMap | None:
-    """Return the lungs that lie beside a scan, ``<case>_lung.nii.gz`` beside ``<case>_ct.nii.gz``, in reading order.
-
-    Raises
-    ------
-    ValueError
-        If the file cannot be read or is not of this scan.
-    """
-    from napari_covseg.io import read_labels
-    from napari_covseg.volume import LUNGS, fitted, reoriented
-
-    beside = path.with_name(f"{path.name.removesuffix(SCAN_ENDING)}{LUNG_ENDING}")
-    if not path.name.endswith(SCAN_ENDING) or not beside.exists():
-        return None
-    return reoriented(fitted(read_labels(beside, LUNGS), scan))

@@ -1,4 +1,4 @@
-"""The reviewed slices of many sessions as annotated cases, for training elsewhere; ``covseg train`` takes them as is.
+"""The reviewed slices of a session as an annotated case, for training elsewhere; ``covseg train`` takes it as it is.
 
 Every case is a whole scan, since a 3-D network needs a slice's neighbours, with labels on its reviewed slices alone;
 ``cases.json`` names these slices, and a patient by a hash that only this installation can make.
@@ -11,6 +11,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,12 @@ import numpy.typing as npt
 from napari_covseg.io import home, write_labels, write_volume, written
 from napari_covseg.io.case_listing import FILE_NAME, read_listing
 from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.jobs import Job, Progress
 from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
 from napari_covseg.volume import LabelMap, Volume, labels_on, reoriented
 
 KEY_FILE = "bundle.key"
+SCAN, LABELS, LUNG = "_ct.nii.gz", "_lesion.nii.gz", "_lung.nii.gz"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,53 +55,67 @@ class ReviewedScan:
     lung: LabelMap | None = None
 
 
-def export_bundle(
-    sessions: Sequence[ReviewedScan], folder: Path, *, key: bytes | None = None, overwrite: bool = False
-) -> tuple[str, ...]:
-    """Write sessions as annotated cases, read them back as training would, and return the cases' names.
+class NothingReviewedError(ValueError):
+    """A session in which no slice is marked reviewed has nothing to teach."""
 
-    Cases that are in the folder already stay; the listing is written last, so that a case is in it or is not there.
+
+def bundling(one: ReviewedScan, folder: Path, *, key: bytes | None = None, overwrite: bool = False) -> Job[str]:
+    """Write a session as an annotated case, read it back as training would, and return the case's name.
+
+    Cases that are in the folder already stay. The labels are written last: without them nothing is taken for a case, so
+    that one whose writing was stopped or killed never teaches its unreviewed slices as healthy.
 
     Parameters
     ----------
-    sessions
-        Of different scans.
+    one
+        What to write.
     folder
         Where to; made if missing.
     key
         Makes hashes of scans; this installation's own without.
     overwrite
-        Replace cases that are there already.
+        Replace the case where it is there already.
 
     Raises
     ------
     ValueError
-        If a session has no reviewed slice, two are of one scan, lungs are not on the grid of their labels, or the
-        listing that is there cannot be understood.
+        If no slice is reviewed, the lungs are not on the grid of the labels, or the listing that is there cannot be
+        understood.
     FileExistsError
-        If a case is there already and is not to be replaced.
+        If the case is there already and is not to be replaced.
     OSError
         If something cannot be written, or reads back otherwise.
     """
     key = _own_key() if key is None else key
-    listing = read_listing(folder / FILE_NAME)
-    names = [case_name(one.scan_sha256, key) for one in sessions]
-    if len(set(names)) < len(names):
-        raise ValueError("Two sessions are of one scan; export the one that counts.")
-    for name, one in zip(names, sessions, strict=True):
-        if not one.reviewed:
-            raise ValueError(f"No slice of {one.scan.name} is marked reviewed; mark those that are true.")
-        if one.lung is not None and not one.lung.geometry.same_grid(one.labels.geometry):
-            raise ValueError(f"The lungs of {one.scan.name} are not on the grid of its scan; draw them on this scan.")
-        if name in listing and not overwrite:
-            raise FileExistsError(f"{folder / name}_ct.nii.gz is there already and was kept; choose another folder.")
-    for name, one in zip(names, sessions, strict=True):
-        _write(one, folder, name)
-        listing[name] = _entry(one, _hashed(key, "patient", one.scan_sha256))
-        with written(folder / FILE_NAME) as draft:
-            draft.write_text(json.dumps(listing, indent=1), "utf-8")
-    _check(dict(zip(names, sessions, strict=True)), folder)
-    return tuple(names)
+    name = case_name(one.scan_sha256, key)
+    _refuse(one)
+    if not overwrite:
+        refuse_twice(folder, name)
+    read_listing(folder / FILE_NAME)
+    yield Progress(0, 2, "writing the scan")
+    try:
+        _list(folder, name, _entry(one, _hashed(key, "patient", one.scan_sha256)))
+        write_volume(one.scan, folder / f"{name}_ct.nii.gz")
+        yield Progress(1, 2, "writing the labels")
+        _write_labels(one, folder, name)
+        _check(one, folder, name)
+    except BaseException:  # stopped, too
+        _remove(folder, name)
+        raise
+    yield Progress(2, 2, "read back")
+    return name
+
+
+def refuse_twice(folder: Path, name: str) -> None:
+    """Refuse a case that is in a bundle already.
+
+    Raises
+    ------
+    FileExistsError
+        If it is.
+    """
+    if name in read_listing(folder / FILE_NAME) and (folder / f"{name}{LABELS}").exists():
+        raise FileExistsError(f"{folder / name}{SCAN} is there already and was kept; choose another folder.")
 
 
 def case_name(scan_sha256: str, key: bytes | None = None) -> str:
@@ -106,15 +123,35 @@ def case_name(scan_sha256: str, key: bytes | None = None) -> str:
     return _hashed(_own_key() if key is None else key, "case", scan_sha256)
 
 
-def _write(one: ReviewedScan, folder: Path, name: str) -> None:
-    """Write a scan, its labels and its lungs where they are known, with nothing on slices that nobody reviewed."""
-    write_volume(one.scan, folder / f"{name}_ct.nii.gz")
-    lung_file = folder / f"{name}_lung.nii.gz"
-    lung_file.unlink(missing_ok=True)  # of an export before, which this one replaces
-    for labels, path in ((one.labels, folder / f"{name}_lesion.nii.gz"), (one.lung, lung_file)):
+def _refuse(one: ReviewedScan) -> None:
+    if not one.reviewed:
+        raise NothingReviewedError(f"No slice of {one.scan.name} is marked reviewed; mark those that are true.")
+    if one.lung is not None and not one.lung.geometry.same_grid(one.labels.geometry):
+        raise ValueError(f"The lungs of {one.scan.name} are not on the grid of its scan; draw them on this scan.")
+
+
+def _list(folder: Path, name: str, entry: dict[str, Any]) -> None:
+    """Put a case on the listing; one that was there before is none from here on until its labels are written."""
+    for ending in (LABELS, LUNG):
+        (folder / f"{name}{ending}").unlink(missing_ok=True)
+    listing = {**read_listing(folder / FILE_NAME), name: entry}
+    with written(folder / FILE_NAME) as draft:
+        draft.write_text(json.dumps(listing, indent=1), "utf-8")
+
+
+def _write_labels(one: ReviewedScan, folder: Path, name: str) -> None:
+    """Write lungs where they are known, then labels, with nothing on slices that nobody reviewed."""
+    for labels, ending in ((one.lung, LUNG), (one.labels, LABELS)):
         if labels is not None:
             truth = LabelMap(_on_reviewed(labels, one.reviewed), labels.geometry, labels.scheme)
-            write_labels(labels_on(truth, one.scan.geometry), path)
+            write_labels(labels_on(truth, one.scan.geometry), folder / f"{name}{ending}")
+
+
+def _remove(folder: Path, name: str) -> None:
+    """Remove a case's files, its labels first; its place on the listing says nothing without them."""
+    with suppress(OSError):
+        for ending in (LABELS, LUNG, SCAN):
+            (folder / f"{name}{ending}").unlink(missing_ok=True)
 
 
 def _on_reviewed(labels: LabelMap, reviewed: Sequence[int]) -> npt.NDArray[np.uint8]:
@@ -132,17 +169,15 @@ def _entry(one: ReviewedScan, patient: str) -> dict[str, Any]:
     }
 
 
-def _check(meant: dict[str, ReviewedScan], folder: Path) -> None:
-    """Read the cases back, as training would."""
-    found = {case.name: case for case in find_cases([folder])}
-    for name, one in meant.items():
-        case = found.get(name)
-        if case is None or case.slices != tuple(index + 1 for index in sorted(one.reviewed)):
-            raise OSError(f"{name} was not saved: {FILE_NAME} does not say what was written.")
-        scan, *found_maps = read_case(case)
-        same = all(_is_same(*both, one.reviewed) for both in zip(found_maps, (one.labels, one.lung), strict=True))
-        if not same or not np.array_equal(scan.hu, reoriented(one.scan).hu):
-            raise OSError(f"{name} was not saved: what was read back differs from what was written.")
+def _check(one: ReviewedScan, folder: Path, name: str) -> None:
+    """Read the case back, as training would."""
+    case = {case.name: case for case in find_cases([folder])}.get(name)
+    if case is None or case.slices != tuple(index + 1 for index in sorted(one.reviewed)):
+        raise OSError(f"{name} was not saved: {FILE_NAME} does not say what was written.")
+    scan, *found_maps = read_case(case)
+    same = all(_is_same(*both, one.reviewed) for both in zip(found_maps, (one.labels, one.lung), strict=True))
+    if not same or not np.array_equal(scan.hu, reoriented(one.scan).hu):
+        raise OSError(f"{name} was not saved: what was read back differs from what was written.")
 
 
 def _is_same(found: LabelMap | None, meant: LabelMap | None, reviewed: Sequence[int]) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_covseg.jobs import Job, Progress
+from napari_covseg.review.opening import is_session
 from napari_covseg.review.places import (
     FoundAt,
     Place,
@@ -111,6 +112,25 @@ def other_readings(session: ReviewSession) -> dict[Path, str]:
     """Return the folders of other sessions of the same scan, and who began each."""
     beside = (folder for folder in folders_beside(session.folder) if folder != session.folder)
     return {folder: str(facts_in(folder).get("reader") or "") for folder in beside}
+
+
+def listed_sessions(sessions: Path, worklist: Worklist) -> tuple[Path, ...]:
+    """Return the folders of the sessions of all scans on a worklist that were not rejected.
+
+    Of a scan with several it is the one of the reader who has the scan or signed it, where there is one.
+    """
+    of_scan: dict[Path, dict[Path, str]] = {}
+    for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
+        if is_session(folder):
+            facts = facts_in(folder)
+            readers = of_scan.setdefault(Path(facts.get("scan_path") or ""), {})
+            readers[folder] = str(facts.get("reader") or "")
+    chosen: list[Path] = []
+    for entry in worklist.entries():
+        readers = of_scan.get(entry.path.resolve(), {}) if entry.state != "rejected" else {}
+        own = [folder for folder, reader in readers.items() if reader == entry.reader]
+        chosen += own or readers
+    return tuple(chosen)
 
 
 def agreement_with(mine: Reading, folder: Path) -> Job[ReadersAgreement]:

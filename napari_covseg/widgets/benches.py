@@ -71,6 +71,7 @@ class Desk(QObject):  # type: ignore[misc]
     ticked = Signal()
     learned = Signal(object)
     exported = Signal(object)
+    bundled = Signal(object)
     asked = Signal(object, object, object)
     chose = Signal(object)
     listed = Signal(object)
@@ -142,6 +143,7 @@ class Desk(QObject):  # type: ignore[misc]
         for signal, qt_signal in (
             (bench.learned, self.learned),
             (bench.exported, self.exported),
+            (bench.bundled, self.bundled),
             (bench.asked, self.asked),
             (bench.chose, self.chose),
             (bench.listed, self.listed),

@@ -1,71 +1,147 @@
-"""Export: the corrected mask, on the scan's own grid."""
+"""Export: the corrected mask, on the scan's own grid, or reviewed slices as cases to train on."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import FileEdit
 from napari.viewer import Viewer
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 
+from napari_covseg.jobs import Run
+from napari_covseg.widgets.bundle_words import gathered_words, there_already
+from napari_covseg.widgets.export_choice import ABOUT, ExportChoice
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.words import time_left
+
+if TYPE_CHECKING:
+    from napari_covseg.export.gathering import Gathered
+
+NO_SLICE = "Mark a slice reviewed first (R): only reviewed slices are written."
+NO_LIST = "Choose a folder of scans first: Worklist of a folder, in the Open tab."
+IN_HAND = "Something is being written; wait for it or cancel it first."
 
 
 class ExportPanel(Panel):
-    """Chooses a folder, writes the mask there, and says where it went."""
+    """Chooses what and where, writes it, and says where it went; the big button becomes Cancel."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
-        self.folder = FileEdit(mode="d", value=Path.home(), tooltip="The folder that the mask is written into")
-        self.go = button("Export the mask", "Write the corrected mask as NIfTI and read it back", big=True)
-        self.why, self.where = words(faint=True), words()
+        self.choice, self.about = ExportChoice(), words()
+        self.folder = FileEdit(mode="d", value=Path.home(), tooltip="The folder that is written into")
+        self.go = button("Export the mask", "Write what is chosen into the folder and read it back", big=True)
+        self.why, self.progress, self.where = words(faint=True), words(), words()
         self.show_folder = button("Show folder", "Open the folder in your file browser")
         self.show_folder.hide()
-        self.add(words("The corrected mask, as NIfTI, voxel for voxel on the scan's own grid. Into this folder:"))
-        self.add(self.folder.native, self.go, self.why, self.where, self.show_folder)
+        self.add(self.choice, self.about, self.folder.native, self.go, self.why, self.progress, self.where)
+        self.add(self.show_folder)
         self.rows.addStretch()
+        self._run: Run[Any] | None = None
+        self._target = Path()
         self._written: Path | None = None
-        self._replaces: Path | None = None
+        self._replaces = False
+        self._listen()
+        self._show_state()
+
+    def _listen(self) -> None:
         self.go.clicked.connect(self._on_go)
-        self.folder.changed.connect(lambda: self._ask_about(None))
+        self.choice.changed.connect(self._on_other)
+        self.folder.changed.connect(lambda: self._ask_about(replacing=False))
         self.folder.choose_btn.text = "Choose…"
         self.folder.choose_btn.native.setToolTip("Choose the folder")
         self.show_folder.clicked.connect(self._on_show_folder)
-        self.desk.opened.connect(self._on_opened)
+        self.desk.opened.connect(self._on_other)
         self.desk.exported.connect(self._on_exported)
-        allow(self.go, "" if self.bench.current else NOTHING_OPEN, self.why)
+        self.desk.bundled.connect(self._on_bundled)
+        for signal in (self.desk.runs_changed, self.desk.states_changed, self.desk.listed):
+            signal.connect(self._show_state)
+        self.desk.ticked.connect(self._show_progress)
+
+    @property
+    def _is_running(self) -> bool:
+        return self._run is not None and not self._run.over
 
     def _on_go(self) -> None:
-        """Write; where a mask is there already, only when pressed a second time."""
-        target = self.bench.export_path(Path(self.folder.value))
-        agreed = target is not None and target == self._replaces
-        if target is not None and target.exists() and not agreed:
-            self._ask_about(target)
+        """Write, or stop writing; what is there already is replaced only when pressed a second time."""
+        if self._is_running and self._run is not None:
+            self._run.cancel()
+            self._show_state()
             return
-        self._ask_about(None)
-        if self.desk.attempt(lambda: self.bench.export(Path(self.folder.value), overwrite=agreed)):
-            self.where.setText("Writing…")
-
-    def _ask_about(self, target: Path | None) -> None:
-        self._replaces = target
-        self.go.setText("Replace the mask" if target else "Export the mask")
-        if target:
+        folder, agreed, what = Path(self.folder.value), self._replaces, self.choice.what
+        target = self.bench.export_path(folder) if what == "mask" else None
+        if target is not None and target.exists() and not agreed:
+            self._ask_about(replacing=True)
             self.where.setText(
                 f"{target.name} is there already. Press again to replace it, or choose another folder to keep both."
             )
+            return
+        self._forget()
+        self._target = folder
+        self._run = self.desk.attempt(
+            lambda: (
+                self.bench.export(folder, overwrite=agreed)
+                if what == "mask"
+                else self.bench.bundle(folder, whole_list=what == "list", overwrite=agreed)
+            )
+        )
+        self._show_state()
 
-    def _on_opened(self) -> None:
-        allow(self.go, "", self.why)
-        self._ask_about(None)
+    def _ask_about(self, *, replacing: bool) -> None:
+        self._replaces = replacing
+        self._show_state()
+
+    def _on_other(self) -> None:
+        """Another scan, or another kind: what was said of the one before is gone."""
+        self._forget()
+        self._show_state()
+
+    def _forget(self) -> None:
+        self._replaces = False
         self.where.clear()
         self.show_folder.hide()
 
     def _on_exported(self, path: Path) -> None:
-        self._written = path
-        self.where.setText(f"Written and read back: {path}")
-        self.show_folder.show()
+        self._tell(f"Written and read back: {path}", path.parent)
+
+    def _on_bundled(self, found: Gathered) -> None:
+        self._tell(gathered_words(found, self._target), self._target if found.bundled else None)
+        self._ask_about(replacing=there_already(found) > 0)
+
+    def _tell(self, what: str, written: Path | None) -> None:
+        self._written = written
+        self.where.setText(what)
+        self.show_folder.setVisible(written is not None)
+
+    def _show_state(self) -> None:
+        stopping = self._is_running and self._run is not None and self._run.is_cancelling
+        things = "mask" if self.choice.what == "mask" else "cases"
+        again = f"{'Replace' if self._replaces else 'Export'} the {things}"
+        self.go.setText("Stopping…" if stopping else "Cancel" if self._is_running else again)
+        allow(self.go, "" if self._is_running and not stopping else self._reason_not(stopping=stopping), self.why)
+        self.about.setText(ABOUT[self.choice.what])
+        self.choice.hold(IN_HAND if self._is_running else "")
+        self._show_progress()
+
+    def _reason_not(self, *, stopping: bool) -> str:
+        if stopping:
+            return "It stops after this file."
+        if self.choice.what == "list":
+            return "" if self.bench.shelf.worklist else NO_LIST
+        if self.desk.session is None:
+            return NOTHING_OPEN
+        return "" if self.choice.what == "mask" or self.desk.session.reviewed else NO_SLICE
+
+    def _show_progress(self) -> None:
+        self.progress.setVisible(self._is_running)
+        if self._is_running and self._run is not None:
+            progress = self._run.progress
+            waits = self.bench.runner.runs[:1] != (self._run,)
+            scans = f"{progress.done} of {progress.total} scans" if progress.total > 1 else ""
+            said = ("waits for its turn",) if waits else (scans, progress.doing, time_left(self._run.seconds_left))
+            self.progress.setText(" · ".join(part for part in said if part))
 
     def _on_show_folder(self) -> None:
         if self._written is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written.parent)))
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QLabel, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QLabel, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_covseg.widgets.benches import desk_of
 
@@ -73,7 +73,7 @@ def button(text: str, tooltip: str, *, big: bool = False, checkable: bool = Fals
     return made
 
 
-def allow(of: QPushButton, reason_not: str = "", hint: QLabel | None = None) -> None:
+def allow(of: QAbstractButton, reason_not: str = "", hint: QLabel | None = None) -> None:
     """Enable a button, or disable it and say why, in its tooltip and in a line on the panel."""
     of.setEnabled(not reason_not)
     of.setToolTip(reason_not or of.property("what"))

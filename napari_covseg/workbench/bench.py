@@ -28,16 +28,17 @@ from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt, facts_in
 from napari_covseg.review.readers import ReadersAgreement, reading_of
-from napari_covseg.review.shelf import Shelf, agreement_with
+from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
 from napari_covseg.review.whereabouts import scan_found
 from napari_covseg.volume import Provenance, Volume
-from napari_covseg.workbench.long_work import Tool, applying, exporting, learning, listing, reading, segmented
+from napari_covseg.workbench.long_work import Tool, applying, bundling, exporting, learning, listing, reading, segmented
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
 from napari_covseg.workbench.still import StillLabels
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
 
 if TYPE_CHECKING:
+    from napari_covseg.export.gathering import Gathered
     from napari_covseg.inference import Segmentation
     from napari_covseg.measure import Finding
     from napari_covseg.review.worklist import Worklist
@@ -61,6 +62,7 @@ class Workbench:
     weighed = Signal(OpenScan, int)
     learned = Signal(Checkpoint)
     exported = Signal(Path)
+    bundled = Signal(object)
     asked = Signal(Path, Stated, UnstatedError)
     chose = Signal(object)
     listed = Signal(object)
@@ -94,9 +96,8 @@ class Workbench:
     def resume(self, folder: Path) -> Run[tuple[Path, Volume]]:
         """Open a session by its folder, with its scan, which is looked for where it was and near there."""
         facts, stated = facts_in(folder), kept_in(folder)
-        near = tuple(dict.fromkeys(recent.path.parent for recent in self.remembered.recent))
         path = Path(facts.get("scan_path") or "")
-        job = scan_found(path, str(facts.get("scan_sha256")), stated, near)
+        job = scan_found(path, str(facts.get("scan_sha256")), stated, self._near())
         run = self.start(job, f"Opening {folder.name}")
         run.finished.connect(lambda found: self._take(FoundAt(found[0], stated), found[1]))
         return run
@@ -305,6 +306,36 @@ class Workbench:
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
+    def bundle(self, folder: Path, *, whole_list: bool = False, overwrite: bool = False) -> Run[Gathered]:
+        """Write reviewed slices as annotated cases to train on; `bundled` tells what became of each session.
+
+        Parameters
+        ----------
+        folder
+            Where to; cases that are there already stay, and those of the same scans too unless they are to be
+            overwritten.
+        whole_list
+            Of all scans on the worklist that have a session here and were not rejected; of the open scan without.
+
+        Raises
+        ------
+        ValueError
+            If there is no worklist, or no scan is open or none of its slices reviewed.
+        """
+        if whole_list:
+            if self.shelf.worklist is None:
+                raise ValueError("There is no worklist; choose a folder of scans first.")
+            look = partial(listed_sessions, self.shelf.folder, self.shelf.worklist)
+        else:
+            session = self._opened().session
+            if not session.reviewed:
+                raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are written.")
+            look = partial(tuple, (session.folder,))
+        run = self.start(bundling(look, folder, self._near(), overwrite), "Exporting cases")
+        run.stepped.connect(self._pass_on)
+        run.finished.connect(lambda found: self.bundled.emit(found))
+        return run
+
     def checkpoints(self, network: str) -> tuple[Checkpoint, ...]:
         """Return a network's checkpoints: those shipped, then the reader's own, newest first."""
         return checkpoint.known(network, self.folder)
@@ -383,6 +414,10 @@ class Workbench:
         kept = "nothing was changed" if runner is self.tool_runner else if_stopped
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept}."))
         return run
+
+    def _near(self) -> tuple[Path, ...]:
+        """Return where scans of this reader lie."""
+        return tuple(dict.fromkeys(recent.path.parent for recent in self.remembered.recent))
 
     def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
         session = self._opened().session

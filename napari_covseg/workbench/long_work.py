@@ -17,6 +17,7 @@ from napari_covseg.workbench.open_scan import OpenScan, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
 
 if TYPE_CHECKING:
+    from napari_covseg.export.gathering import Gathered
     from napari_covseg.inference import Segmentation
     from napari_covseg.review.worklist import Worklist
 
@@ -94,3 +95,14 @@ def exporting(labels: LabelMap, session: ReviewSession, folder: Path, overwrite:
     path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite)
     yield Progress(1, 1, "written and read back")
     return path
+
+
+def bundling(look: Callable[[], Sequence[Path]], folder: Path, near: Sequence[Path], overwrite: bool) -> Job[Gathered]:
+    """Look for sessions, and gather their reviewed slices as cases to train on."""
+    from napari_covseg.export.gathering import gathering
+
+    yield Progress(0, 1, "looking for sessions")
+    sessions = look()
+    if not sessions:
+        raise ValueError("No scan of the worklist has been opened here yet; open one and mark slices reviewed first.")
+    return (yield from gathering(sessions, folder, near=near, overwrite=overwrite))

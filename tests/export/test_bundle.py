@@ -6,14 +6,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_covseg.export.bundle import ReviewedScan, case_name, export_bundle
+from napari_covseg.export import bundle
+from napari_covseg.export.bundle import NothingReviewedError, ReviewedScan, bundling, case_name
+from napari_covseg.io import write_labels
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.io.files import home
+from napari_covseg.jobs import drain
 from napari_covseg.training.lesson import lesson_of_case
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 
 KEY = b"k" * 32
 LPS = np.array([[-2.0, 0, 0, 30], [0, -2.0, 0, 40], [0, 0, 5.0, -50], [0, 0, 0, 1]])
+
+
+def bundled(one, folder, **options):
+    return drain(bundling(one, folder, **options))
 
 
 @pytest.fixture
@@ -32,7 +39,7 @@ def session():
 
 
 def test_a_bundle_teaches_the_reviewed_slices_and_nothing_else(session, tmp_path):
-    (name,) = export_bundle([session], tmp_path, key=KEY)
+    name = bundled(session, tmp_path, key=KEY)
     (case,) = find_cases([tmp_path])
     assert (case.name, case.slices, case.lung) == (name, (3, 5), None)
     assert case.annotated == {"ggo", "consolidation", "effusion"}
@@ -48,14 +55,14 @@ def test_lungs_that_are_known_are_in_it_on_reviewed_slices(session, tmp_path):
     lung = np.zeros(session.labels.values.shape, np.uint8)
     lung[:, 8:-8, 8:-8] = 1
     with_lung = replace(session, lung=LabelMap(lung, session.labels.geometry, LUNGS))
-    export_bundle([with_lung], tmp_path, key=KEY)
+    bundled(with_lung, tmp_path, key=KEY)
     (case,) = find_cases([tmp_path])
     assert case.annotated == {"ggo", "consolidation", "effusion", "lung"}
     _, labels, found = read_case(case)
     assert np.array_equal(found.values[[2, 4]], lung[[2, 4]])
     assert not np.delete(found.values, [2, 4], axis=0).any()
     assert np.array_equal(labels.values[[2, 4]], session.labels.values[[2, 4]])
-    export_bundle([session], tmp_path, key=KEY, overwrite=True)
+    bundled(session, tmp_path, key=KEY, overwrite=True)
     (without,) = find_cases([tmp_path])
     assert (without.lung, "lung" in without.annotated) == (None, False)
 
@@ -63,12 +70,12 @@ def test_lungs_that_are_known_are_in_it_on_reviewed_slices(session, tmp_path):
 def test_lungs_of_another_grid_are_refused(session, tmp_path):
     lung = LabelMap(np.zeros((3, 4, 5), np.uint8), Geometry((3, 4, 5), np.eye(4)), LUNGS)
     with pytest.raises(ValueError, match="not on the grid"):
-        export_bundle([replace(session, lung=lung)], tmp_path, key=KEY)
+        bundled(replace(session, lung=lung), tmp_path, key=KEY)
     assert not list(tmp_path.iterdir())
 
 
 def test_nothing_in_a_bundle_names_the_patient(session, tmp_path):
-    export_bundle([session], tmp_path, key=KEY)
+    bundled(session, tmp_path, key=KEY)
     files = sorted(tmp_path.iterdir())
     assert len(files) == 3
     assert not [path.name for path in files if "Doe" in path.name]
@@ -87,31 +94,64 @@ def test_an_installation_names_a_scan_alike_every_time(session):
 
 def test_a_bundle_grows_and_replaces_only_on_purpose(session, tmp_path):
     other = Volume(session.scan.hu + np.int16(1), session.scan.geometry, "other")
-    (first,) = export_bundle([session], tmp_path, key=KEY)
-    (second,) = export_bundle([replace(session, scan=other, scan_sha256=other.sha256)], tmp_path, key=KEY)
+    first = bundled(session, tmp_path, key=KEY)
+    second = bundled(replace(session, scan=other, scan_sha256=other.sha256), tmp_path, key=KEY)
     assert {case.name for case in find_cases([tmp_path])} == {first, second}
     before = (tmp_path / f"{first}_lesion.nii.gz").read_bytes()
     fewer = replace(session, reviewed=(4,))
     with pytest.raises(FileExistsError, match="there already"):
-        export_bundle([fewer], tmp_path, key=KEY)
+        bundled(fewer, tmp_path, key=KEY)
     assert (tmp_path / f"{first}_lesion.nii.gz").read_bytes() == before
-    export_bundle([fewer], tmp_path, key=KEY, overwrite=True)
+    bundled(fewer, tmp_path, key=KEY, overwrite=True)
     assert {case.name: case.slices for case in find_cases([tmp_path])}[first] == (5,)
 
 
-@pytest.mark.parametrize(
-    ("sessions", "words"),
-    [(lambda one: [replace(one, reviewed=())], "marked reviewed"), (lambda one: [one, one], "of one scan")],
-)
-def test_what_makes_no_sense_is_refused_before_anything_is_written(session, sessions, words, tmp_path):
-    with pytest.raises(ValueError, match=words):
-        export_bundle(sessions(session), tmp_path, key=KEY)
+def test_a_session_without_a_reviewed_slice_is_refused_before_anything_is_written(session, tmp_path):
+    with pytest.raises(NothingReviewedError, match="marked reviewed"):
+        bundled(replace(session, reviewed=()), tmp_path, key=KEY)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("replacing", [False, True])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_case_whose_writing_is_stopped_is_none(session, tmp_path, steps, replacing):
+    other = Volume(session.scan.hu + np.int16(1), session.scan.geometry, "other")
+    stays = bundled(replace(session, scan=other, scan_sha256=other.sha256), tmp_path, key=KEY)
+    if replacing:
+        bundled(replace(session, reviewed=(1,)), tmp_path, key=KEY)
+    job = bundling(session, tmp_path, key=KEY, overwrite=replacing)
+    for _ in range(steps):
+        next(job)
+    on_disk = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    killed = tmp_path / "killed"  # the folder as it is where the process ends here, without a chance to tidy up
+    killed.mkdir()
+    for name, content in on_disk.items():
+        (killed / name).write_bytes(content)
+    job.close()
+    for folder in (tmp_path, killed):
+        cases = {case.name: case.slices for case in find_cases([folder])}
+        assert cases.pop(stays) == (3, 5)
+        assert set(cases.values()) <= {(2,)}  # what stood there before, if it was not touched yet
+    assert (len(cases) == 1) is (replacing and steps == 1)
+    again = bundled(session, tmp_path, key=KEY, overwrite=replacing and steps == 1)
+    assert {case.name: case.slices for case in find_cases([tmp_path])}[again] == (3, 5)
+
+
+def test_a_case_that_reads_back_otherwise_is_not_left_there(session, tmp_path, monkeypatch):
+    def spoilt(labels, path):
+        values = labels.values.copy()
+        values[values == 3] = 1
+        return write_labels(labels.with_voxels(values, labels.geometry), path)
+
+    monkeypatch.setattr(bundle, "write_labels", spoilt)
+    with pytest.raises(OSError, match="differs from what was written"):
+        bundled(session, tmp_path, key=KEY)
+    assert [path.name for path in tmp_path.iterdir()] == ["cases.json"]
 
 
 @pytest.mark.parametrize("content", [b"{not json", b"[]", b'{"J\xf6rg": {}}'])
 def test_a_listing_that_cannot_be_understood_is_kept(session, tmp_path, content):
     (tmp_path / "cases.json").write_bytes(content)
     with pytest.raises(ValueError, match="cannot be understood"):
-        export_bundle([session], tmp_path, key=KEY)
+        bundled(session, tmp_path, key=KEY)
     assert (tmp_path / "cases.json").read_bytes() == content

@@ -9,8 +9,9 @@ from napari_covseg.jobs import drain
 from napari_covseg.review import ReviewSession
 from napari_covseg.review.places import FoundAt, facts_in, folders_beside, folders_of, place_of, session_at
 from napari_covseg.review.readers import reading_of
-from napari_covseg.review.shelf import Shelf, agreement_with, other_readings
+from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions, other_readings
 from napari_covseg.review.whereabouts import scan_found
+from napari_covseg.review.worklist import Worklist
 
 
 @pytest.fixture
@@ -160,6 +161,20 @@ def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun,
     assert third.folder.name.endswith("-3")
     assert folders_of(sessions, scan, small_scan) == folders_beside(third.folder)
     shelf.close()
+
+
+def test_of_a_listed_scan_the_session_counts_whose_reader_has_it(begun, sessions, small_scan, isolated_home):
+    scan, found_at, shelf = read_volume(small_scan), FoundAt(small_scan), Shelf(sessions, print)
+    second = shelf.take(scan, "Dr B", found_at, beside=True)
+    shelf.close()
+    worklist = Worklist(small_scan.parent)
+    worklist.look()
+    assert listed_sessions(sessions, worklist) == (begun.folder, second.folder)
+    worklist.take(small_scan, "Dr B")
+    assert listed_sessions(sessions, worklist) == (second.folder,)
+    worklist.reject(small_scan, "Dr B", "motion")
+    assert listed_sessions(sessions, worklist) == ()
+    worklist.close()
 
 
 def test_nobody_reads_beside_nobody(sessions, small_scan):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from napari_covseg.io import Stated, read_volume
@@ -12,8 +12,8 @@ from napari_covseg.volume import Volume
 Found = tuple[Path, Volume]
 
 
-def scan_found(path: Path, sha256: str, stated: Stated, near: Sequence[Path] = ()) -> Job[Found]:
-    """Find the scan of a session again, as a job: where it was, near there, or below other folders.
+def scan_found(path: Path, sha256: str, stated: Stated) -> Job[Found]:
+    """Find the scan of a session again, as a job: where it was, or near there.
 
     Parameters
     ----------
@@ -23,8 +23,6 @@ def scan_found(path: Path, sha256: str, stated: Stated, near: Sequence[Path] = (
         Its fingerprint; nothing else is taken for it.
     stated
         What was stated about it.
-    near
-        Folders in which scans of this reader lie.
 
     Returns
     -------
@@ -37,7 +35,7 @@ def scan_found(path: Path, sha256: str, stated: Stated, near: Sequence[Path] = (
         If it is nowhere to be found, or what is there now has other voxels.
     """
     is_other = False
-    places = list(dict.fromkeys(_candidates(path, near)))
+    places = list(dict.fromkeys(_candidates(path)))
     for number, place in enumerate(places):
         yield Progress(number, len(places), f"looking for {path.name}")
         try:
@@ -54,9 +52,9 @@ def scan_found(path: Path, sha256: str, stated: Stated, near: Sequence[Path] = (
     )
 
 
-def _candidates(path: Path, near: Sequence[Path]) -> Iterator[Path]:
+def _candidates(path: Path) -> Iterator[Path]:
     """Yield every place at which a scan of this name is: the old one, then up to one folder deeper than the others."""
-    folders = (path.parent, path.parent.parent, *near) if path.name else ()
+    folders = (path.parent, path.parent.parent) if path.name else ()
     for folder in folders:
         within = sorted(folder.glob("*/")) if folder.is_dir() else []
         yield from (each / path.name for each in (folder, *within) if (each / path.name).exists())

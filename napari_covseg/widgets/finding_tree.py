@@ -11,7 +11,7 @@ from napari_covseg.measure.findings import Finding
 from napari_covseg.widgets.words import count
 
 FINDING = Qt.ItemDataRole.UserRole
-ROW_PX, MOST_ROWS, INDENT_PX = 22, 7, 14
+MOST_ROWS, INDENT_PX = 8, 14
 MOST_OPEN = 12
 """So many are all shown at once; of more, those of each kind below its heading when that is clicked."""
 
@@ -50,7 +50,8 @@ class FindingTree(QTreeWidget):  # type: ignore[misc]
         self._fit()
 
     def _grow(self, found: Sequence[Finding]) -> None:
-        heading = QTreeWidgetItem(self, [f"{found[0].kind.capitalize()}: {count(len(found), 'place')}"])
+        what = "slice" if found[0].kind == "never seen" else "place"
+        heading = QTreeWidgetItem(self, [f"{found[0].kind.capitalize()}: {count(len(found), what)}"])
         font = heading.font(0)
         font.setBold(True)
         heading.setFont(0, font)
@@ -67,7 +68,7 @@ class FindingTree(QTreeWidget):  # type: ignore[misc]
 
     def _fit(self) -> None:
         rows = sum(1 + heading.childCount() * heading.isExpanded() for heading in self.headings)
-        self.setFixedHeight(ROW_PX * min(MOST_ROWS, rows) + 6)
+        self.setFixedHeight(self.sizeHintForRow(0) * min(MOST_ROWS, rows) + 8)
 
 
 def _short(finding: Finding) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import allow, button, words
+from napari_covseg.widgets.panel import allow, button
+
+MARGIN = 8
 
 
 class HistoryRows(QWidget):  # type: ignore[misc]
@@ -22,9 +25,11 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         super().__init__()
         self.desk = desk
         self.undo, self.redo = button("Undo", "Undo (Ctrl-Z)"), button("Redo", "Redo (Ctrl-Shift-Z)")
-        self.told = words(faint=True)
+        self.told = QLabel()
+        self.told.setStyleSheet("QLabel { font-style: italic; }")
+        self.told.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # one line, whatever it says
         grid = QGridLayout(self)
-        grid.setContentsMargins(8, 2, 8, 0)
+        grid.setContentsMargins(MARGIN, 2, MARGIN, 0)
         grid.setSpacing(4)
         grid.addWidget(self.undo, 0, 0)
         grid.addWidget(self.redo, 0, 1)
@@ -35,13 +40,24 @@ class HistoryRows(QWidget):  # type: ignore[misc]
             signal.connect(self._show)
         self._show()
 
+    def resizeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Say as much as fits now."""
+        super().resizeEvent(event)
+        self._say(self.told.toolTip())
+
     def _show(self) -> None:
         session = self.desk.session
         undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
         refusal = session.refusal if session else ""
         _offer(self.undo, "Undo", undo, refusal, "Ctrl-Z")
         _offer(self.redo, "Redo", redo, refusal, "Ctrl-Shift-Z")
-        self.told.setText(f"Undo takes back: {undo}" if undo else "Nothing to undo yet.")
+        self._say(f"Undo takes back: {undo}" if undo else "Nothing to undo yet.")
+
+    def _say(self, said: str) -> None:
+        """Say as much of it as there is room for; all of it stands in the tooltip."""
+        self.told.setToolTip(said)
+        room = self.width() - 2 * MARGIN - 4
+        self.told.setText(self.told.fontMetrics().elidedText(said, Qt.TextElideMode.ElideRight, room))
 
 
 def _offer(of: QPushButton, verb: str, title: str, refusal: str, key: str) -> None:

@@ -17,7 +17,7 @@ from napari_covseg.widgets.panel import allow, button, words
 from napari_covseg.widgets.words import count
 
 WIDTH, HEIGHT = 286, 150
-EMPTY = "No lesions yet: let a network propose (Segment), or choose a class above and paint."
+EMPTY = "No lesions yet: let a network propose (Segment), or choose a class in Review and paint."
 COUNTING = "Counting the lesions…"
 FIRST = "The lesions of a scan are listed here once it is open."
 CHOOSE = "Choose a lesion in the table first."

@@ -60,7 +60,7 @@ def test_many_are_told_by_kind_with_a_count_and_each_is_there(signing: Any) -> N
     outside = [Finding("outside the body", (index % 12, 1, 2), "Outside.", 1.0 - index / 100) for index in range(40)]
     tree.show_findings([*outside, Finding("never seen", (3, 5, 5), "Never.")])
     signing.live(0.1)
-    assert [heading.text(0) for heading in tree.headings] == ["Outside the body: 40 places", "Never seen: 1 place"]
+    assert [heading.text(0) for heading in tree.headings] == ["Outside the body: 40 places", "Never seen: 1 slice"]
     assert not any(heading.isExpanded() for heading in tree.headings)
     click(signing, tree, tree.headings[0])
     assert signing.viewer.dims.current_step == (0, 1, 2)

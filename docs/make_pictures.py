@@ -187,6 +187,7 @@ def _segmented(studio: Studio) -> None:
     for run in studio.desk.bench.runner.runs:
         run.cancel()
         studio.wait(run)
+    studio.tabs.show_panel("Segment")
     studio.label()
 
 

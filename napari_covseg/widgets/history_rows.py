@@ -51,7 +51,7 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         refusal = session.refusal if session else ""
         _offer(self.undo, "Undo", undo, refusal, "Ctrl-Z")
         _offer(self.redo, "Redo", redo, refusal, "Ctrl-Shift-Z")
-        self._say(f"Undo takes back: {undo}" if undo else "Nothing to undo yet.")
+        self._say(f"Undo: {undo}" if undo else "Nothing to undo yet.")
 
     def _say(self, said: str) -> None:
         """Say as much of it as there is room for; all of it stands in the tooltip."""

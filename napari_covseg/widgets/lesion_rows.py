@@ -82,6 +82,7 @@ class LesionRows(QWidget):  # type: ignore[misc]
         self.delete.clicked.connect(self._on_delete)
         self.table.unwanted.connect(self._on_delete)
         self.desk.opened.connect(self._on_opened)
+        self.desk.labels_changed.connect(self._on_labels)
         self.desk.states_changed.connect(self._show_state)
 
     def _on_opened(self) -> None:
@@ -91,6 +92,10 @@ class LesionRows(QWidget):  # type: ignore[misc]
         else:
             self.watch.begin(opened)
         self._show_state()
+
+    def _on_labels(self) -> None:
+        if not self.model.lesions:
+            self._show_state()  # the first ones are being counted
 
     def _on_counted(self, lesions: tuple[Lesion, ...]) -> None:
         chosen = self.chosen

@@ -85,10 +85,17 @@ class SignRows(QWidget):  # type: ignore[misc]
     def _show(self, found: tuple[Finding, ...]) -> None:
         self.heading.setText("<b>Look at this before you sign.</b>" if found else "Nothing odd was found.")
         self.found.show_findings(found)
+        self._wait_on()
+
+    def _wait_on(self) -> None:
+        """Let the reader look at what was found in peace: the time in which she may sign begins anew."""
+        self._armed.start()
+        self.show_state()
 
     def _on_pointed_at(self, finding: Finding) -> None:
         gestures.point_at(self.desk, finding.place)
         self.desk.bench.said.emit(finding.sentence)
+        self._wait_on()
 
     def _forget(self) -> None:
         self._armed.stop()

@@ -158,3 +158,5 @@ def test_without_lesions_it_says_what_to_do_first(at_work: Any) -> None:
     rows = at_work.tabs.panels["Review"].lesions
     assert "Segment" in rows.heading.text()
     assert not rows.table.isVisible()
+    propose(at_work)
+    assert rows.heading.text() == "Counting the lesions…"

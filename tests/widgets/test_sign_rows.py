@@ -9,6 +9,7 @@ from qtpy.QtTest import QTest
 
 from napari_covseg.measure.findings import Finding
 from napari_covseg.widgets.looks import Looks
+from napari_covseg.widgets.sign_rows import SIGN_WAITS_MS
 
 from .conftest import SHAPE
 
@@ -47,6 +48,10 @@ def test_what_is_odd_is_told_before_signing_and_a_click_goes_there(signing: Any)
     odd = {heading.text(0): [heading.child(0).text(0)] for heading in rows.found.headings}
     assert odd["Unlikely density: 1 place"] == ["Slice 10 · 0.7 mL"]
     assert signing.session.signature is None
+    rows._armed.start(50)  # whoever looks for long at what was found need not begin again
+    signing.until(lambda: not rows._armed.isActive())
+    assert rows.button.text() == "Sign"
+    rows._armed.setInterval(SIGN_WAITS_MS)
     click(signing, rows.found, rows.found.headings[-1].child(0))
     assert signing.viewer.dims.current_step[0] == 9
     assert signing.tabs.state_line.message.text().startswith("Slice 10")

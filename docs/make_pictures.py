@@ -21,6 +21,7 @@ import numpy as np
 HERE = Path(__file__).parent / "pictures"
 COLOURS = 128
 READER = "m.okafor"
+SLICES_LED_OVER = 14
 WHOLE = (
     "open_empty",
     "tour",
@@ -29,7 +30,9 @@ WHOLE = (
     "review_full",
     "review_keys",
     "review_compare",
+    "review_next",
     "review_views",
+    "learn_rest",
 )
 """Pictures of the whole window; the others are of the panel in it."""
 
@@ -126,6 +129,7 @@ def states(theme: str) -> Iterator[tuple[str, Callable[[Studio], None]]]:
     yield "open_full", lambda studio: (studio.open_sample(), studio.tabs.show_panel("Open"))
     yield "open_worklist", _worklist
     yield "segment_busy", _segmenting
+    yield "review_next", _led_on
     yield "segment_full", _segmented
     yield "segment_error", _all_reviewed
     yield "review_full", _reviewed
@@ -136,6 +140,7 @@ def states(theme: str) -> Iterator[tuple[str, Callable[[Studio], None]]]:
     yield "learn_full", lambda studio: (_lung_window(studio), studio.tabs.show_panel("Learn"))
     yield "learn_busy", _learning
     yield "learn_verdict", _judged
+    yield "learn_rest", _rest_again
     yield "export_full", _exported
     yield "export_error", _replace
     yield "review_odd", _looked_over
@@ -163,10 +168,26 @@ def _segmenting(studio: Studio) -> None:
     studio.live(0.3)
 
 
+def _led_on(studio: Studio) -> None:
+    """Let the network draw on some slices more, and be led to the one that it is least sure of."""
+    from napari_covseg.widgets import gestures
+
+    (run,) = studio.desk.bench.runner.runs
+    while run.progress.done < SLICES_LED_OVER and not run.over:
+        studio.live(0.1)
+    run.cancel()
+    studio.wait(run)
+    studio.desk.said.emit("")
+    studio.tabs.show_panel("Review")
+    gestures.next_suggestion(studio.desk)
+    studio.live(0.3)
+
+
 def _segmented(studio: Studio) -> None:
     for run in studio.desk.bench.runner.runs:
         run.cancel()
         studio.wait(run)
+    studio.tabs.show_panel("Segment")
     studio.label()
 
 
@@ -320,6 +341,25 @@ def _looked_over(studio: Studio) -> None:
     studio.live(0.5)
     studio.tabs.panels["Review"].sign_button.click()
     studio.wait(studio.desk.bench.runner.runs[0])
+
+
+def _rest_again(studio: Studio) -> None:
+    """Show what a network that has learned changes on the rest of the scan, without a training."""
+    from scipy import ndimage
+
+    from napari_covseg.volume import Provenance
+
+    bench, session = studio.desk.bench, studio.desk.session
+    studio.tabs.panels["Learn"].verdict.clear()
+    values = session.labels.values.copy()
+    grown = ndimage.binary_dilation(values == 1, iterations=2) & (values == 0) & bench.current.lungs.mask(None)
+    values[grown] = 1
+    values[ndimage.binary_opening(values == 2, iterations=2) != (values == 2)] = 0
+    slices = [index for index in range(len(values)) if index not in session.marks]
+    taken = session.propose_rest(values, slices, "Residual Attention U-Net on the rest", Provenance("sample", "sample"))
+    studio.desk.viewer.dims.set_current_step(0, 44)
+    bench.segmented_rest.emit(taken)
+    studio.live(0.3)
 
 
 def _exported(studio: Studio) -> None:

@@ -51,6 +51,16 @@ def test_a_scan_that_cannot_be_read_is_a_complaint_and_the_open_one_stays(bench,
     assert bench.current is opened
 
 
+def test_what_the_system_refuses_is_told_in_one_sentence(bench, small_scan, tmp_path):
+    _open(bench, small_scan)
+    (tmp_path / "masks").write_text("a file where a folder should be")
+    bench.runner.wait(bench.export(tmp_path / "masks"), 30)
+    (complaint,) = bench.complaints
+    assert "Errno" not in complaint
+    assert str(tmp_path / "masks") in complaint
+    assert complaint.endswith("check the path and that it may be read and written.")
+
+
 def test_segmenting_goes_from_the_slice_on_screen_outward_and_is_one_undo(bench, small_scan, untrained):
     session = _open(bench, small_scan).session
     run = bench.segment(SegmentRequest(untrained, centre=3, device="cpu"))

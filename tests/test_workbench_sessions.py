@@ -89,17 +89,6 @@ def test_a_scan_that_changed_on_disk_is_complained_of_and_its_session_stays(benc
     assert opened.session.labels.values[1].any()
 
 
-def test_a_session_opens_by_its_folder_also_after_its_scan_moved(bench, make_bench, small_scan, tmp_path):
-    folder = _open(bench, small_scan).session.folder
-    bench.close()
-    (tmp_path / "deeper").mkdir()
-    small_scan.rename(tmp_path / "deeper" / small_scan.name)
-    tomorrow = make_bench()
-    tomorrow.runner.wait(tomorrow.resume(folder), 30)
-    assert tomorrow.current.session.folder == folder
-    assert tomorrow.current.path == tmp_path / "deeper" / small_scan.name
-
-
 def test_a_second_reader_begins_a_session_beside_the_first(bench, make_bench, small_scan):
     first = _open(bench, small_scan).session
     _paint(first, 1, 2)

@@ -16,7 +16,9 @@ from typing import Annotated, Any
 import typer
 
 from napari_covseg.cli.console import say, show, speaks
+from napari_covseg.io.sentences import sentence_of
 
+MORE = "--debug shows where."
 STOPPED = "Stopped; what was finished is kept, and no file was left half-written."
 
 app = typer.Typer(
@@ -69,22 +71,11 @@ def verb(example: str) -> Callable[[Callable[..., Answer]], Callable[..., None]]
 
 def gave_up(error: Exception) -> str:
     """Tell why one thing of several was not done, with ``--debug`` the traceback too, and return the sentence."""
-    sentence = sentence_of(error)
+    sentence = sentence_of(error, MORE)
     if _debugging.get():
         traceback.print_exception(error, file=sys.stderr)
     say(sentence)
     return sentence
-
-
-def sentence_of(error: Exception) -> str:
-    """Return an error as one sentence for the person who can act on it."""
-    if isinstance(error, PermissionError) and error.filename is not None:
-        return f"You may not read or write {error.filename}; ask its owner for the permission, or copy it."
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}; check the path and that it may be read and written."
-    if isinstance(error, ValueError | OSError | KeyError) and not isinstance(error, UnicodeError):
-        return str(error.args[0]) if error.args else str(error)
-    return f"That did not work ({type(error).__name__}: {error}); --debug shows where."
 
 
 def _with_common_options(work: Callable[..., Answer]) -> inspect.Signature:
@@ -111,7 +102,7 @@ def _carry_out(work: Callable[[], Answer], as_json: bool, debug: bool) -> None:
     except Exception as error:  # noqa: BLE001 - the only wall a verb can hit
         if debug:
             traceback.print_exc(file=sys.stderr)
-        raise _failure(sentence_of(error), as_json, 1) from None
+        raise _failure(sentence_of(error, MORE), as_json, 1) from None
     if not answer.done:
         raise typer.Exit(1)
 

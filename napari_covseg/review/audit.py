@@ -14,8 +14,6 @@ Kind = Literal["correction", "undo", "redo", "mark", "unmark", "sign", "reopen",
 GENESIS = bytes(32)
 """What stands for the row before the first one."""
 
-NO_PAYLOAD = hashlib.sha256(b"").digest()
-
 
 class Row(NamedTuple):
     """One row as it stands on disk; the hash covers all before it, and the payload through its own hash."""

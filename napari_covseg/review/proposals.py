@@ -17,7 +17,6 @@ import numpy.typing as npt
 from napari_covseg.review.correction import Labels
 
 FOLDER = "proposals"
-LATEST = "latest"
 NAME = "network.txt"
 UNCERTAINTY = "uncertain_voxels"
 
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Proposals:
-    """The proposals of one session: per network, and of whichever network came last on each slice.
+    """The proposals of one session, per network, and how unsure whichever came last was of each slice.
 
     Parameters
     ----------
@@ -42,7 +41,7 @@ class Proposals:
     @property
     def networks(self) -> tuple[str, ...]:
         """What the reader calls the networks that drew anything, in order of their names."""
-        found = (each / NAME for each in self.folder.glob("*") if each.name != LATEST)
+        found = (each / NAME for each in self.folder.glob("*"))
         return tuple(sorted(each.read_text(encoding="utf-8") for each in found if each.is_file()))
 
     @property
@@ -55,20 +54,19 @@ class Proposals:
         self._uncertain[index] = np.nan if uncertain_voxels is None else uncertain_voxels
         packed = zlib.compress(labels.tobytes(), level=1)
         try:
-            for folder in (self._folder(network), self.folder / LATEST):
-                folder.mkdir(parents=True, exist_ok=True)
-                _replace(folder / str(index), packed)
-            _replace(self.folder / LATEST / UNCERTAINTY, self._uncertain.tobytes())
-            name = self._folder(network) / NAME
-            if not name.exists():
-                _replace(name, network.encode())
+            folder = self._folder(network)
+            folder.mkdir(parents=True, exist_ok=True)
+            _replace(folder / str(index), packed)
+            _replace(self.folder / UNCERTAINTY, self._uncertain.tobytes())
+            if not (folder / NAME).exists():
+                _replace(folder / NAME, network.encode())
         except OSError:
             log.warning("A proposal could not be kept for comparison.", exc_info=True)
 
-    def labels(self, network: str = LATEST) -> Labels:
-        """Return what a network drew, (D, H, W); of whichever came last on each slice without a name."""
+    def labels(self, network: str) -> Labels:
+        """Return what a network drew, (D, H, W)."""
         labels = np.zeros(self.shape, dtype=np.uint8)
-        folder = self.folder / LATEST if network == LATEST else self._folder(network)
+        folder = self._folder(network)
         for index in range(self.shape[0]):
             try:
                 packed = (folder / str(index)).read_bytes()
@@ -81,7 +79,7 @@ class Proposals:
 
     def _read_uncertainty(self) -> npt.NDArray[np.float64]:
         try:
-            found = np.frombuffer((self.folder / LATEST / UNCERTAINTY).read_bytes(), dtype=np.float64).copy()
+            found = np.frombuffer((self.folder / UNCERTAINTY).read_bytes(), dtype=np.float64).copy()
         except (OSError, ValueError):
             found = np.empty(0)
         return found if len(found) == self.shape[0] else np.full(self.shape[0], np.nan)

@@ -69,11 +69,6 @@ class Scene:
         """Volume of a voxel."""
         return self.scan.geometry.voxel_ml * 1000.0
 
-    @property
-    def is_flat(self) -> bool:
-        """Whether the reach is one slice."""
-        return any(span.stop - span.start == 1 for span in self.reach)
-
     def on_slice(self, index: int, axis: int = 0) -> Scene:
         """Return the scene whose reach is one slice: axial along axis 0, coronal 1, sagittal 2.
 

@@ -15,6 +15,7 @@ from napari_covseg.inference import Segmenter
 from napari_covseg.jobs import Job, Progress, retold
 from napari_covseg.measure import Agreement, agreements, pooled
 from napari_covseg.training.lesson import Lesson
+from napari_covseg.volume import SHORT_TITLES
 
 MARGIN = 0.01
 """By so much may a child's Dice on older cases fall, of any lesion and on average, and it is not called worse."""
@@ -116,7 +117,7 @@ class Fall:
     @property
     def words(self) -> str:
         """That in the reader's words."""
-        told = f"Dice of {self.name} {-self.by:+.3f}, allowed {-self.allowed:+.3f}"
+        told = f"Dice of {_titled(self.name)} {_signed(-self.by)}, allowed {_signed(-self.allowed)}"
         return f"not worse on older cases ({told})" if self.is_allowed else f"worse on older cases ({told})"
 
 
@@ -243,11 +244,12 @@ def _is_better(rows: Sequence[Row]) -> tuple[bool, str]:
     gain = _mean_gain(_classes(rows) or present)
     worse = [row for row in present if _is_worse(row)]
     if gain > 0 and not worse:
-        return True, f"Better on the held-out corrected slices (Dice {gain:+.3f} on average)"
+        return True, f"Better on the held-out corrected slices (Dice {_signed(gain)} on average)"
     if gain > 0:
         worst = min(worse, key=lambda row: row.gain)
-        return False, f"Worse on {worst.name} on the held-out corrected slices (Dice {worst.gain:+.3f})"
-    return False, f"Not better on the held-out corrected slices (Dice {gain:+.3f} on average)"
+        told = f"{_titled(worst.name)} on the held-out corrected slices (Dice {_signed(worst.gain)})"
+        return False, f"Worse on {told}"
+    return False, f"Not better on the held-out corrected slices (Dice {_signed(gain)} on average)"
 
 
 def _is_worse(row: Row) -> bool:
@@ -266,11 +268,19 @@ def _mean_gain(rows: Sequence[Row]) -> float:
 def _left_open(rows: Sequence[Row], allowed: float) -> str:
     """Return, in words, which classes fell by more than is allowed, on so few voxels that it may be chance."""
     told = [
-        f"Dice of {row.name} {row.gain:+.3f} on {row.voxels} voxels, too few to tell"
+        f"Dice of {_titled(row.name)} {_signed(row.gain)} on {row.voxels} voxels, too few to tell"
         for row in _classes(rows)
         if -row.gain > allowed + EPSILON and not row.fell(allowed)
     ]
     return f" ({'; '.join(told)})" if told else ""
+
+
+def _titled(name: str) -> str:
+    return SHORT_TITLES.get(name, name)
+
+
+def _signed(gain: float) -> str:
+    return f"{gain:+.3f}".replace("-", "−")
 
 
 def _row(name: str, before: Sequence[Agreement], after: Sequence[Agreement]) -> Row:

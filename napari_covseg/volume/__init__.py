@@ -2,7 +2,7 @@
 
 from napari_covseg.volume.fitting import fitted
 from napari_covseg.volume.geometry import GRID_TOLERANCE_MM, READING_ORIENTATION, Geometry
-from napari_covseg.volume.labels import LESIONS, LUNGS, ClassScheme, LabelClass, LabelMap, Provenance
+from napari_covseg.volume.labels import LESIONS, LUNGS, SHORT_TITLES, ClassScheme, LabelClass, LabelMap, Provenance
 from napari_covseg.volume.resample import AIR_HU, cropped, labels_on, reoriented, volume_on
 from napari_covseg.volume.scan import Volume
 from napari_covseg.volume.straighten import straightened
@@ -13,6 +13,7 @@ __all__ = [
     "LESIONS",
     "LUNGS",
     "READING_ORIENTATION",
+    "SHORT_TITLES",
     "ClassScheme",
     "Geometry",
     "LabelClass",

@@ -96,12 +96,6 @@ class Geometry:
         turned: Affine = np.asarray(index, dtype=np.float64) @ self.affine[:3, :3].T
         return turned + self.affine[:3, 3]
 
-    def to_index(self, position_mm: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Fractional voxel indices (…, 3) of millimetre positions (…, 3)."""
-        inverse = np.linalg.inv(self.affine)
-        turned: Affine = np.asarray(position_mm, dtype=np.float64) @ inverse[:3, :3].T
-        return turned + inverse[:3, 3]
-
     def corners_mm(self) -> npt.NDArray[np.float64]:
         """Return the eight corner voxel centres, (8, 3) in millimetres."""
         return self.to_mm(list(product(*((0, n - 1) for n in self.shape))))

@@ -76,6 +76,15 @@ LESIONS = ClassScheme(
 )
 """The values every label map of this project carries, whatever the order of a network's outputs."""
 
+SHORT_TITLES = {
+    "lesion": "opacities",
+    "ggo": "ground-glass",
+    "consolidation": "consolidation",
+    "effusion": "effusion",
+    "infection": "unspecified",
+}
+"""What the classes, and all of them together, are called where room is short."""
+
 LUNGS = ClassScheme((LabelClass(1, "lung", "Lung", "#22d3ee"),))
 
 

@@ -14,6 +14,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_covseg.io.sentences import sentence_of
 from napari_covseg.review import Correction, ReviewSession
 from napari_covseg.widgets import keys
 from napari_covseg.widgets.adoption import Adoption
@@ -37,13 +38,8 @@ TELL_S = 0.2
 _desks: WeakKeyDictionary[Viewer, Desk] = WeakKeyDictionary()
 
 
-def bench_of(viewer: Viewer, folder: Path | None = None) -> Workbench:
-    """Return the viewer's bench; the first call makes it, with its sessions in the folder where one is given."""
-    return desk_of(viewer, folder).bench
-
-
 def desk_of(viewer: Viewer, folder: Path | None = None) -> Desk:
-    """Return what the viewer's panels listen to; the first call makes it."""
+    """Return what the viewer's panels listen to; the first call makes it, with its sessions in a folder if given."""
     viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy that hides the window
     desk = _desks.get(viewer)
     if desk is None:
@@ -111,7 +107,7 @@ class Desk(QObject):  # type: ignore[misc]
         try:
             return action()
         except (ValueError, OSError) as error:
-            self.bench.complained.emit(str(error))
+            self.bench.complained.emit(sentence_of(error, "nothing was changed."))
         except _unreached() as error:
             self.bench.complained.emit(UNREACHED.format(type(error).__name__))
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from napari_covseg.volume import LESIONS
-from napari_covseg.widgets.words import SHORT_TITLES, before_and_after, count
+from napari_covseg.volume import LESIONS, SHORT_TITLES
+from napari_covseg.widgets.words import before_and_after, count
 
 ORDER = ("lesion", *LESIONS.names)
 UNKNOWN = "–"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari.layers import Labels
 
-from napari_covseg.review import Scene, relabel
+from napari_covseg.review import relabel
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.windows import WindowPreset, after, preset_of
 
 if TYPE_CHECKING:
     from napari_covseg.review.scene import Place
     from napari_covseg.widgets.benches import Desk
-    from napari_covseg.workbench import OpenScan
 
 NO_LUNGS = "No network has drawn the lungs of this scan; segment it with one that does."
 
@@ -41,9 +41,7 @@ def point_at(desk: Desk, place: Place) -> None:
 
 def relabel_lesion(desk: Desk, place: Place, value: int) -> None:
     """Give the lesion at a place another class; 0 deletes it."""
-    opened = desk.bench.current
-    if opened is not None:
-        desk.attempt(lambda: opened.session.correct(relabel(_scene(opened), place, value)))
+    desk.attempt(lambda: desk.bench.apply(partial(relabel, place=place, value=value)))
 
 
 def review_and_go_on(desk: Desk) -> None:
@@ -165,10 +163,6 @@ def window_shown(desk: Desk) -> WindowPreset | None:
 def next_window(desk: Desk) -> None:
     """Show the next window preset in turn."""
     show_window(desk, after(window_shown(desk)))
-
-
-def _scene(opened: OpenScan) -> Scene:
-    return Scene(opened.session.labels.values, opened.scan)
 
 
 def _step_in_history(desk: Desk, direction: str) -> None:

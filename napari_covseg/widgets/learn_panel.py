@@ -43,7 +43,7 @@ class LearnPanel(Panel):
         self.add(self.ready, self.go, self.resume, self.why, self.progress, self._while_running(), self.curve)
         self.rest = RestRow(self.desk)
         self.add(self.verdict, self.rest, self.family)
-        self.rows.addStretch()
+        self.rows.addStretch(1)  # what is left over lies below, never between the rows
         self._listen()
         self._show_state()
 

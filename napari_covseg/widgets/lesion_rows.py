@@ -17,7 +17,7 @@ from napari_covseg.widgets.panel import allow, button, words
 from napari_covseg.widgets.words import count
 
 WIDTH, HEIGHT = 286, 150
-EMPTY = "No lesions yet: let a network propose (Segment), or choose a class above and paint."
+EMPTY = "No lesions yet: let a network propose (Segment), or choose a class in Review and paint."
 COUNTING = "Counting the lesions…"
 FIRST = "The lesions of a scan are listed here once it is open."
 CHOOSE = "Choose a lesion in the table first."
@@ -82,6 +82,7 @@ class LesionRows(QWidget):  # type: ignore[misc]
         self.delete.clicked.connect(self._on_delete)
         self.table.unwanted.connect(self._on_delete)
         self.desk.opened.connect(self._on_opened)
+        self.desk.labels_changed.connect(self._on_labels)
         self.desk.states_changed.connect(self._show_state)
 
     def _on_opened(self) -> None:
@@ -91,6 +92,10 @@ class LesionRows(QWidget):  # type: ignore[misc]
         else:
             self.watch.begin(opened)
         self._show_state()
+
+    def _on_labels(self) -> None:
+        if not self.model.lesions:
+            self._show_state()  # the first ones are being counted
 
     def _on_counted(self, lesions: tuple[Lesion, ...]) -> None:
         chosen = self.chosen

@@ -15,6 +15,7 @@ from napari.layers import Labels
 from napari.viewer import Viewer
 from psygnal import Signal
 
+from napari_covseg.io.sentences import sentence_of
 from napari_covseg.review import Correction, difference
 from napari_covseg.widgets.layers import ReadingLayers, layers_of
 from napari_covseg.widgets.lungs import LungLayer
@@ -72,7 +73,7 @@ class Link:
         except (ValueError, OSError) as error:
             self._array[slab] = session.labels.values[slab]
             self._refresh()
-            self.bench.complained.emit(str(error))
+            self.bench.complained.emit(sentence_of(error, "nothing was changed."))
         self.pen.taken_in()
 
     @property

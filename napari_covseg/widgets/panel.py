@@ -21,6 +21,9 @@ class Panel(QWidget):  # type: ignore[misc]
         Whose bench.
     """
 
+    foot: QWidget | None = None
+    """What stands below the panel and is never scrolled away, where the panel is one of the tabs."""
+
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self.desk = desk_of(napari_viewer)

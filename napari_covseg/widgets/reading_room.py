@@ -14,6 +14,7 @@ from napari_covseg.widgets.picture import as_on_a_light_box, pane_of
 from napari_covseg.widgets.tabs import CovSegTabs
 
 SIZE = (1280, 800)
+AROUND_LESIONS = (5, 5, 5, 4)
 LEFT = (1, 2)
 """Of the height at the left: the layers, which are few, and the lesions, which are many."""
 
@@ -31,6 +32,7 @@ def opened_room(folder: Path | None = None) -> tuple[Viewer, CovSegTabs]:
     viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
     furnish(viewer)
     lesions = tabs.panels["Review"].lesions
+    lesions.layout().setContentsMargins(*AROUND_LESIONS)
     table = viewer.window.add_dock_widget(lesions, name="Lesions", area="left")  # seen beside any panel
     window = viewer.window._qt_window
     docks, shares = [window._qt_viewer.dockLayerList, table], [window.height() * share for share in LEFT]

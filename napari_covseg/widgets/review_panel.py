@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QButtonGroup, QGridLayout, QHBoxLayout, QLayout, QPushButton
+from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLayout
 
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
+from napari_covseg.widgets.history_rows import HistoryRows
 from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.next_row import NextRow
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
@@ -23,7 +24,7 @@ FIRST = "Open a scan and segment it; then correct it here, slice by slice."
 
 
 class ReviewPanel(Panel):
-    """Classes, brush, window, undo, marks and the signature."""
+    """Classes, brush, tools, window, marks and the signature; undo and redo at its foot."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -33,9 +34,10 @@ class ReviewPanel(Panel):
         self.tools = ToolRows(self.desk)
         self.add(self.where)
         self._add_marks()  # at the top: what every slice ends with is never scrolled away
-        self.add(self.classes, self.brush, self.tools, self._windows(), self._views(), self._history())
+        self.add(self.classes, self.brush, self.tools, self._windows(), self._views())
+        self.foot = self.history = HistoryRows(self.desk)
         self.lesions, self.readers = LesionRows(self.desk), SecondReaderRows(self.desk)
-        self.add(self.readers, self.lesions)
+        self.add(self.readers, self.lesions, self.history)
         self.rows.addStretch()
         self._listen()
         self._show_all()
@@ -68,18 +70,6 @@ class ReviewPanel(Panel):
             row.addWidget(each)
         return row
 
-    def _history(self) -> QLayout:
-        self.undo_button, self.redo_button = button("Undo", "Undo (Ctrl-Z)"), button("Redo", "Redo (Ctrl-Shift-Z)")
-        self.undo_button.clicked.connect(lambda: gestures.undo(self.desk))
-        self.redo_button.clicked.connect(lambda: gestures.redo(self.desk))
-        self.history = words(faint=True)
-        grid = QGridLayout()
-        grid.setSpacing(4)
-        grid.addWidget(self.undo_button, 0, 0)
-        grid.addWidget(self.redo_button, 0, 1)
-        grid.addWidget(self.history, 1, 0, 1, 2)
-        return grid
-
     def _add_marks(self) -> None:
         self.reviewed_button = button("Reviewed ✓  (R)", "Mark this slice reviewed and go on to the next (R)", big=True)
         self.unmark_button = button("Take mark back", "This slice is not reviewed after all")
@@ -97,7 +87,6 @@ class ReviewPanel(Panel):
 
     def _listen(self) -> None:
         self.desk.opened.connect(self._on_opened)
-        self.desk.labels_changed.connect(self._show_history)
         self.desk.states_changed.connect(self._show_all)
         self.desk.lungs_shown.connect(self._show_views)
         self.viewer.dims.events.current_step.connect(self._show_where)
@@ -116,7 +105,6 @@ class ReviewPanel(Panel):
     def _show_all(self) -> None:
         self._show_where()
         self._show_window()
-        self._show_history()
         session = self.desk.session
         reason = NOTHING_OPEN if session is None else session.refusal
         allow(self.reviewed_button, reason, self.why)
@@ -150,16 +138,3 @@ class ReviewPanel(Panel):
         for number, preset in enumerate(PRESETS):
             self._presets.button(number).setChecked(preset is shown)
             allow(self._presets.button(number), "" if self.desk.link.layers else NOTHING_OPEN)
-
-    def _show_history(self) -> None:
-        session = self.desk.session
-        undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
-        refusal = session.refusal if session else ""
-        _offer(self.undo_button, "Undo", undo, refusal, "Ctrl-Z")
-        _offer(self.redo_button, "Redo", redo, refusal, "Ctrl-Shift-Z")
-        self.history.setText(f"Undo takes back: {undo}" if undo else "Nothing to undo yet.")
-
-
-def _offer(of: QPushButton, verb: str, title: str, refusal: str, key: str) -> None:
-    of.setProperty("what", f"{verb}: {title} ({key})")
-    allow(of, refusal or ("" if title else f"Nothing to {verb.lower()}."))

@@ -9,9 +9,10 @@ from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from napari_covseg.review.readers import ReadersAgreement
 from napari_covseg.review.shelf import other_readings
+from napari_covseg.volume import SHORT_TITLES
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, words
-from napari_covseg.widgets.words import SHORT_TITLES, count
+from napari_covseg.widgets.words import count
 
 BEGIN_TOLD = "Begin a session of your own of this scan, beside that of the reader who began this one"
 AGREE_TOLD = "Compare your labels with the other reader's, on the slices that both reviewed"

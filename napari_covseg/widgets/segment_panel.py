@@ -144,7 +144,7 @@ class SegmentPanel(Panel):
         trained = self.bench.chosen
         self.network.setCurrentIndex(self.network.findData(self.bench.network))
         self.summary.setText(listing(self.bench.network).summary)
-        self.measured.setText(measured_dice(trained.card.metrics) if trained else "")
+        self.measured.setText(measured_dice(trained.card) if trained else "")
         self.form.offer(self._promoted(), trained)
         self._show_state()
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_covseg.measure.findings import Finding
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.finding_tree import FindingTree
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
 
 SIGN, SIGN_AGAIN, REOPEN = "Sign", "Press again to sign", "Open again"
@@ -18,8 +18,6 @@ SIGN_WAITS_MS = 30_000
 SIGN_TOLD = "Sign: close the session; what is odd about it is told first, and it can still be exported"
 REOPEN_TOLD = "Go on with this session as a new version; the signature stays in the log"
 NOT_YET = "Review at least one slice first."
-MOST_SHOWN = 6
-LEFT = "QPushButton { text-align: left; padding: 3px 6px; }"
 
 
 class SignRows(QWidget):  # type: ignore[misc]
@@ -36,16 +34,18 @@ class SignRows(QWidget):  # type: ignore[misc]
         self.desk = desk
         self.button = button(SIGN, SIGN_TOLD)
         self.heading = words()
-        self.found: list[QPushButton] = []
-        self.rows = QVBoxLayout(self)
-        self.rows.setContentsMargins(0, 0, 0, 0)
-        self.rows.setSpacing(2)
-        self.rows.addWidget(self.heading)
+        self.found = FindingTree()
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2)
+        rows.addWidget(self.heading)
+        rows.addWidget(self.found)
         self._armed = QTimer(self)
         self._armed.setSingleShot(True)
         self._armed.setInterval(SIGN_WAITS_MS)
         self._armed.timeout.connect(self.show_state)
         self.button.clicked.connect(self._on_click)
+        self.found.pointed_at.connect(self._on_pointed_at)
         desk.opened.connect(self._forget)
         desk.labels_changed.connect(self._forget)
         desk.states_changed.connect(self._forget)
@@ -83,29 +83,22 @@ class SignRows(QWidget):  # type: ignore[misc]
             run.finished.connect(lambda found: self._show(found) if session is self.desk.session else None)
 
     def _show(self, found: tuple[Finding, ...]) -> None:
-        self._clear()
-        more = f" The first {MOST_SHOWN} of {len(found)}:" if len(found) > MOST_SHOWN else ""
-        told = f"<b>Look at this before you sign.</b>{more}" if found else "Nothing odd was found."
-        self.heading.setText(told)
-        for each in found[:MOST_SHOWN]:
-            made = button(_short(each), f"{each.sentence} Click to go there.")
-            made.setStyleSheet(LEFT)
-            made.clicked.connect(partial(gestures.point_at, self.desk, each.place))
-            self.rows.addWidget(made)
-            self.found.append(made)
+        self.heading.setText("<b>Look at this before you sign.</b>" if found else "Nothing odd was found.")
+        self.found.show_findings(found)
+        self._wait_on()
+
+    def _wait_on(self) -> None:
+        """Let the reader look at what was found in peace: the time in which she may sign begins anew."""
+        self._armed.start()
+        self.show_state()
+
+    def _on_pointed_at(self, finding: Finding) -> None:
+        gestures.point_at(self.desk, finding.place)
+        self.desk.bench.said.emit(finding.sentence)
+        self._wait_on()
 
     def _forget(self) -> None:
         self._armed.stop()
-        self._clear()
+        self.found.show_findings(())
         self.heading.setText("")
         self.show_state()
-
-    def _clear(self) -> None:
-        for each in self.found:
-            self.rows.removeWidget(each)
-            each.deleteLater()
-        self.found.clear()
-
-
-def _short(finding: Finding) -> str:
-    return f"Slice {finding.slice_index + 1}: {finding.kind}"

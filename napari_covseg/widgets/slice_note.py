@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from napari_covseg.volume import Geometry
 from napari_covseg.widgets.canvas_label import Place
 from napari_covseg.widgets.canvas_note import CanvasNote
 from napari_covseg.widgets.gestures import slice_shown
+
+FLAT = 2
+"""As napari counts the axes that it shows."""
 
 
 class SliceNote(CanvasNote):
@@ -18,21 +21,27 @@ class SliceNote(CanvasNote):
     def listen(self) -> None:
         """Follow scrolling and marks."""
         self.desk.states_changed.connect(self.say)
-        self.desk.viewer.dims.events.current_step.connect(self.say)
+        for event in self._moves():
+            event.connect(self.say)
 
     def close(self) -> None:
         """Listen no more."""
-        self.desk.viewer.dims.events.current_step.disconnect(self.say)
+        for event in self._moves():
+            event.disconnect(self.say)
 
     def told(self) -> str:
-        """Return where the reader is."""
+        """Return where the reader is; nothing in 3-D, where all slices are shown at once."""
         session = self.desk.session
-        if session is None:
+        if session is None or self.desk.viewer.dims.ndisplay != FLAT:
             return ""
         index = slice_shown(self.desk)
         reviewed = "   ✓ reviewed" if index in session.marks else ""
         where = f"slice {index + 1} of {session.geometry.shape[0]}{reviewed}"
         return f"{where}\ntable {table_mm(session.geometry, index)} mm"
+
+    def _moves(self) -> tuple[Any, Any]:
+        events = self.desk.viewer.dims.events
+        return events.current_step, events.ndisplay
 
 
 def table_mm(geometry: Geometry, index: int) -> str:

@@ -47,7 +47,9 @@ class CovSegTabs(Panel):
             self.panels[title] = made = panel(napari_viewer)
             self.tabs.setTabToolTip(self.tabs.addTab(_scrolling(made), title), tooltip)
         self.state_line = StateLine(napari_viewer)
-        self.add(self.tabs, self.state_line)
+        self.add(self.tabs, *(panel.foot for panel in self.panels.values() if panel.foot), self.state_line)
+        self.tabs.currentChanged.connect(self._show_foot)
+        self._show_foot()
         self.setMinimumWidth(WIDTH)
         self.tour = Tour(self.desk, self.show_panel)
         self._first_look = QTimer(self)
@@ -55,6 +57,11 @@ class CovSegTabs(Panel):
         self._first_look.timeout.connect(self.tour.begin)
         if not os.environ.get(HEADLESS):
             self._first_look.start(FIRST_LOOK_MS)
+
+    def _show_foot(self) -> None:
+        for number, panel in enumerate(self.panels.values()):
+            if panel.foot is not None:
+                panel.foot.setVisible(number == self.tabs.currentIndex())
 
     def show_panel(self, title: str) -> None:
         """Bring a panel to the front."""

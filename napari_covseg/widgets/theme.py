@@ -10,12 +10,11 @@ from qtpy.QtGui import QColor
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Background, words, and what is between the two."""
+    """Background, what stands out from it, and words."""
 
     background: QColor
     foreground: QColor
     text: QColor
-    accent: QColor
 
 
 def theme_of(viewer: Any = None) -> Theme:
@@ -24,5 +23,5 @@ def theme_of(viewer: Any = None) -> Theme:
     from napari.utils.theme import get_theme
 
     theme = get_theme(viewer.theme if viewer is not None else get_settings().appearance.theme)
-    found = (theme.background, theme.foreground, theme.text, theme.current)
+    found = (theme.background, theme.foreground, theme.text)
     return Theme(*(QColor(each.as_hex()) for each in found))

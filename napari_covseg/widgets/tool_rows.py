@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QLayout,
     QPushButton,
     QSizePolicy,
     QSpinBox,
@@ -22,13 +21,15 @@ from qtpy.QtWidgets import (
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.handles import HANDLES, Handle
+from napari_covseg.widgets.other_network import NONE_YET as NOBODY_DREW
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
 from napari_covseg.widgets.tool_sizes import ToolSizes
 
 COLUMNS = 3
 LOWEST_HU, HIGHEST_HU = -1024, 3071
 KEY_SIGNS = {"Shift-": "⇧", "Up": "↑", "Down": "↓", "Delete": "Del"}
-NOBODY = "nobody else"
+NONE_YET, NOT_SHOWN = "no other network yet", "no other network"
+OTHER_TOLD = "Another network whose lesions are shown as white outlines, for Accept to take over"
 BOX_PX = 62
 TIGHT = "QPushButton { padding: 2px 3px; }"
 
@@ -62,7 +63,6 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self.low, self.high = self._limit("Lowest"), self._limit("Highest")
         self.buttons = {each.name: self._button(each) for each in HANDLES}
         self.other = QComboBox()
-        self.other.setToolTip("Another network whose lesions are shown as white outlines, for Accept to take over")
         self.other.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.other.textActivated.connect(self._on_other)
         self.waits, self.sizes = words(faint=True), ToolSizes(desk)
@@ -92,7 +92,9 @@ class ToolRows(QWidget):  # type: ignore[misc]
         for number, made in enumerate(in_grid):
             grid.addWidget(made, number // COLUMNS, number % COLUMNS)
         rows.addLayout(grid)
-        rows.addLayout(_row(self.buttons["Accept"], self.other))
+        accept = _row(self.buttons["Accept"], self.other)
+        accept.setStretch(1, 2)  # names of networks are longer
+        rows.addLayout(accept)
         rows.addWidget(self.waits)
 
     def _switch(self, title: str, key: str, setting: str, tooltip: str) -> QPushButton:
@@ -126,16 +128,18 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self._show()
 
     def _on_other(self, network: str) -> None:
-        self.tools.other.choose("" if network == NOBODY else network)
+        self.tools.other.choose("" if network == NOT_SHOWN else network)
 
     def _show_others(self) -> None:
         """Offer the networks that drew something, and show which one is looked at."""
         if self.desk.bench.runner.busy:
             return
+        networks = self.tools.other.networks
         self.other.clear()
-        self.other.addItems([NOBODY, *self.tools.other.networks])
-        self.other.setCurrentText(self.tools.other.network or NOBODY)
-        self.other.setEnabled(self.other.count() > 1)
+        self.other.addItems([NOT_SHOWN if networks else NONE_YET, *networks])
+        self.other.setCurrentText(self.tools.other.network or NOT_SHOWN)
+        self.other.setEnabled(bool(networks))
+        self.other.setToolTip(OTHER_TOLD if networks else NOBODY_DREW)
 
     def _on_range(self) -> None:
         self.tools.set_range(self.low.value(), self.high.value())
@@ -178,7 +182,7 @@ class ToolRows(QWidget):  # type: ignore[misc]
             box.blockSignals(was)
 
 
-def _row(*pieces: QWidget) -> QLayout:
+def _row(*pieces: QWidget) -> QHBoxLayout:
     row = QHBoxLayout()
     row.setSpacing(3)
     for piece in pieces:

@@ -6,15 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from napari_covseg.volume import LESIONS, Volume
-
-SHORT_TITLES = {
-    "lesion": "opacities",
-    "ggo": "ground-glass",
-    "consolidation": "consolidation",
-    "effusion": "effusion",
-    "infection": "unspecified",
-}
+from napari_covseg.networks import Card
+from napari_covseg.volume import LESIONS, SHORT_TITLES, Volume
 
 
 def scan_line(scan: Volume) -> str:
@@ -62,12 +55,13 @@ def count(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
-def measured_dice(metrics: Mapping[str, Any]) -> str:
+def measured_dice(card: Card) -> str:
     """Return a checkpoint's measured Dice in one sentence; empty where none was measured."""
-    dice = dice_by_class(metrics.get("held_out_pooled"))
-    if dice:
-        return "Dice on patients it never saw: " + ", ".join(f"{title} {value:.2f}" for title, value in dice.items())
-    learned = before_and_after(metrics)
+    if dice := dice_by_class(card.measured_dice):
+        whose = "Dice" if card.metrics.get("held_out_pooled") else "Dice of the same recipe"
+        values = ", ".join(f"{title} {value:.2f}" for title, value in dice.items())
+        return f"{whose} on patients it never saw: {values}"
+    learned = before_and_after(card.metrics)
     return "Dice on the slices it learned from: " + "; ".join(learned) if learned else ""
 
 

@@ -20,16 +20,16 @@ from psygnal import Signal
 from napari_covseg.export import mask_path
 from napari_covseg.io import Stated, UnstatedError, home
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
+from napari_covseg.io.sentences import sentence_of
 from napari_covseg.io.stated import NOTHING, kept_in
 from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.review import Correction, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.fingerprint import reviewed_sha256
-from napari_covseg.review.places import FoundAt, facts_in
+from napari_covseg.review.places import FoundAt
 from napari_covseg.review.readers import ReadersAgreement, reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
-from napari_covseg.review.whereabouts import scan_found
 from napari_covseg.volume import Provenance, Volume
 from napari_covseg.workbench.long_work import Tool, applying, bundling, exporting, learning, listing, reading, segmented
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
@@ -91,15 +91,6 @@ class Workbench:
         run = self.start(reading(path, stated), f"Opening {path.name}")
         run.finished.connect(partial(self._take, FoundAt(path, stated)))
         run.failed.connect(partial(self._ask, path, stated))
-        return run
-
-    def resume(self, folder: Path) -> Run[tuple[Path, Volume]]:
-        """Open a session by its folder, with its scan, which is looked for where it was and near there."""
-        facts, stated = facts_in(folder), kept_in(folder)
-        path = Path(facts.get("scan_path") or "")
-        job = scan_found(path, str(facts.get("scan_sha256")), stated, self._near())
-        run = self.start(job, f"Opening {folder.name}")
-        run.finished.connect(lambda found: self._take(FoundAt(found[0], stated), found[1]))
         return run
 
     def second_reading(self) -> Run[Volume]:
@@ -533,8 +524,6 @@ class Workbench:
             self._complain(error)
 
     def _complain(self, error: Exception) -> None:
-        if isinstance(error, ValueError | OSError | KeyError):
-            self.complained.emit(str(error.args[0]) if len(error.args) == 1 else str(error))
-        else:
+        if not isinstance(error, ValueError | OSError | KeyError):
             log.error("A job failed.", exc_info=error)
-            self.complained.emit(f"That did not work ({type(error).__name__}: {error}); nothing was changed.")
+        self.complained.emit(sentence_of(error, "nothing was changed."))

@@ -7,7 +7,7 @@ import rich.console
 import typer
 
 from napari_covseg.cli import console
-from napari_covseg.cli.verb import Answer, _carry_out, sentence_of
+from napari_covseg.cli.verb import Answer, _carry_out
 from napari_covseg.jobs import Progress
 
 
@@ -37,20 +37,6 @@ def test_a_terminal_gets_a_bar(capsys, monkeypatch):
     assert "Job [1]: working" in said.err
     assert "3/3" in said.err
     assert said.out == ""
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ValueError("One sentence."), "One sentence."),
-        (KeyError("There is no network 'x'."), "There is no network 'x'."),
-        (PermissionError(13, "Permission denied", "/x/y"), "You may not read or write /x/y; ask its owner"),
-        (OSError("It was not saved."), "It was not saved."),
-        (ZeroDivisionError("division by zero"), "ZeroDivisionError"),
-    ],
-)
-def test_every_error_is_a_sentence(error, words):
-    assert words in sentence_of(error)
 
 
 def test_an_answer_that_cannot_be_shown_is_one_sentence_too(capsys):

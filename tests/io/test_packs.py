@@ -10,6 +10,7 @@ import imageio.v3 as imageio
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.io.packing import packed
@@ -136,7 +137,7 @@ def test_below_that_the_slices_that_bear_lesion_are_kept(folder, tmp_path):
     whole, _, _ = read_case(cases[0])
     assert (labels.values == 3).any(axis=(1, 2)).tolist() == [True, True]
     assert lung.values.shape == labels.values.shape
-    moved = whole.geometry.to_index(scan.geometry.to_mm([0, 0, 0]))
+    moved = apply_affine(np.linalg.inv(whole.geometry.affine), scan.geometry.to_mm([0, 0, 0]))
     assert moved[0] == pytest.approx(3)  # the fourth slice from the apex is the first now
 
 

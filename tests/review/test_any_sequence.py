@@ -74,7 +74,8 @@ def corrected(values, reach, tool):
     act, *arguments = tool
     scene = Scene(values, SCAN, LUNG)
     flat_tools = {interpolate, copy_slice}
-    if reach is not None and act not in flat_tools:
+    is_flat = reach is not None and act not in flat_tools
+    if is_flat:
         scene = scene.on_slice(reach)
     was = values.copy()
     try:
@@ -82,7 +83,7 @@ def corrected(values, reach, tool):
     except ValueError:  # refused: then nothing may have changed
         return None if np.array_equal(values, was) else NotImplemented
     assert np.array_equal(values, was)
-    if correction is not None and scene.is_flat:
+    if correction is not None and is_flat:
         assert correction.slices == range(reach, reach + 1)
     return correction
 

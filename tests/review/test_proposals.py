@@ -33,12 +33,6 @@ def test_each_network_keeps_its_own(proposals, tmp_path):
     assert np.array_equal(again.labels("Res/Att U-Net")[2], drawn(3))
 
 
-def test_the_latest_is_whichever_network_came_last_on_a_slice(proposals):
-    latest = proposals.labels()
-    assert np.array_equal(latest[1], drawn(1))
-    assert np.array_equal(latest[2], drawn(3))
-
-
 def test_a_network_that_drew_nothing_here_has_an_empty_map(proposals):
     assert not proposals.labels("nobody").any()
     assert Proposals(proposals.folder / "elsewhere", SHAPE).networks == ()
@@ -46,7 +40,7 @@ def test_a_network_that_drew_nothing_here_has_an_empty_map(proposals):
 
 @pytest.mark.parametrize("damage", [b"", b"rubbish", None])
 def test_a_damaged_slice_is_left_out(proposals, damage):
-    (path,) = [each / "2" for each in proposals.folder.glob("*") if (each / "1").exists() and each.name != "latest"]
+    (path,) = [each / "2" for each in proposals.folder.glob("*") if (each / "1").exists()]
     path.write_bytes(path.read_bytes()[:-4] if damage is None else damage)
     masc = proposals.labels("MASC-Net")
     assert not masc[2].any()
@@ -58,7 +52,7 @@ def test_where_nothing_can_be_written_the_review_goes_on(tmp_path):
     proposals = Proposals(tmp_path, SHAPE)
     proposals.write("MASC-Net", 1, drawn(1))
     assert proposals.networks == ()
-    assert not proposals.labels().any()
+    assert not proposals.labels("MASC-Net").any()
 
 
 def test_how_unsure_the_last_network_was_is_there_after_a_restart(proposals, tmp_path):
@@ -73,5 +67,5 @@ def test_how_unsure_the_last_network_was_is_there_after_a_restart(proposals, tmp
 @pytest.mark.parametrize("damage", [b"", b"rubbish", bytes(8 * 3)])
 def test_damaged_uncertainty_is_nobody_asked(proposals, tmp_path, damage):
     proposals.write("MASC-Net", 3, drawn(0), 12.5)
-    (tmp_path / "proposals" / "latest" / "uncertain_voxels").write_bytes(damage)
+    (tmp_path / "proposals" / "uncertain_voxels").write_bytes(damage)
     assert np.isnan(Proposals(tmp_path, SHAPE).uncertain_voxels).all()

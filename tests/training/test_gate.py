@@ -57,7 +57,7 @@ def test_what_forgets_more_than_the_margin_is_not(drop, promoted):
     assert old[0].gain == pytest.approx(-drop, abs=2e-4)
     verdict = judged(rows([50], [90]), old, (1, 1), MARGIN)
     assert verdict.promoted is promoted
-    assert ("; worse on older cases (Dice of ggo" in verdict.words) is not promoted
+    assert ("; worse on older cases (Dice of ground-glass −" in verdict.words) is not promoted
 
 
 @pytest.mark.parametrize(("share", "promoted"), [(0.9, True), (1.1, False)])
@@ -133,7 +133,7 @@ def test_a_fall_on_a_handful_of_voxels_is_told_but_does_not_veto():
     assert -0.12 < few[0].gain < -0.1
     verdict = judged(rows([50], [90]), (*GGO, *few), (1, 4), MARGIN)
     assert verdict.promoted
-    assert f"Dice of consolidation {few[0].gain:+.3f} on 250 voxels, too few to tell" in verdict.words
+    assert f"Dice of consolidation −{-few[0].gain:.3f} on 250 voxels, too few to tell" in verdict.words
     assert "not worse on older cases (Dice of the classes on average" in verdict.words
 
 

@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
 from napari_covseg.volume import AIR_HU, Geometry, Volume, straightened
@@ -41,7 +42,7 @@ def test_nothing_of_the_scan_falls_off_the_edge():
     scan, _ = tilted(0.9)
     upright = straightened(scan)
     lost = scan.geometry.corners_mm()
-    index = upright.geometry.to_index(lost)
+    index = apply_affine(np.linalg.inv(upright.geometry.affine), lost)
     assert index.min() > -1e-6
     assert (index <= np.array(upright.hu.shape) - 1 + 1e-6).all()
     assert upright.hu.shape[2] == SHAPE[2]

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 
 from napari_covseg.networks import Checkpoint
 from napari_covseg.review import ReviewSession
-from napari_covseg.widgets.benches import bench_of
+from napari_covseg.widgets.benches import desk_of
 from napari_covseg.workbench import SegmentRequest
 
 from .conftest import write_scan
@@ -29,15 +29,15 @@ def compute_threads() -> list[threading.Thread]:
 
 def test_two_viewers_have_two_benches(make_napari_viewer: Any) -> None:
     first, second = make_napari_viewer(), make_napari_viewer()
-    assert bench_of(first) is bench_of(first)
-    assert bench_of(first) is not bench_of(second)
+    assert desk_of(first).bench is desk_of(first).bench
+    assert desk_of(first).bench is not desk_of(second).bench
 
 
 def test_the_proxy_that_napari_hands_to_plugins_has_the_same_bench(make_napari_viewer: Any) -> None:
     from napari.utils._proxies import PublicOnlyProxy
 
     viewer = make_napari_viewer()
-    assert bench_of(PublicOnlyProxy(viewer)) is bench_of(viewer)
+    assert desk_of(PublicOnlyProxy(viewer)).bench is desk_of(viewer).bench
 
 
 def test_a_scan_that_another_replaces_leaves_no_memory_behind_even_where_it_was_frozen(

@@ -124,6 +124,15 @@ def test_a_lesion_is_relabelled_and_deleted_and_undone(at_work: Any, rows: Any) 
     assert np.array_equal(at_work.session.labels.values, before)
 
 
+def test_a_lesion_that_is_deleted_in_the_table_takes_marks_away_and_says_so(at_work: Any, rows: Any) -> None:
+    at_work.session.mark_reviewed(9)
+    click(at_work, rows, 1)
+    QTest.keyClick(rows.table, Qt.Key.Key_Delete)
+    at_work.live(0.1)
+    assert at_work.session.reviewed == ()
+    assert at_work.tabs.state_line.message.text().endswith("No longer marked reviewed: slice 10.")
+
+
 def test_the_table_follows_the_brush(at_work: Any, rows: Any) -> None:
     at_work.viewer.dims.set_current_step(0, 11)
     at_work.key(Qt.Key.Key_D)
@@ -149,3 +158,5 @@ def test_without_lesions_it_says_what_to_do_first(at_work: Any) -> None:
     rows = at_work.tabs.panels["Review"].lesions
     assert "Segment" in rows.heading.text()
     assert not rows.table.isVisible()
+    propose(at_work)
+    assert rows.heading.text() == "Counting the lesions…"

@@ -7,6 +7,7 @@ import numpy as np
 from qtpy.QtWidgets import QAbstractButton, QStyle, QStyleOptionComboBox
 
 from napari_covseg.widgets.panel import NOTHING_OPEN
+from napari_covseg.widgets.review_panel import ReviewPanel
 
 LEFT = ["Segment", "Review", "Learn", "Export"]
 
@@ -101,15 +102,32 @@ def test_slices_that_are_all_reviewed_are_not_run(window: Any, scan_path: Path, 
 
 def test_review_tells_what_undo_takes_back(at_work: Any) -> None:
     panel = at_work.tabs.panels["Review"]
-    assert panel.undo_button.toolTip() == "Nothing to undo."
+    assert panel.history.undo.toolTip() == "Nothing to undo."
     at_work.lesions.paint((6, 20, 20), 2)
-    at_work.until(lambda: panel.undo_button.isEnabled())
-    assert "on slice 7" in panel.undo_button.toolTip()
-    panel.undo_button.click()
+    at_work.until(lambda: panel.history.undo.isEnabled())
+    assert "on slice 7" in panel.history.undo.toolTip()
+    panel.history.undo.click()
     assert not at_work.lesions.data.any()
-    assert "on slice 7" in panel.redo_button.toolTip()
-    panel.redo_button.click()
+    assert "on slice 7" in panel.history.redo.toolTip()
+    panel.history.redo.click()
     assert at_work.lesions.data.any()
+
+
+def test_undo_and_redo_are_never_scrolled_away(at_work: Any) -> None:
+    tabs, history = at_work.tabs, at_work.tabs.panels["Review"].history
+    tabs.show_panel("Review")
+    at_work.desk.complained.emit("A sentence so long that it takes more than a line of the panel. " * 3)
+    bar = tabs.tabs.currentWidget().verticalScrollBar()
+    for place in (0, bar.maximum()):
+        bar.setValue(place)
+        at_work.live(0.1)
+        for each in (history.undo, history.redo):
+            assert each.visibleRegion().boundingRect() == each.rect()
+            assert tabs.rect().contains(each.mapTo(tabs, each.rect().bottomRight()))
+    tabs.show_panel("Segment")
+    assert not history.isVisible()
+    alone = ReviewPanel(at_work.viewer)
+    assert alone.history.parentWidget() is alone
 
 
 def test_signing_asks_once_without_a_dialogue(at_work: Any) -> None:

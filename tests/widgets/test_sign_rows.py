@@ -7,7 +7,9 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
+from napari_covseg.measure.findings import Finding
 from napari_covseg.widgets.looks import Looks
+from napari_covseg.widgets.sign_rows import SIGN_WAITS_MS
 
 from .conftest import SHAPE
 
@@ -34,27 +36,56 @@ def press(driver: Any, button: Any) -> None:
     driver.live(0.1)
 
 
+def click(driver: Any, tree: Any, item: Any) -> None:
+    QTest.mouseClick(tree.viewport(), LEFT, Qt.KeyboardModifier.NoModifier, tree.visualItemRect(item).center())
+    driver.live(0.1)
+
+
 def test_what_is_odd_is_told_before_signing_and_a_click_goes_there(signing: Any) -> None:
     rows = signing.signing
     press(signing, rows.button)
-    signing.until(lambda: rows.found)
-    assert any("unlikely density" in each.text() for each in rows.found)
-    assert all(each.text().startswith("Slice 10") for each in rows.found)
+    signing.until(lambda: rows.found.headings)
+    odd = {heading.text(0): [heading.child(0).text(0)] for heading in rows.found.headings}
+    assert odd["Unlikely density: 1 place"] == ["Slice 10 · 0.7 mL"]
     assert signing.session.signature is None
-    press(signing, rows.found[0])
+    rows._armed.start(50)  # whoever looks for long at what was found need not begin again
+    signing.until(lambda: not rows._armed.isActive())
+    assert rows.button.text() == "Sign"
+    rows._armed.setInterval(SIGN_WAITS_MS)
+    click(signing, rows.found, rows.found.headings[-1].child(0))
     assert signing.viewer.dims.current_step[0] == 9
+    assert signing.tabs.state_line.message.text().startswith("Slice 10")
     press(signing, rows.button)
     assert signing.session.signature is not None
-    assert not rows.found
+    assert not rows.found.isVisible()
+
+
+def test_many_are_told_by_kind_with_a_count_and_each_is_there(signing: Any) -> None:
+    tree = signing.signing.found
+    outside = [Finding("outside the body", (index % 12, 1, 2), "Outside.", 1.0 - index / 100) for index in range(40)]
+    tree.show_findings([*outside, Finding("never seen", (3, 5, 5), "Never.")])
+    signing.live(0.1)
+    assert [heading.text(0) for heading in tree.headings] == ["Outside the body: 40 places", "Never seen: 1 slice"]
+    assert not any(heading.isExpanded() for heading in tree.headings)
+    click(signing, tree, tree.headings[0])
+    assert signing.viewer.dims.current_step == (0, 1, 2)
+    assert tree.headings[0].isExpanded()
+    for number in (7, 39):
+        item = tree.headings[0].child(number)
+        tree.scrollToItem(item)
+        click(signing, tree, item)
+        assert signing.viewer.dims.current_step[0] == number % 12
+    assert tree.height() < 170
 
 
 def test_a_correction_makes_it_look_again(signing: Any) -> None:
     rows = signing.signing
     press(signing, rows.button)
-    signing.until(lambda: rows.found)
+    signing.until(lambda: rows.found.headings)
     signing.session.undo()
     signing.live(0.1)
-    assert not rows.found
+    assert not rows.found.headings
+    assert not rows.found.isVisible()
     assert rows.button.text() == "Sign"
 
 

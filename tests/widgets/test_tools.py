@@ -165,7 +165,7 @@ def test_every_tool_by_key_does_what_its_function_does_and_is_undone_in_one_step
         assert np.array_equal(bench.lesions.data, expected)
         title = bench.session.undo_title
         assert bench.tabs.state_line.message.text().lower().startswith(title.lower())
-        assert bench.tabs.panels["Review"].undo_button.toolTip().startswith(f"Undo: {title}")
+        assert bench.tabs.panels["Review"].history.undo.toolTip().startswith(f"Undo: {title}")
         bench.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
         assert np.array_equal(bench.session.labels.values, before), handle.name
         while bench.session.undo_title != "a network":
@@ -219,7 +219,7 @@ def test_every_button_does_the_same_where_the_picture_is_clicked(bench: Any) -> 
         assert np.array_equal(bench.session.labels.values, expected), handle.name
         assert not button.isChecked()
         assert str(bench.lesions.mode) == mode
-        click(bench, bench.tabs.panels["Review"].undo_button)
+        click(bench, bench.tabs.panels["Review"].history.undo)
         assert np.array_equal(bench.session.labels.values, before)
 
 

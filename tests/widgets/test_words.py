@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
+from napari_covseg.networks import Card
 from napari_covseg.widgets import words
 from napari_covseg.widgets.gate_words import told
 from napari_covseg.widgets.windows import LUNG, PRESETS, after, preset_of
@@ -43,6 +45,26 @@ def test_what_cannot_be_judged_shows_the_learned_slices_and_says_that_they_say_l
     assert "Nobody can say yet" in said
     assert "which says little:<br>ground-glass 0.10 → 0.90" in said
     assert "learned from" not in told({"gate": gate | {"judged": True}, "on_the_learned_slices": learned})
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({}, ""),
+        (
+            {"held_out_pooled": {"dice_ggo": 0.5, "dice_lesion": 0.712}},
+            "Dice on patients it never saw: opacities 0.71, gr",
+        ),
+        (
+            {"cross_validated_pooled": {"dice_lesion": 0.7}},
+            "Dice of the same recipe on patients it never",
+        ),
+    ],
+)
+def test_what_a_network_reached_is_told_with_whom_it_was_measured_on(metrics: dict[str, Any], said: str) -> None:
+    card = Card(network="res_att_unet", width="compact", scheme=("ggo",), trained_on="nothing", metrics=metrics)
+    assert words.measured_dice(card).startswith(said)
+    assert bool(words.measured_dice(card)) is bool(said)
 
 
 def test_windows_come_in_turn_and_any_other_window_is_none() -> None:

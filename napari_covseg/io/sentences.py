@@ -1,0 +1,35 @@
+"""An error as one sentence for the person who can act on it, the same on the command line and in the window."""
+
+from __future__ import annotations
+
+import errno
+
+
+def sentence_of(error: Exception, otherwise: str) -> str:
+    """Return an error as one sentence.
+
+    Parameters
+    ----------
+    error
+        What went wrong. A `ValueError` or `KeyError` says it itself; of an `OSError` it is told by its cause.
+    otherwise
+        What is to be said of an error that nobody foresaw, after its name.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_the_system(error)
+    is_foreseen = isinstance(error, ValueError | OSError | KeyError) and not isinstance(error, UnicodeError)
+    if is_foreseen and str(error):
+        return str(error.args[0]) if len(error.args) == 1 else str(error)
+    return f"That did not work ({type(error).__name__}: {error}); {otherwise}"
+
+
+def _of_the_system(error: OSError) -> str:
+    named = error.filename is not None
+    if isinstance(error, PermissionError):
+        what = error.filename if named else "it"
+        return f"You may not read or write {what}; ask its owner for the permission, or copy it."
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" {error.filename} lies on" if named else ""
+        return f"The disk{where} is full; make room on it and try again."
+    what = f"{error.filename}: " if named else ""
+    return f"{what}{error.strerror}; check the path and that it may be read and written."

@@ -1,0 +1,65 @@
+"""Undo and redo, with what they would undo."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+
+from napari_covseg.widgets import gestures
+from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.panel import allow, button
+
+MARGIN = 8
+
+
+class HistoryRows(QWidget):  # type: ignore[misc]
+    """Two buttons and a line; never scrolled away, since what went wrong may have gone wrong anywhere.
+
+    Parameters
+    ----------
+    desk
+        Whose corrections.
+    """
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.undo, self.redo = button("Undo", "Undo (Ctrl-Z)"), button("Redo", "Redo (Ctrl-Shift-Z)")
+        self.told = QLabel()
+        self.told.setStyleSheet("QLabel { font-style: italic; }")
+        self.told.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # one line, whatever it says
+        grid = QGridLayout(self)
+        grid.setContentsMargins(MARGIN, 2, MARGIN, 0)
+        grid.setSpacing(4)
+        grid.addWidget(self.undo, 0, 0)
+        grid.addWidget(self.redo, 0, 1)
+        grid.addWidget(self.told, 1, 0, 1, 2)
+        self.undo.clicked.connect(lambda: gestures.undo(self.desk))
+        self.redo.clicked.connect(lambda: gestures.redo(self.desk))
+        for signal in (desk.opened, desk.labels_changed, desk.states_changed):
+            signal.connect(self._show)
+        self._show()
+
+    def resizeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Say as much as fits now."""
+        super().resizeEvent(event)
+        self._say(self.told.toolTip())
+
+    def _show(self) -> None:
+        session = self.desk.session
+        undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
+        refusal = session.refusal if session else ""
+        _offer(self.undo, "Undo", undo, refusal, "Ctrl-Z")
+        _offer(self.redo, "Redo", redo, refusal, "Ctrl-Shift-Z")
+        self._say(f"Undo: {undo}" if undo else "Nothing to undo yet.")
+
+    def _say(self, said: str) -> None:
+        """Say as much of it as there is room for; all of it stands in the tooltip."""
+        self.told.setToolTip(said)
+        room = self.width() - 2 * MARGIN - 4
+        self.told.setText(self.told.fontMetrics().elidedText(said, Qt.TextElideMode.ElideRight, room))
+
+
+def _offer(of: QPushButton, verb: str, title: str, refusal: str, key: str) -> None:
+    of.setProperty("what", f"{verb}: {title} ({key})")
+    allow(of, refusal or ("" if title else f"Nothing to {verb.lower()}."))

@@ -1,0 +1,39 @@
+"""Whoever meets an error is told what to do about it, in the window as on the command line."""
+
+import errno
+
+import pytest
+
+from napari_covseg.io.sentences import sentence_of
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("One sentence."), "One sentence."),
+        (KeyError("There is no network 'x'."), "There is no network 'x'."),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/x/y"),
+            "You may not read or write /x/y; ask its owner for the permission, or copy it.",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "The disk is full; make room on it and try again."),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x/y"),
+            "The disk /x/y lies on is full; make room on it and try again.",
+        ),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "/x/y"),
+            "/x/y: No such file or directory; check the path and that it may be read and written.",
+        ),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            "Input/output error; check the path and that it may be read and written.",
+        ),
+        (OSError("It was not saved."), "It was not saved."),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode byte 0xff"),
+        (ValueError(), "That did not work (ValueError: ); look here."),
+        (ZeroDivisionError("division by zero"), "That did not work (ZeroDivisionError: division by zero); look here."),
+    ],
+)
+def test_every_error_is_a_sentence(error, said):
+    assert sentence_of(error, "look here.").startswith(said)

@@ -17,8 +17,7 @@ def sentence_of(error: Exception, otherwise: str) -> str:
     """
     if isinstance(error, OSError) and error.errno is not None:
         return _of_the_system(error)
-    is_foreseen = isinstance(error, ValueError | OSError | KeyError) and not isinstance(error, UnicodeError)
-    if is_foreseen and str(error):
+    if isinstance(error, ValueError | OSError | KeyError) and str(error):
         return str(error.args[0]) if len(error.args) == 1 else str(error)
     return f"That did not work ({type(error).__name__}: {error}); {otherwise}"
 

@@ -7,6 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from itertools import takewhile
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -146,11 +149,16 @@ sys.exit(main(["info", sys.argv[2], *sys.argv[3:]]))
 """
 
 
+def may_be_entered(folder):
+    """Let anybody into a test's folder, through those that pytest made above it."""
+    for place in takewhile(lambda place: place != Path(tempfile.gettempdir()), (folder, *folder.parents)):
+        place.chmod(0o755)
+
+
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become nobody")
 @pytest.mark.parametrize("kind", ["scan.nii", "case", "within"])
 def test_what_may_not_be_read_is_one_sentence_and_exit_code_1(tmp_path, kind):
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
+    may_be_entered(tmp_path)
     path = nifti(tmp_path / kind) if kind.endswith(".nii") else series_in(tmp_path / kind)
     closed = next(path.iterdir()) if kind == "within" else path
     intact = nifti(tmp_path / "intact.nii")
@@ -308,8 +316,7 @@ for path in sys.argv[2:]:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become nobody")
 def test_what_lies_in_a_closed_folder_is_a_sentence_in_napari_too(tmp_path):
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
+    may_be_entered(tmp_path)
     (tmp_path / "closed").mkdir()
     paths = [nifti(tmp_path / "closed" / name) for name in ("scan.nii", "scan_lesion.nii")]
     (tmp_path / "closed").chmod(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Processes:
             return cls(0, 1)
         if not distributed.is_initialized():
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            atexit.register(distributed.destroy_process_group)  # else its threads may outlive the program and abort it
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property

@@ -25,8 +25,10 @@ class Processes:
         if "WORLD_SIZE" not in os.environ or not distributed.is_available():
             return cls(0, 1)
         if not distributed.is_initialized():
+            import torch.distributed.nn  # imported later, its functions would hold the group as a default
+
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-            atexit.register(distributed.destroy_process_group)  # else its threads may outlive the program and abort it
+            atexit.register(distributed.destroy_process_group)  # else its threads outlive Python, and may abort
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @property

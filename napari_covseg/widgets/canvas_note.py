@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
 from napari_covseg.widgets.canvas_label import CanvasLabel, Place
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
 
-class CanvasNote:
+class CanvasNote(ABC):
     """Says what `told` returns, anew whenever a scan is opened and whenever a note of its kind has reason to.
 
     Parameters
@@ -31,17 +32,17 @@ class CanvasNote:
         self.listen()
         self.show()
 
+    @abstractmethod
     def told(self) -> str:
         """Return the words; nothing where there is nothing to tell."""
-        raise NotImplementedError
 
-    def listen(self) -> None:
+    def listen(self) -> None:  # noqa: B027 - not every note needs it
         """Follow what does not change with the scan."""
 
-    def follow(self) -> None:
+    def follow(self) -> None:  # noqa: B027 - not every note needs it
         """Follow what is new with every scan: its layers."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not every note needs it
         """Listen no more."""
 
     def show(self) -> None:

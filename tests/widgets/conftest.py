@@ -65,7 +65,7 @@ class Driver:
                 return
             time.sleep(0.005)
 
-    def until(self, true: Callable[[], Any], seconds: float = 60) -> None:
+    def until(self, true: Callable[[], Any], seconds: float = 20) -> None:
         deadline = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < deadline, "it did not happen in time"
@@ -123,7 +123,7 @@ class Driver:
         start = self.canvas.rect().center()
         QTest.mousePress(self.canvas, right, none, start)
         for share in (0.25, 0.5, 1.0):
-            _drag_to(self.canvas, start + QPoint(round(right_px * share), -round(up_px * share)), right)
+            move_to(self.canvas, start + QPoint(round(right_px * share), -round(up_px * share)), right)
             self.live(0.02)
         QTest.mouseRelease(self.canvas, right, none, start + QPoint(right_px, -up_px))
         self.live()
@@ -136,15 +136,14 @@ class Driver:
         from qtpy.QtTest import QTest
 
         left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-        QTest.mouseMove(self.canvas, self.pixel(*start))
-        self.live(0.03)  # the screen's own word of that move would come in the midst of the stroke
+        move_to(self.canvas, self.pixel(*start))
         QTest.mousePress(self.canvas, left, none, self.pixel(*start))
         for share in (
             *np.linspace(0, 1, 6)[1:],
             1.0,
         ):  # a hand rests before it lets go; vispy drops moves in quick succession
             row, column = np.add(start, share * np.subtract(end, start))
-            _drag_to(self.canvas, self.pixel(row, column))
+            move_to(self.canvas, self.pixel(row, column), left)
             self.live(0.02)
         if between is not None:
             between()
@@ -152,17 +151,15 @@ class Driver:
         self.live(0.1)
 
 
-def _drag_to(canvas: Any, point: Any, button: Any = None) -> None:
-    """QTest.mouseMove holds no button down."""
+def move_to(canvas: Any, point: Any, button: Any = None) -> None:
+    """Move the mouse, a button held or none: QTest.mouseMove holds none, and moves the pointer of the whole screen."""
     from qtpy.QtCore import QEvent, QPointF, Qt
     from qtpy.QtGui import QMouseEvent
     from qtpy.QtWidgets import QApplication
 
-    held, none = button or Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-    place = QPointF(point)
-    event = QMouseEvent(
-        QEvent.Type.MouseMove, place, QPointF(canvas.mapToGlobal(point)), Qt.MouseButton.NoButton, held, none
-    )
+    no_button, no_key = Qt.MouseButton.NoButton, Qt.KeyboardModifier.NoModifier
+    there, on_screen = QPointF(point), QPointF(canvas.mapToGlobal(point))
+    event = QMouseEvent(QEvent.Type.MouseMove, there, on_screen, no_button, button or no_button, no_key)
     QApplication.sendEvent(canvas, event)
 
 

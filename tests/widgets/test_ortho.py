@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 
 from napari_covseg.widgets.picture import camera
 
-from .conftest import SPACING_MM, _drag_to, write_scan
+from .conftest import SPACING_MM, move_to, write_scan
 
 LEFT, NONE, CTRL = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
 
@@ -128,7 +128,7 @@ def test_a_click_points_there_and_a_drag_does_not(three: Any) -> None:
     start = place(coronal, 9, 9)
     QTest.mousePress(coronal.pane.native, LEFT, NONE, start)
     for far in (10, 20, 30):
-        _drag_to(coronal.pane.native, start + QPoint(far, 0))
+        move_to(coronal.pane.native, start + QPoint(far, 0), LEFT)
         three.live(0.03)
     QTest.mouseRelease(coronal.pane.native, LEFT, NONE, start + QPoint(30, 0))
     three.live(0.1)
@@ -144,10 +144,10 @@ def test_a_stroke_in_any_view_is_one_correction_seen_in_all_and_undone_in_all(th
     assert pane.layers.lesions.selected_label == 2
     native = pane.pane.native
     start, end = place(pane, 9, 15), place(pane, 24, 45)
-    QTest.mouseMove(native, start)
+    move_to(native, start)
     QTest.mousePress(native, LEFT, NONE, start)
     for share in np.linspace(0, 1, 6)[1:]:
-        _drag_to(native, start + (end - start) * share)
+        move_to(native, start + (end - start) * share, LEFT)
         three.live(0.03)
     QTest.mouseRelease(native, LEFT, NONE, end)
     three.until(lambda: three.session.undo_title)

@@ -11,6 +11,8 @@ from napari_covseg.widgets.outline_width import contour_voxels
 from napari_covseg.widgets.pointer import under_cursor
 from napari_covseg.widgets.windows import LIMITS_HU, LUNG, NARROWEST_HU, dragged, level_and_width
 
+from .conftest import move_to
+
 CTRL = Qt.KeyboardModifier.ControlModifier
 
 
@@ -33,7 +35,7 @@ def test_the_status_line_says_so_whatever_layer_is_selected(at_work: Any, select
     at_work.viewer.layers.selection.active = at_work.viewer.layers[selected]
     at_work.viewer.mouse_over_canvas = True
     for row in (30, 24):  # Qt says nothing of a mouse that is there already
-        QTest.mouseMove(at_work.canvas, at_work.pixel(row, 12))
+        move_to(at_work.canvas, at_work.pixel(row, 12))
         at_work.live(0.1)
     at_work.viewer.update_status_from_cursor()  # as napari's thread does while the window is in front
     hu = round(float(at_work.bench.current.scan.hu[6, 24, 12]))
@@ -78,7 +80,7 @@ def test_a_right_click_still_begins_an_outline(at_work: Any) -> None:
     at_work.key(Qt.Key.Key_A)
     at_work.viewer.window._qt_viewer.canvas.native.setFocus()
     point = at_work.pixel(24, 12)
-    QTest.mouseMove(at_work.canvas, point)
+    move_to(at_work.canvas, point)
     at_work.live(0.05)
     QTest.mouseClick(at_work.canvas, Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, point)
     at_work.live(0.1)
@@ -109,7 +111,7 @@ def test_the_wheel_scrolls_down_the_patient_and_with_ctrl_it_zooms(at_work: Any)
 
 def test_zooming_leaves_the_place_under_the_cursor_where_it_is(at_work: Any) -> None:
     point = at_work.pixel(10, 30)
-    QTest.mouseMove(at_work.canvas, point)
+    move_to(at_work.canvas, point)
     at_work.live(0.1)
     at_work.wheel(3, CTRL)
     after = at_work.pixel(10, 30)

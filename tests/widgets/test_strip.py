@@ -119,7 +119,7 @@ def test_uncertainty_stands_above_and_goes_with_the_scan(at_work: Any, scan_path
 
 
 def test_click_and_drag_go_to_the_slice(at_work: Any) -> None:
-    from .conftest import _drag_to
+    from .conftest import move_to
 
     strip, dims = strip_of(at_work), at_work.viewer.dims
     places = [QPoint(round(sum(span(index, strip.width(), 12)) / 2), 30) for index in range(12)]
@@ -127,12 +127,12 @@ def test_click_and_drag_go_to_the_slice(at_work: Any) -> None:
     assert dims.current_step[0] == 2
     QTest.mousePress(strip, LEFT, NONE, places[9])
     assert dims.current_step[0] == 9
-    _drag_to(strip, places[10])
+    move_to(strip, places[10], LEFT)
     assert dims.current_step[0] == 10
-    _drag_to(strip, QPoint(strip.width() + 50, 30))
+    move_to(strip, QPoint(strip.width() + 50, 30), LEFT)
     assert dims.current_step[0] == 11
     QTest.mouseRelease(strip, LEFT, NONE, places[11])
-    QTest.mouseMove(strip, places[5])
+    move_to(strip, places[5])
     assert dims.current_step[0] == 11
 
 

@@ -33,6 +33,8 @@ from napari_covseg.review.hu_range import smoothed_hu
 from napari_covseg.widgets.handles import HANDLES
 from napari_covseg.widgets.keys import KEYS
 
+from .conftest import move_to
+
 SLICE = 6
 PLACE = (SLICE, 24, 12)
 SHIFT, NONE = Qt.KeyboardModifier.ShiftModifier, Qt.KeyboardModifier.NoModifier
@@ -351,7 +353,7 @@ def test_a_bounded_brush_in_the_coronal_view_paints_that_slice(at_work: Any) -> 
     native, view = pane.pane.native, pane.qt_viewer.canvas.view
     x, y, *_ = view.camera.transform.map([PLACE[2] * 1.5, PLACE[0] * 3.0, 0, 1])
     point = QPoint(round(x + view.pos[0]), round(y + view.pos[1]))
-    QTest.mouseMove(native, point)
+    move_to(native, point)
     QTest.mousePress(native, LEFT, NONE, point)
     QTest.mouseRelease(native, LEFT, NONE, point)
     at_work.live(0.5)

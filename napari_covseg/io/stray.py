@@ -25,7 +25,7 @@ CALM = 4.0
 SAMPLED = 4096
 MOST_BETWEEN = 1e-4
 
-_AROUND = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if row or column])
+_AROUND = np.array([(row, column) for row in (-1, 0, 1) for column in (-1, 0, 1) if row or column]).T[..., None]
 
 
 def doubt_about_voxels(hu: Voxels, geometry: Geometry, name: str) -> tuple[str, ...]:
@@ -67,17 +67,16 @@ def _noise(out: npt.NDArray[np.float64]) -> float:
 
 def _peaks(plane: Voxels, floor: float) -> npt.NDArray[np.float64]:
     """Return row, column, by how much it stands out and how much its neighbours differ, (N, 4), of each local peak."""
-    found = np.flatnonzero(_could_stand_out(plane, floor))  # several times as fast as where there are two axes
-    at = np.column_stack(np.divmod(found, plane.shape[1]))
+    at = np.flatnonzero(_could_stand_out(plane, floor))  # several times as fast as where there are two axes
     if not len(at):
         return np.empty((0, 4))
-    last = np.array(plane.shape) - 1
-    beside = at[:, None] + _AROUND
-    beside = np.where((beside < 0) | (beside > last), 2 * at[:, None] - beside, beside)  # mirrored at the edges
-    around = plane[beside[..., 0], beside[..., 1]].astype(np.float64)
-    here, high, low = plane[at[:, 0], at[:, 1]].astype(np.float64), around.max(axis=1), around.min(axis=1)
+    place, last = np.divmod(at, plane.shape[1]), np.array(plane.shape)[:, None] - 1
+    beside = np.abs([axis + step for axis, step in zip(place, _AROUND, strict=True)])
+    row, column = last[..., None] - np.abs(last[..., None] - beside)  # mirrored at the edges
+    around = plane[row, column].astype(np.float64)
+    here, high, low = plane[place].astype(np.float64), around.max(axis=0), around.min(axis=0)
     out = np.maximum(here - high, low - here)
-    peaks: npt.NDArray[np.float64] = np.column_stack([at, out, high - low])[out >= floor]
+    peaks: npt.NDArray[np.float64] = np.column_stack([*place, out, high - low])[out >= floor]
     return peaks
 
 

@@ -440,8 +440,9 @@ except ValueError as error:
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become nobody")
 @pytest.mark.parametrize("locked", ["folder", "inner", "slice", "file.nii", "file.nrrd", "file.png"])
 def test_what_may_not_be_read_is_said(tmp_path, locked):
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
+    for place in (tmp_path, *tmp_path.parents):
+        if place == tmp_path or place.name.startswith(("pytest-", "popen-")):  # one more of them where xdist runs it
+            place.chmod(0o755)
     if locked.startswith("file"):
         path = target = in_file(tmp_path / "file.nii").rename(tmp_path / locked)
     else:

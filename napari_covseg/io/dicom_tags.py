@@ -42,7 +42,7 @@ _KEYWORDS = (
 )
 _TAG_OF = {keyword: Tag(keyword) for keyword in _KEYWORDS}
 TAGS = list(_TAG_OF.values())
-PLAIN = ("CS", "DS", "IS", "SS", "US")
+PLAIN = ("CS", "DS", "IS", "SS", "UI", "US")
 _GROUPS = {
     "ImagePositionPatient": "PlanePositionSequence",
     "ImageOrientationPatient": "PlaneOrientationSequence",
@@ -142,11 +142,11 @@ def image_of(file: Traversable, head: Head) -> Image | None:
             )
         return None
     _refuse_undescribed(file, head)
-    modality, description = (str(header.get(tag) or "") for tag in ("Modality", "SeriesDescription"))
+    modality, description = (str(_said(header, tag) or "") for tag in ("Modality", "SeriesDescription"))
     frames = tuple(_frames(file, header))
     if len(frames) == 1:
         frames = (replace(frames[0], native_at=_native_pixels(head)),)
-    uid = str(header.get("SeriesInstanceUID") or "")
+    uid = str(_said(header, "SeriesInstanceUID") or "")
     owner = hash((_as_stored(header, PATIENT), "" if uid else description))
     groups = (_as_stored(header, STUDY), _as_stored(header, REFERENCE))
     return Image(uid, owner, groups, modality, description, frames)
@@ -277,6 +277,8 @@ def _extremes(header: pydicom.Dataset) -> tuple[int, ...]:
 def _said(header: pydicom.Dataset, keyword: str) -> Any:
     """Return what a tag says: parsed once for all slices that say the same, which takes half the time."""
     raw = header.get_item(_TAG_OF[keyword])
+    if raw is None:
+        return None
     if isinstance(raw, RawDataElement) and isinstance(raw.value, bytes) and raw.VR in PLAIN:
         return _parsed(raw.tag, raw.VR, raw.value, raw.is_little_endian)
     return header.get(keyword)

@@ -82,15 +82,17 @@ def _peaks(plane: Voxels, floor: float) -> npt.NDArray[np.float64]:
 
 def _could_stand_out(plane: Voxels, floor: float) -> npt.NDArray[np.bool_]:
     """Whether voxels are further than `floor` from those before and after them in their row, in the same direction."""
-    halved = plane >> 1 if plane.dtype.kind == "i" else plane * np.float32(0.5)  # so that no difference overflows
-    steps = np.diff(halved, axis=1)
-    half = plane.dtype.type(floor / 2 - 1)
-    up, down = steps > half, steps < -half
     found = np.zeros(plane.shape, dtype=bool)
     if plane.shape[0] < 2 or plane.shape[1] < 2:
         return found
-    found[:, 1:-1] = (up[:, :-1] & down[:, 1:]) | (down[:, :-1] & up[:, 1:])
-    found[:, 0], found[:, -1] = up[:, 0] | down[:, 0], up[:, -1] | down[:, -1]
+    halved = plane >> 1 if plane.dtype.kind == "i" else plane * np.float32(0.5)  # so that no difference overflows
+    half = plane.dtype.type(floor / 2 - 1)
+    row_after_row = halved.ravel()  # in one go, which is faster; the ends of the rows come after
+    steps = row_after_row[1:] - row_after_row[:-1]
+    up, down = steps > half, steps < -half
+    found.ravel()[1:-1] = (up[:-1] & down[1:]) | (down[:-1] & up[1:])
+    for end, inner in ((0, 1), (-1, -2)):
+        found[:, end] = np.abs(halved[:, end] - halved[:, inner]) > half
     return found
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from napari_covseg.volume import Geometry
 
 FLOOR = 0.25
-"""Share of the largest uncertainty that every slice has at least: a network may be sure and wrong."""
+"""Share of the largest worth that every slice has at least: a network may be sure and wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ def suggestion(
     chosen = first_queue(uncertain_voxels, geometry.spacing_mm[0], 1, seen)
     if not chosen:
         return None
-    worth = np.nan_to_num(uncertain_voxels)
-    is_unsure = worth[chosen[0]] > FLOOR * worth.max(initial=0.0)
-    return Suggestion(chosen[0], float(worth[chosen[0]]) * geometry.voxel_ml if is_unsure else 0.0)
+    worth = _worth(uncertain_voxels)
+    is_unsure = FLOOR < worth[chosen[0]] > worth.min()
+    return Suggestion(chosen[0], float(uncertain_voxels[chosen[0]]) * geometry.voxel_ml if is_unsure else 0.0)
 
 
 def first_queue(
@@ -65,8 +65,9 @@ def first_queue(
 ) -> tuple[int, ...]:
     """Return the slices to look at, the most worthwhile first.
 
-    A slice is worth its uncertainty, less the nearer it lies to one that was seen or chosen before: nothing at that
-    slice itself, all of it from a share of the scan away.
+    A slice is worth what it is more uncertain than the surest one, less the nearer it lies to one that was seen or
+    chosen before: nothing at that slice itself, all of it from a share of the scan away. Of slices that are worth the
+    same, the one nearest the middle is chosen, where the lungs are widest.
 
     Parameters
     ----------
@@ -86,9 +87,9 @@ def first_queue(
     """
     if not spacing_mm > 0:
         raise ValueError(f"Slices lie a positive distance apart, not {spacing_mm} mm.")
-    worth = np.nan_to_num(np.asarray(uncertainty, dtype=np.float64), nan=0.0)
+    worth = _worth(uncertainty)
     depth = len(worth)
-    worth = np.maximum(worth, FLOOR * worth.max(initial=0.0)) if worth.any() else np.ones(depth)
+    from_middle = np.argsort(np.abs(np.arange(depth) - (depth - 1) / 2), kind="stable")
     reach_mm = max(spacing_mm, depth * spacing_mm / (count + len(seen) + 1) / 2)
     chosen: list[int] = []
     far = np.ones(depth)
@@ -98,11 +99,22 @@ def first_queue(
     while len(chosen) < min(count, depth - len(set(seen))):
         score = worth * far
         score[list(taken)] = -1.0
-        best = int(score.argmax())
+        best = int(from_middle[score[from_middle].argmax()])
         chosen.append(best)
         taken.add(best)
         far = np.minimum(far, _novelty(depth, best, spacing_mm, reach_mm))
     return tuple(chosen)
+
+
+def _worth(uncertainty: Sequence[float] | npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return what each slice is worth for its uncertainty alone, from `FLOOR` to 1.
+
+    What a network is unsure of on every slice alike (skin, vessels, noise) tells no slice from another: it is several
+    times as much as what it is unsure of in lesions.
+    """
+    unsure = np.nan_to_num(np.asarray(uncertainty, dtype=np.float64), nan=0.0)
+    more = unsure - unsure.min(initial=np.inf)
+    return np.maximum(more / more.max(), FLOOR) if more.any() else np.ones(len(unsure))
 
 
 def _novelty(depth: int, index: int, spacing_mm: float, reach_mm: float) -> npt.NDArray[np.float64]:

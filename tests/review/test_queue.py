@@ -16,7 +16,7 @@ def test_the_most_uncertain_comes_first_and_its_neighbours_not_next():
 
 def test_of_two_equally_far_the_less_sure_one_is_chosen():
     uncertainty = np.ones(41)
-    uncertainty[[20, 35]] = 5.0, 2.0
+    uncertainty[[20, 35]] = 5.0, 3.0
     assert first_queue(uncertainty, 5.0, 2) == (20, 35)
 
 
@@ -84,3 +84,15 @@ def test_every_slice_is_suggested_once_and_then_none():
         assert found.index not in seen
         seen.add(found.index)
     assert seen == set(range(40))
+
+
+def test_what_is_uncertain_on_every_slice_alike_tells_no_slice_from_another():
+    lesion = 100 * np.exp(-(((np.arange(45) - 14) / 5.0) ** 2))
+    alone, above_the_rest = (first_queue(lesion + everywhere, 5.0, 5) for everywhere in (0.0, 60.0))
+    assert alone == above_the_rest
+    assert sum(abs(index - 14) < 10 for index in alone) >= 3
+
+
+def test_where_nothing_tells_slices_apart_the_middle_comes_first():
+    assert first_queue(np.full(41, 7.0), 5.0, 1) == (20,)
+    assert suggestion(np.full(40, np.nan), GRID, ()).unsure_ml == 0

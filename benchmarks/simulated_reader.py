@@ -20,6 +20,7 @@ from napari_covseg.networks import Checkpoint, load
 from napari_covseg.review import queue
 from napari_covseg.review.queue import first_queue
 from napari_covseg.training import finetune, gate, keeping, lesson, losses, neighbourhoods, rehearsal
+from napari_covseg.training.evenly import evenly
 from napari_covseg.training.finetune import FineTuning, finetuned, short_run
 from napari_covseg.training.gate import found_on
 from napari_covseg.training.keeping import Keeping
@@ -146,9 +147,8 @@ class Reader:
             share = max(1, ASKED_OF_OTHERS // alike[case.annotated])
             lesson = lesson_of_case(case)
             bearing = [k for k in lesson.reviewed if lesson.labels.values[k].any()] or list(lesson.reviewed)
-            steps = np.unique(np.linspace(0, len(bearing) - 1, min(share, len(bearing))).round().astype(int))
             middle = max(0, (len(bearing) - share) // 2)
             run = bearing[middle : middle + share]
-            chosen = run if self.network.spec.grain == "patch" else [bearing[step] for step in steps]
+            chosen = run if self.network.spec.grain == "patch" else evenly(bearing, share)
             lessons.append(replace(lesson, reviewed=tuple(chosen)))
         return lessons

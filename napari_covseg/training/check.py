@@ -13,6 +13,7 @@ from torch import nn
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Stage
 from napari_covseg.training.batches import Place, batch_source
+from napari_covseg.training.evenly import evenly
 from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.losses import stage_loss, teaching
 from napari_covseg.training.source import Batch
@@ -94,9 +95,7 @@ def _is_looked_at(stack: Stack, index: int) -> bool:
 def _spread(places: Sequence[Place], stacks: Sequence[Stack], count: int) -> list[Place]:
     """Return so many of a patient's slices, evenly spread, of those that bear a lesion if there are any."""
     bearing = [(i, k) for i, k in places if np.isin(stacks[i].labels[k], range(1, HEALTHY_LUNG)).any()]
-    among = bearing or list(places)
-    steps = np.unique(np.linspace(0, len(among) - 1, min(count, len(among))).round().astype(int))
-    return [among[step] for step in steps]
+    return evenly(bearing or places, count)
 
 
 def _slice_of(stack: Stack, index: int) -> Stack:

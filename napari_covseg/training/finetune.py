@@ -25,6 +25,7 @@ from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
 from napari_covseg.networks.lineage import RUN_ENDING
 from napari_covseg.networks.spec import Stage
 from napari_covseg.training.check import check_sample
+from napari_covseg.training.evenly import evenly
 from napari_covseg.training.gate import MARGIN, found_on, judged, surely_fell, table
 from napari_covseg.training.keeping import NOBODY, Keeping, between
 from napari_covseg.training.lesson import Lesson, stack_of_lesson
@@ -284,11 +285,7 @@ def _unlabelled(lessons: Sequence[Lesson], spec: NetworkSpec) -> list[Stack]:
     """Return a few slices of every scan that nobody reviewed, all of their labels ignored."""
     stacks = []
     for lesson in lessons:
-        free = lesson.unreviewed
-        share = max(1, UNLABELLED // len(lessons))
-        steps = np.unique(np.linspace(0, len(free) - 1, min(share, len(free))).round().astype(int)) if free else ()
-        if len(steps):
-            chosen = [free[step] for step in steps]
+        if chosen := evenly(lesson.unreviewed, max(1, UNLABELLED // len(lessons))):
             known = {"annotated": NOBODY, "case": lesson.scan.name, "patient": lesson.scan_sha256}
             stack = stack_of(lesson.scan, lesson.labels, None, spec, slices=chosen, **known)  # type: ignore[arg-type]
             stacks.append(replace(stack, labels=np.full_like(stack.labels, IGNORED)))

@@ -12,6 +12,7 @@ from napari_covseg.io.cases import Case, read_case
 from napari_covseg.io.sample import sample_lesion, sample_lung, sample_scan
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.networks import NetworkSpec
+from napari_covseg.training.evenly import evenly
 from napari_covseg.training.lesson import Lesson
 from napari_covseg.training.stacks import IGNORED, Stack, stack_of
 from napari_covseg.volume import LabelMap
@@ -108,14 +109,9 @@ def _sides(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
     sides = []
     for mine in (patients[::2], patients[1::2]):
         share = max(1, MOST_CASES // max(1, len(mine)))
-        kept = [case for patient in mine for case in _evenly(by_patient[patient], share)]
-        sides.append(_evenly(kept, MOST_CASES))
+        kept = [case for patient in mine for case in evenly(by_patient[patient], share)]
+        sides.append(evenly(kept, MOST_CASES))
     return sides[0], sides[1]
-
-
-def _evenly(things: Sequence[Case], count: int) -> list[Case]:
-    steps = np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)
-    return [things[step] for step in np.unique(steps)]
 
 
 def _spread(labels: LabelMap, slices: Sequence[int], count: int, *, together: bool) -> tuple[int, ...]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QButtonGroup, QRadioButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QButtonGroup, QRadioButton, QWidget
 
-from napari_covseg.widgets.panel import allow
+from napari_covseg.widgets.panel import allow, stacked
 
 What = Literal["mask", "scan", "list"]
 
@@ -37,9 +37,7 @@ class ExportChoice(QWidget):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(4)
+        rows = stacked(self, apart=4)
         self._buttons = QButtonGroup(self)
         for number, (title, tooltip) in enumerate(TITLES.values()):
             radio = QRadioButton(title)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.lineage import Branch
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import words
+from napari_covseg.widgets.panel import stacked, words
 
 IN_USE, NOT_PROMOTED = "in use", "not promoted"
 ROW_PX, MOST_ROWS, INDENT_PX = 22, 6, 14
@@ -43,10 +43,7 @@ class FamilyRows(QWidget):  # type: ignore[misc]
         self.tree.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.tree.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.tree.setToolTip("Click one, or press Enter, to work with it from now on; none is ever changed or removed")
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 4, 0, 0)
-        rows.addWidget(words("<b>Lineage</b>"))
-        rows.addWidget(self.tree)
+        stacked(self, words("<b>Lineage</b>"), self.tree, above=4)
         self.tree.itemClicked.connect(self._on_chosen)
         self.tree.itemActivated.connect(self._on_chosen)
         desk.chose.connect(self.show_family)

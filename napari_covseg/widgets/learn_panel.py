@@ -6,14 +6,14 @@ from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.family_rows import FamilyRows
 from napari_covseg.widgets.loss_curve import LossCurve
-from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, words
 from napari_covseg.widgets.rest_row import RestRow
 from napari_covseg.widgets.verdict_rows import VerdictRows
 from napari_covseg.widgets.words import count, time_left
@@ -54,14 +54,11 @@ class LearnPanel(Panel):
 
     def _while_running(self) -> QWidget:
         self.running = QWidget()
-        row = QHBoxLayout(self.running)
-        row.setContentsMargins(0, 0, 0, 0)
         self.pause = button(PAUSE, "Let the processor rest after this step, and go on later")
         self.enough = button("Stop, keep the best", "End early; the best so far is kept and judged")
         self.pause.clicked.connect(self._on_pause)
         self.enough.clicked.connect(self._on_enough)
-        row.addWidget(self.pause)
-        row.addWidget(self.enough)
+        in_a_row(self.pause, self.enough, on=self.running)
         return self.running
 
     def _listen(self) -> None:

@@ -6,14 +6,14 @@ from functools import partial
 from typing import Any
 
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtWidgets import QAbstractItemView, QHBoxLayout, QHeaderView, QMenu, QTableView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
 from napari_covseg.review import Lesion
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.lesion_model import LesionModel, sortable
-from napari_covseg.widgets.panel import allow, button, words
+from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
 from napari_covseg.widgets.words import count
 
 WIDTH, HEIGHT = 286, 150
@@ -63,15 +63,8 @@ class LesionRows(QWidget):  # type: ignore[misc]
         for each in LESIONS:
             menu.addAction(each.title).triggered.connect(partial(self._on_relabel, each.value))
         self.relabel.setMenu(menu)
-        rows, row = QVBoxLayout(self), QHBoxLayout()
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(4)
-        row.setSpacing(4)
-        row.addWidget(self.relabel)
-        row.addWidget(self.delete)
-        rows.addWidget(self.heading)
-        rows.addWidget(self.table, stretch=1)
-        rows.addLayout(row)
+        rows = stacked(self, self.heading, self.table, in_a_row(self.relabel, self.delete, apart=4), apart=4)
+        rows.setStretchFactor(self.table, 1)
         rows.addStretch()
 
     def _listen(self) -> None:

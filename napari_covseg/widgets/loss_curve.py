@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_covseg.widgets.panel import words
+from napari_covseg.widgets.panel import stacked, words
 from napari_covseg.widgets.theme import theme_of
 from napari_covseg.widgets.words import count
 
@@ -33,9 +33,7 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._drawn: dict[str, list[tuple[int, float]]] = {LEARNED: [], HELD_OUT: []}
         self._stage_begins, self._last = 0, 0
         self.note = words(faint=True)
-        self._rows = QVBoxLayout(self)
-        self._rows.setContentsMargins(0, 0, 0, 0)
-        self._rows.addWidget(self.note)
+        self._rows = stacked(self, self.note)
 
     @property
     def losses(self) -> tuple[float, ...]:

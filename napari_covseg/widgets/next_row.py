@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.next_slice import ALL_REVIEWED, LEAST_ML
-from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
 
 TOLD = "Go to the slice that is most worth a look: where the network is unsure, and far from those you saw (N)"
 
@@ -25,11 +25,7 @@ class NextRow(QWidget):  # type: ignore[misc]
         super().__init__()
         self.desk = desk
         self.button, self.why = button("Next  (N)", TOLD), words(faint=True)
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(2)
-        rows.addWidget(self.button)
-        rows.addWidget(self.why)
+        stacked(self, self.button, self.why, apart=2)
         self.button.clicked.connect(lambda: gestures.next_suggestion(self.desk))
         desk.furniture.next_slice.changed.connect(self._show)
         self._show()

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QAbstractButton, QLabel, QLayout, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QBoxLayout,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_covseg.widgets.benches import desk_of
 
@@ -34,11 +46,36 @@ class Panel(QWidget):  # type: ignore[misc]
 
     def add(self, *pieces: QWidget | QLayout) -> None:
         """Put widgets and layouts below what is there."""
-        for piece in pieces:
-            if isinstance(piece, QLayout):
-                self.rows.addLayout(piece)
-            else:
-                self.rows.addWidget(piece)
+        _put(self.rows, pieces)
+
+
+def stacked(on: QWidget, *pieces: QWidget | QLayout, above: int = 0, apart: int | None = None) -> QVBoxLayout:
+    """Put widgets and layouts on another one, each below the last, and return the layout that holds them."""
+    rows = QVBoxLayout(on)
+    rows.setContentsMargins(0, above, 0, 0)
+    if apart is not None:
+        rows.setSpacing(apart)
+    _put(rows, pieces)
+    return rows
+
+
+def in_a_row(*pieces: QWidget | QLayout, on: QWidget | None = None, apart: int | None = None) -> QHBoxLayout:
+    """Put widgets and layouts beside each other, on another one or to be put somewhere, and return their layout."""
+    row = QHBoxLayout(on)
+    if on is not None:
+        row.setContentsMargins(0, 0, 0, 0)
+    if apart is not None:
+        row.setSpacing(apart)
+    _put(row, pieces)
+    return row
+
+
+def _put(layout: QBoxLayout, pieces: Iterable[QWidget | QLayout]) -> None:
+    for piece in pieces:
+        if isinstance(piece, QLayout):
+            layout.addLayout(piece)
+        else:
+            layout.addWidget(piece)
 
 
 class Words(QLabel):  # type: ignore[misc]

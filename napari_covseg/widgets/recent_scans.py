@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from napari_covseg.io.remembered import Recent
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import allow, button
+from napari_covseg.widgets.panel import allow, button, stacked
 
 MOST = 5
 
@@ -26,11 +26,8 @@ class RecentScans(QWidget):  # type: ignore[misc]
         super().__init__()
         self.desk = desk
         self.buttons: list[QPushButton] = []
-        self.rows = QVBoxLayout(self)
-        self.rows.setContentsMargins(0, 8, 0, 0)
-        self.rows.setSpacing(3)
         self.heading = QLabel("Recent scans")
-        self.rows.addWidget(self.heading)
+        self.rows = stacked(self, self.heading, above=8, apart=3)
         desk.opened.connect(self._show)
         self._show()
 

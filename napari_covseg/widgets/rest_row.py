@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_covseg.jobs import Run
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
 from napari_covseg.widgets.words import count, time_left
 
 AGAIN, STOP = "Re-segment the rest of this scan", "Stop; leave all as it is"
@@ -34,10 +34,7 @@ class RestRow(QWidget):  # type: ignore[misc]
         self._run: Run[Any] | None = None
         self.go = button(AGAIN, AGAIN_TOLD)
         self.why, self.progress = words(faint=True), words()
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 4, 0, 0)
-        for piece in (self.go, self.why, self.progress):
-            rows.addWidget(piece)
+        stacked(self, self.go, self.why, self.progress, above=4)
         self.go.clicked.connect(self._on_go)
         for signal in (desk.opened, desk.chose, desk.states_changed, desk.labels_changed, desk.runs_changed):
             signal.connect(self.show_state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QButtonGroup, QHBoxLayout, QLayout
+from qtpy.QtWidgets import QButtonGroup, QLayout
 
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
@@ -13,7 +13,7 @@ from napari_covseg.widgets.class_rows import ClassRows
 from napari_covseg.widgets.history_rows import HistoryRows
 from napari_covseg.widgets.lesion_rows import LesionRows
 from napari_covseg.widgets.next_row import NextRow
-from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, words
 from napari_covseg.widgets.second_reader import SecondReaderRows
 from napari_covseg.widgets.sign_rows import SignRows
 from napari_covseg.widgets.tool_rows import ToolRows
@@ -43,8 +43,7 @@ class ReviewPanel(Panel):
         self._show_all()
 
     def _windows(self) -> QLayout:
-        row = QHBoxLayout()
-        row.setSpacing(4)
+        row = in_a_row(apart=4)
         self._presets = QButtonGroup(self)
         self._presets.setExclusive(False)
         for number, preset in enumerate(PRESETS):
@@ -58,17 +57,13 @@ class ReviewPanel(Panel):
         return row
 
     def _views(self) -> QLayout:
-        row = QHBoxLayout()
-        row.setSpacing(4)
         self.views_button = button("Three views  (Y)", "Coronal and sagittal views below this one, and back (Y)")
         self.lungs_button = button("Lungs  (U)", "Show or hide the lungs that a network drew (U)")
         self.views_button.clicked.connect(lambda: gestures.toggle_views(self.desk))
         self.lungs_button.clicked.connect(lambda: gestures.toggle_lungs(self.desk))
         self.compare_button = button("Compare  (C)", "What the network proposed, what you changed, and back (C)")
         self.compare_button.clicked.connect(lambda: gestures.compare(self.desk))
-        for each in (self.views_button, self.lungs_button, self.compare_button):
-            row.addWidget(each)
-        return row
+        return in_a_row(self.views_button, self.lungs_button, self.compare_button, apart=4)
 
     def _add_marks(self) -> None:
         self.reviewed_button = button("Reviewed ✓  (R)", "Mark this slice reviewed and go on to the next (R)", big=True)
@@ -78,10 +73,7 @@ class ReviewPanel(Panel):
         self.marks, self.why = words(), words(faint=True)
         self.reviewed_button.clicked.connect(lambda: gestures.review_and_go_on(self.desk))
         self.unmark_button.clicked.connect(lambda: gestures.take_mark_back(self.desk))
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        row.addWidget(self.unmark_button)
-        row.addWidget(self.sign_button)
+        row = in_a_row(self.unmark_button, self.sign_button, apart=4)
         self.next = NextRow(self.desk)
         self.add(self.reviewed_button, self.next, self.marks, row, self.why, self.signing)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_covseg.review.readers import ReadersAgreement
 from napari_covseg.review.shelf import other_readings
 from napari_covseg.volume import SHORT_TITLES
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import allow, button, words
+from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
 from napari_covseg.widgets.words import count
 
 BEGIN_TOLD = "Begin a session of your own of this scan, beside that of the reader who began this one"
@@ -34,14 +34,7 @@ class SecondReaderRows(QWidget):  # type: ignore[misc]
         self.begin = button("Second reading", BEGIN_TOLD)
         self.agree = button("Agreement", AGREE_TOLD)
         self.told = words()
-        row, rows = QHBoxLayout(), QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        for layout in (row, rows):
-            layout.setSpacing(4)
-        for made in (self.begin, self.agree):
-            row.addWidget(made)
-        rows.addLayout(row)
-        rows.addWidget(self.told)
+        stacked(self, in_a_row(self.begin, self.agree, apart=4), self.told, apart=4)
         self.begin.clicked.connect(self._on_begin)
         self.agree.clicked.connect(self._on_agree)
         desk.opened.connect(self._on_opened)

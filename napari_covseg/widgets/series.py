@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QListWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QListWidget, QWidget
 
 from napari_covseg.io import SeriesSummary, Stated, UnstatedError
 from napari_covseg.io.stated import is_spacing
-from napari_covseg.widgets.panel import button, words
+from napari_covseg.widgets.panel import button, stacked, words
 from napari_covseg.widgets.windows import PRESETS
 
 ASKED = {
@@ -37,10 +37,7 @@ class Question(QWidget):  # type: ignore[misc]
         self.text = words()
         self.go = button("Open", OPENS, big=True)
         self.field = QWidget()
-        self._rows = QVBoxLayout(self)
-        self._rows.setContentsMargins(0, 0, 0, 0)
-        for piece in (self.text, self.field, self.go):
-            self._rows.addWidget(piece)
+        self._rows = stacked(self, self.text, self.field, self.go)
         self.go.clicked.connect(self._on_go)
         self.hide()
 

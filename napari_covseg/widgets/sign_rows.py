@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_covseg.measure.findings import Finding
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.finding_tree import FindingTree
-from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
 
 SIGN, SIGN_AGAIN, REOPEN = "Sign", "Press again to sign", "Open again"
 SIGN_WAITS_MS = 30_000
@@ -35,11 +35,7 @@ class SignRows(QWidget):  # type: ignore[misc]
         self.button = button(SIGN, SIGN_TOLD)
         self.heading = words()
         self.found = FindingTree()
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(2)
-        rows.addWidget(self.heading)
-        rows.addWidget(self.found)
+        stacked(self, self.heading, self.found, apart=2)
         self._armed = QTimer(self)
         self._armed.setSingleShot(True)
         self._armed.setInterval(SIGN_WAITS_MS)

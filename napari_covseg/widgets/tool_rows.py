@@ -14,7 +14,6 @@ from qtpy.QtWidgets import (
     QPushButton,
     QSizePolicy,
     QSpinBox,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -22,7 +21,7 @@ from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.handles import HANDLES, Handle
 from napari_covseg.widgets.other_network import NONE_YET as NOBODY_DREW
-from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
 from napari_covseg.widgets.tool_sizes import ToolSizes
 
 COLUMNS = 3
@@ -79,9 +78,7 @@ class ToolRows(QWidget):  # type: ignore[misc]
             super().keyPressEvent(event)
 
     def _lay_out(self) -> None:
-        rows = QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
-        rows.setSpacing(3)
+        rows = stacked(self, apart=3)
         rows.addLayout(_row(self.by_hu, self.low, QLabel("…"), self.high))
         rows.addLayout(_row(self.in_lungs, self.with_a_ball, self.erase))
         rows.addLayout(_row(self.flat, self.deep, self.sizes.opener))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.lineage import is_promoted
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.gate_words import told
-from napari_covseg.widgets.panel import button, words
+from napari_covseg.widgets.panel import button, in_a_row, stacked, words
 
 USE, KEEP, ALL_THE_SAME = "Use it", "Keep the old one", "Use it all the same"
 USE_TOLD = "Segment with what was just learned"
@@ -63,13 +63,8 @@ class VerdictRows(QWidget):  # type: ignore[misc]
 
     def _lay_out(self) -> None:
         self.choice = QWidget()
-        row, rows = QHBoxLayout(self.choice), QVBoxLayout(self)
-        for layout in (row, rows):
-            layout.setContentsMargins(0, 0, 0, 0)
-        for made in (self.use, self.keep):
-            row.addWidget(made)
-        for piece in (self.result, self.choice, self.why):
-            rows.addWidget(piece)
+        in_a_row(self.use, self.keep, on=self.choice)
+        stacked(self, self.result, self.choice, self.why)
 
     def _hide_why(self) -> None:
         self.why.clear()

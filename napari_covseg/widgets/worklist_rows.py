@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import allow, button, words
+from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
 from napari_covseg.widgets.words import count
 from napari_covseg.widgets.worklist_view import WorklistView
 
@@ -63,19 +63,13 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self._is_begun = True
 
     def _lay_out(self) -> None:
-        rows, last = QVBoxLayout(self), QHBoxLayout()
-        rows.setContentsMargins(0, 8, 0, 0)
-        rows.setSpacing(4)
         self.search.setPlaceholderText("Search names and readers")
         self.search.setClearButtonEnabled(True)
         self.why.setPlaceholderText("Why? Then press Enter")
         self.why.hide()
-        for made in (self.open_button, self.back_button, self.reject_button):
-            last.addWidget(made)
-        for piece in (self.folder_button, self.heading, self.next_button, self.search, self.view):
-            rows.addWidget(piece)
-        rows.addLayout(last)
-        rows.addWidget(self.why)
+        last = in_a_row(self.open_button, self.back_button, self.reject_button)
+        above = (self.folder_button, self.heading, self.next_button, self.search, self.view)
+        stacked(self, *above, last, self.why, above=8, apart=4)
 
     def _listen(self) -> None:
         self.folder_button.clicked.connect(self._on_folder)

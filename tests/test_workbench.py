@@ -16,7 +16,8 @@ from napari_covseg.workbench import SegmentRequest, Workbench
 @pytest.fixture
 def bench(isolated_home, short_rehearsal):
     bench = Workbench("Dr A")
-    bench.complaints = []
+    bench.complaints, bench.told = [], []
+    bench.said.connect(bench.told.append)
     bench.complained.connect(bench.complaints.append)
     yield bench
     bench.close()
@@ -98,6 +99,39 @@ def test_a_network_never_paints_over_the_reader(bench, small_scan, untrained):
     assert (session.labels.values[2, 10:20, 10:20] == 4).all()
     with pytest.raises(ValueError, match="reviewed or corrected"):
         bench.segment(SegmentRequest(untrained, scope="slice", centre=2, device="cpu"))
+
+
+def _on_slice(run, index, act):
+    """Act once the slice is taken in, as a reader does while the network goes on."""
+    run.stepped.connect(lambda step: act() if isinstance(step, SliceDone) and step.index == index else None)
+
+
+@pytest.mark.parametrize("request_fields", [{}, {"over_corrections": True}])
+def test_what_the_reader_does_while_a_network_runs_stays(bench, small_scan, untrained, request_fields):
+    session = _open(bench, small_scan).session
+    _paint(session, 3, 4)
+    run = bench.segment(SegmentRequest(untrained, centre=0, device="cpu", **request_fields))
+    _on_slice(run, 0, lambda: (_paint(session, 4, 4), session.mark_reviewed(5)))
+    if request_fields:
+        _on_slice(run, 1, lambda: (session.undo(), _paint(session, 3, 2)))
+    bench.runner.wait(run, 120)
+    assert (session.labels.values[4, 10:20, 10:20] == 4).all() or request_fields
+    assert (session.labels.values[3, 10:20, 10:20] == (2 if request_fields else 4)).all()
+    assert 5 in session.marks
+    assert not session.labels.values[5].any()
+    assert any("meanwhile; " in said and "left what you did as it is" in said for said in bench.told)
+
+
+def test_undoing_what_a_network_draws_stops_it(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    run = bench.segment(SegmentRequest(untrained, centre=0, device="cpu"))
+    _on_slice(run, 2, bench.undo)
+    ends = []
+    run.cancelled.connect(lambda: ends.append("cancelled"))
+    bench.runner.wait(run, 120)
+    assert ends == ["cancelled"]
+    assert not session.labels.values.any()
+    assert any("The network was stopped" in said for said in bench.told)
 
 
 def test_a_cancelled_run_keeps_what_was_finished(bench, small_scan, untrained):

@@ -147,9 +147,8 @@ def _slabs(
 
 
 def _numbered_at_once(mask: npt.NDArray[Any], connectivity: int) -> npt.NDArray[np.uint32]:
-    found: npt.NDArray[np.uint32] = cc3d.connected_components(
-        np.ascontiguousarray(mask), connectivity=connectivity, out_dtype=np.uint32
-    )
+    ours = np.require(mask, requirements=("C", "W"))  # it takes no array that may not be written
+    found: npt.NDArray[np.uint32] = cc3d.connected_components(ours, connectivity=connectivity, out_dtype=np.uint32)
     return found
 
 

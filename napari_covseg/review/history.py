@@ -92,6 +92,11 @@ class History:
                 touched.update(range(step.start[0], step.start[0] + step.shape[0]))
         return frozenset(touched)
 
+    def touched_since(self, seq: int) -> frozenset[int]:
+        """Return the slices the reader corrected by hand in rows after this one, less what was undone."""
+        later = (step for step in self.done if step.seq > seq and step.tool != NETWORK_TOOL)
+        return frozenset(index for step in later for index in range(step.start[0], step.start[0] + step.shape[0]))
+
     def title(self, kind: str) -> str:
         """Return what undo or redo would move; empty if there is nothing."""
         steps = self.next(kind)

@@ -90,6 +90,16 @@ class SessionFacts:
         """Slices the reader corrected by hand since a network last wrote on them."""
         return self._standing.history.touched
 
+    def touched_since(self, seq: int) -> frozenset[int]:
+        """Return the slices the reader corrected by hand after this row of the journal, less what was undone."""
+        return self._standing.history.touched_since(seq)
+
+    @property
+    def undo_group(self) -> str:
+        """The group of what undo would undo: of all slices of one run of a network; empty where it has none."""
+        steps = self._standing.history.next("undo")
+        return steps[0].group if steps else ""
+
     @property
     def undo_title(self) -> str:
         """What undo would undo; empty if there is nothing, or nothing that can still be undone."""

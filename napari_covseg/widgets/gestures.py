@@ -171,7 +171,7 @@ def _step_in_history(desk: Desk, direction: str) -> None:
         return
     desk.link.settle()
     if direction == "undo":
-        title, step, done = session.undo_title, session.undo, "Undone"
+        title, step, done = session.undo_title, desk.bench.undo, "Undone"
     else:
         title, step, done = session.redo_title, session.redo, "Brought back"
     if desk.attempt(step):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import getpass
 import logging
-import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -30,11 +29,12 @@ from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt
 from napari_covseg.review.readers import ReadersAgreement, reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
-from napari_covseg.volume import Provenance, Volume
+from napari_covseg.volume import Volume
 from napari_covseg.workbench.long_work import Tool, applying, bundling, exporting, learning, listing, reading, segmented
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
 from napari_covseg.workbench.still import StillLabels
+from napari_covseg.workbench.taking_in import TakingIn, keep_drawn
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ class Workbench:
         self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._chosen: dict[str, Checkpoint] = {}
+        self._taking: list[TakingIn] = []
         self.network = checkpoint.best_first(self.folder)[0]
         self.runner.changed.connect(self._tidy)
         self.tool_runner.changed.connect(self._tidy)
@@ -164,11 +165,26 @@ class Workbench:
         slices = slices_for(opened.session, request)
         title = checkpoint_title(request.trained)
         run = self.start(segmented(opened.scan, request, slices), f"Segmenting with {title}")
-        on = "one slice" if len(slices) == 1 else f"{len(slices)} slices"
-        told = (f"{title} on {on}", secrets.token_hex(4), provenance_of(request.trained))
-        take_in = partial(self._take_in, opened, title, told)
-        run.stepped.connect(take_in)
+        self._taking.append(TakingIn(self, opened, request.trained, len(slices), run))
         return run
+
+    def undo(self) -> bool:
+        """Take back the last step of the open scan; return whether there was one.
+
+        A network that is still drawing what is taken back is stopped: it would draw half of it anew.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        session = self._opened().session
+        drawing = [each.run for each in self._taking if each.group == session.undo_group and not each.run.over]
+        undone = session.undo()
+        for run in drawing if undone else ():
+            run.cancel()
+            self.said.emit("The network was stopped, since what it drew was undone.")
+        return undone
 
     def finetune(
         self,
@@ -231,7 +247,7 @@ class Workbench:
         title = checkpoint_title(trained)
         job = segmented(opened.scan, request, slices_for(opened.session, request))
         run = self.start(job, f"Segmenting the rest again with {title}", if_stopped="nothing was changed")
-        run.stepped.connect(partial(self._keep_drawn, opened, title))
+        run.stepped.connect(partial(keep_drawn, self, opened, title))
         run.finished.connect(partial(self._take_rest, opened, trained))
         return run
 
@@ -446,7 +462,8 @@ class Workbench:
             self.said.emit(" ".join(volume.notes))
 
     def _tidy(self) -> None:
-        """Let go of sessions that are neither on screen nor needed by a job."""
+        """Let go of runs that are over, and of sessions that are neither on screen nor needed by a job."""
+        self._taking = [each for each in self._taking if not each.run.over]
         if self.runner.busy or self.tool_runner.busy:
             return
         for session, opened in list(self._on_bench.items()):
@@ -464,30 +481,6 @@ class Workbench:
         if self.current is None:
             raise ValueError("No scan is open; open one first.")
         return self.current
-
-    def _take_in(self, opened: OpenScan, network: str, told: tuple[str, str, Provenance], step: object) -> None:
-        from napari_covseg.inference import SliceDone
-
-        if not isinstance(step, SliceDone):
-            return
-        self._keep_drawn(opened, network, step)
-        session = opened.session
-        if not session.refusal and step.index not in session.marks:
-            session.propose(step.index, step.labels, *told)
-
-    def _keep_drawn(self, opened: OpenScan, network: str, step: object) -> None:
-        """Keep what a network drew on a slice beside the session, and the lungs it found; no label is changed."""
-        from napari_covseg.inference import SliceDone
-
-        if not isinstance(step, SliceDone):
-            return
-        session = opened.session
-        if not session.refusal and step.index not in session.marks:
-            opened.proposals.write(network, step.index, step.labels, step.uncertain_voxels)
-            self.weighed.emit(opened, step.index)
-        if step.lung is not None:
-            opened.lungs.write(step.index, step.lung)
-            self.lungs_found.emit(opened, step.index)
 
     def _take_rest(self, opened: OpenScan, trained: Checkpoint, found: Segmentation) -> None:
         title, values = checkpoint_title(trained), found.labels.values

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -60,6 +60,17 @@ class LearnRequest:
     device: str = "auto"
     replay: Path | None = None
     stopped: tuple[Path, ...] = ()
+
+
+def left_alone(session: ReviewSession) -> Callable[[int], bool]:
+    """Return a question to ask of a slice later: whether the reader has neither corrected nor marked it since now."""
+    began, own = session.journal.last, session.touched
+
+    def is_left_alone(index: int) -> bool:
+        corrected = index in session.touched - own or index in session.touched_since(began)
+        return index not in session.marks and not corrected
+
+    return is_left_alone
 
 
 def slices_for(session: ReviewSession, request: SegmentRequest) -> tuple[int, ...]:

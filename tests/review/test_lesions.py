@@ -27,12 +27,14 @@ def counted(labels):
             mask = numbers == number
             slices = np.flatnonzero(mask.any(axis=(1, 2)))
             ml = mask.sum() * 6.0 / 1000
-            rows.append((value, round(ml, 6), round(SCAN.hu[mask].mean(), 3), slices[0], slices[-1]))
+            rows.append((value, round(ml, 6), int(SCAN.hu[mask].sum(dtype=int)), slices[0], slices[-1]))
     return sorted(rows)
 
 
 def told(table):
-    return sorted((e.value, round(e.ml, 6), round(e.mean_hu, 3), e.first, e.last) for e in table.lesions)
+    return sorted(
+        (e.value, round(e.ml, 6), round(e.mean_hu * e.ml * 1000 / 6.0), e.first, e.last) for e in table.lesions
+    )
 
 
 @given(maps)
@@ -83,3 +85,14 @@ def test_a_lesion_across_many_slices_is_one_row(value):
     (lesion,) = LesionTable(labels, SCAN).lesions
     assert (lesion.value, lesion.first, lesion.last) == (value, 0, 4)
     assert lesion.ml == pytest.approx(0.030)
+
+
+@pytest.mark.parametrize("where", [(2, 3, 4), (2, 3), (2,), ()], ids=["voxel", "row", "slice", "all"])
+def test_a_lesion_of_any_shape_is_counted_in_a_map_that_may_not_be_written(where):
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[where] = 1
+    labels.flags.writeable = False
+    table = LesionTable(labels, SCAN)
+    table.look_again(labels, range(SHAPE[0]))
+    (lesion,) = table.lesions
+    assert lesion.ml == pytest.approx(labels.sum() * 6.0 / 1000)

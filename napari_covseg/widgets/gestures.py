@@ -45,9 +45,9 @@ def relabel_lesion(desk: Desk, place: Place, value: int) -> None:
 
 
 def review_and_go_on(desk: Desk) -> None:
-    """Mark the slice on screen reviewed and show the next that is not."""
+    """Mark the slice on screen reviewed and show the next that is not; a stroke that was begun is ended first."""
     session = desk.session
-    if session is None:
+    if session is None or desk.link.is_drawing:
         return
     index, depth = slice_shown(desk), session.geometry.shape[0]
     desk.furniture.looks.count()

@@ -17,6 +17,7 @@ from psygnal import Signal
 
 from napari_covseg.io.sentences import sentence_of
 from napari_covseg.review import Correction, difference
+from napari_covseg.widgets.anchor import anchored
 from napari_covseg.widgets.layers import ReadingLayers, layers_of
 from napari_covseg.widgets.lungs import LungLayer
 from napari_covseg.widgets.pen import Pen, timer
@@ -69,7 +70,8 @@ class Link:
         title = f"{self.pen.tool} on {named(range(*changed))}"
         try:
             refuse_foreign(self._array[slab])
-            session.correct(difference(values[slab], self._array[slab], self.pen.tool, title, first_slice=changed[0]))
+            made = difference(values[slab], self._array[slab], self.pen.tool, title, first_slice=changed[0])
+            self.bench.take_painted(self.opened, made)
         except (ValueError, OSError) as error:
             self._array[slab] = session.labels.values[slab]
             self._refresh()
@@ -107,6 +109,7 @@ class Link:
         self._array, self._label = self.layers.lesions.data, 1
         opened.session.changed.connect(self._on_changed)
         for layer in self.layers:
+            anchored(layer, self.bench.said.emit)
             self.viewer.add_layer(layer)
         self._listen_to(self.layers.lesions)
         self._first_look()
@@ -197,8 +200,9 @@ class Link:
             self.layers.outlines.visible = self.layers.lesions.visible and self.viewer.dims.ndisplay == 2
 
     def _on_removed(self, event: Any) -> None:
-        if self.layers is None or event.value is not self.layers.lesions:
+        if self.layers is None or event.value not in (self.layers.lesions, self.layers.scan):
             return
+        gone = "lesions" if event.value is self.layers.lesions else "scan's"
         self.settle()
         self._let_go(remove=True)
-        self.bench.said.emit("The lesions layer was taken away; open the scan again to go on. Nothing is lost.")
+        self.bench.said.emit(f"The {gone} layer was taken away; open the scan again to go on. Nothing is lost.")

@@ -23,7 +23,7 @@ from napari_covseg.io.sentences import sentence_of
 from napari_covseg.io.stated import NOTHING, kept_in
 from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
-from napari_covseg.review import Correction, ReviewSession, Scene
+from napari_covseg.review import Correction, Mark, ReviewSession, Scene
 from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt
@@ -294,6 +294,19 @@ class Workbench:
         run.finished.connect(partial(self._take_aside, opened))
         return run
 
+    def take_painted(self, opened: OpenScan, correction: Correction | None) -> None:
+        """Make a correction that the reader painted; she sees it, and is told only of marks it takes back.
+
+        Raises
+        ------
+        ValueError, OSError
+            As `ReviewSession.correct` does.
+        """
+        session, marked = opened.session, opened.session.marks
+        session.correct(correction)
+        if lost := _unmarked(session, marked):
+            self.said.emit(lost)
+
     def export_path(self, folder: Path) -> Path | None:
         """Return where `export` would write, None while no scan is open."""
         return mask_path(self.current.session.case, folder) if self.current else None
@@ -504,10 +517,7 @@ class Workbench:
         if taken is None:
             self.said.emit("There was nothing to change.")
             return None
-        unmarked = sorted(marked.keys() - session.marks.keys())
-        numbers = ", ".join(str(index + 1) for index in unmarked)
-        lost = f" No longer marked reviewed: slice {numbers}." if unmarked else ""
-        self.said.emit(f"{taken.title[0].upper()}{taken.title[1:]}.{lost}")
+        self.said.emit(f"{taken.title[0].upper()}{taken.title[1:]}. {_unmarked(session, marked)}".rstrip())
         return taken
 
     def _take_aside(self, opened: OpenScan, correction: Correction | None) -> None:
@@ -520,3 +530,9 @@ class Workbench:
         if not isinstance(error, ValueError | OSError | KeyError):
             log.error("A job failed.", exc_info=error)
         self.complained.emit(sentence_of(error, "nothing was changed."))
+
+
+def _unmarked(session: ReviewSession, marked: Mapping[int, Mark]) -> str:
+    """Return a sentence for the slices that were marked reviewed and are not now; nothing where all still are."""
+    numbers = ", ".join(str(index + 1) for index in sorted(marked.keys() - session.marks.keys()))
+    return f"No longer marked reviewed: slice {numbers}." if numbers else ""

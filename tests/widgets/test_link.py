@@ -183,3 +183,19 @@ def test_only_what_is_on_screen_is_drawn_anew(at_work: Any) -> None:
     at_work.session.propose(9, patch, "test", "test")
     at_work.live(0.1)
     assert drawn
+
+
+def test_a_stroke_on_a_reviewed_slice_says_that_its_mark_is_taken_back(at_work: Any) -> None:
+    at_work.session.mark_reviewed(6)
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((24, 12), (24, 16))
+    assert 6 not in at_work.session.marks
+    assert at_work.tabs.state_line.message.text() == "No longer marked reviewed: slice 7."
+
+
+def test_no_slice_is_marked_while_the_pen_is_down(at_work: Any) -> None:
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((24, 12), (24, 16), between=lambda: at_work.key(Qt.Key.Key_R))
+    assert at_work.viewer.dims.current_step[0] == 6
+    assert not at_work.session.marks
+    assert set(np.argwhere(at_work.session.labels.values)[:, 0]) == {6}

@@ -41,16 +41,23 @@ def main() -> int:
     """Train what is asked for, publish what is finished, print the table, and return the exit code."""
     words = _arguments()
     WORKING.mkdir(parents=True, exist_ok=True)
+    failed = []
     for network in words.networks:
         command = recorded_command(network, words.cases, words.steps or STEPS[network], words.hold_out)
         if not words.again and _is_shipped(network, command):
             continue
-        if _trained(network, command, words.minutes, words.device):
+        try:
+            is_finished = _trained(network, command, words.minutes, words.device)
+        except subprocess.CalledProcessError:
+            failed.append(network)  # it has said why; the others need not wait for it
+            continue
+        if is_finished:
             publish(
                 WORKING / f"{network}_compact.safetensors", command, _cross_validated(words.cross_validated, network)
             )
     print(table())
-    return 0
+    print(*(f"{network} failed; see above." for network in failed), sep="\n", end="\n" if failed else "")
+    return 1 if failed else 0
 
 
 def recorded_command(network: str, cases: list[Path], steps: int, hold_out: list[str]) -> str:

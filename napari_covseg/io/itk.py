@@ -11,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
 from napari_covseg.io import slabs
-from napari_covseg.io.files import ITK_SUFFIXES, stem_of
+from napari_covseg.io.files import ITK_SUFFIXES, name_for_itk, stem_of
 from napari_covseg.io.itk_digits import doubt_about_digits
 from napari_covseg.io.itk_header import SIZES, Header, header_of, numbers
 from napari_covseg.io.itk_place import place_of, said_in
@@ -80,7 +80,7 @@ def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
 
 def _opened(path: Path, stated: Stated | None) -> _Opened:
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(name_for_itk(path))
     try:
         header = header_of(path)
         _refuse_no_voxels(header, path.name)

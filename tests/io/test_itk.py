@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from napari_covseg.io import Stated, UnstatedError, read_labels, read_volume
@@ -290,3 +294,35 @@ def test_a_gzip_stream_in_two_parts_is_read_to_its_end(tmp_path):
         path.write_bytes(head + broken)
         with pytest.raises(ValueError, match=r"damaged"):
             read_volume(path)
+
+
+OPENS = """
+import pathlib, sys
+from napari_covseg.io import Stated, read_volume
+try:
+    print("opened", read_volume(pathlib.Path(sys.argv[1]), Stated(window_hu=(-1350, 150), spacing_mm=(1,) * 3)).hu.shape)
+except ValueError as error:
+    print(ascii(str(error)))
+"""
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+NO_NAME = "has letters in its path that are not valid UTF-8; rename it"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes for a name")
+@pytest.mark.parametrize("suffix", [".nrrd", ".mhd", ".jpg"])
+@pytest.mark.parametrize(
+    ("name", "locale", "said"), [(b"r\xc3\xb6ntgen", C_LOCALE, "opened"), (b"bad\xff", {}, NO_NAME)]
+)
+def test_no_name_of_a_file_ends_the_program(tmp_path, suffix, name, locale, said):
+    source = tmp_path / f"case{suffix}"
+    if suffix == ".jpg":
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+        Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC).save(source)
+    else:
+        in_file(source)
+    path = os.path.join(os.fsencode(tmp_path), name + suffix.encode())
+    os.rename(source, path)
+    command = [sys.executable, "-c", OPENS, path]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **locale})
+    assert ended.returncode == 0, ended.stderr
+    assert said in ended.stdout

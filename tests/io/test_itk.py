@@ -300,7 +300,8 @@ OPENS = """
 import pathlib, sys
 from napari_covseg.io import Stated, read_volume
 try:
-    print("opened", read_volume(pathlib.Path(sys.argv[1]), Stated(window_hu=(-1350, 150), spacing_mm=(1,) * 3)).hu.shape)
+    stated = Stated(window_hu=(-1350, 150), spacing_mm=(1, 1, 1))
+    print("opened", read_volume(pathlib.Path(sys.argv[1]), stated).hu.shape)
 except ValueError as error:
     print(ascii(str(error)))
 """

@@ -27,7 +27,7 @@ WrongUse = typer.BadParameter.__mro__[1]  # typer has no public name for what it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 where the work was done, 1 where it failed, 2 for wrong use, 130 if stopped."""
-    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+    if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors in ("strict", "surrogateescape"):
         sys.stdout.reconfigure(errors="backslashreplace")  # as stderr: a name or sign that it cannot write is no error
     words = spread(sys.argv[1:] if arguments is None else arguments)
     try:

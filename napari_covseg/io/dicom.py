@@ -122,11 +122,17 @@ def _words(series: Series) -> str:
 
 
 def _passed_over(found: Found) -> tuple[str, ...]:
-    names = found.passed_over
-    if not names:
-        return ()
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    return (f"What is no DICOM image was passed over: {names[0]}{more}.",)
+    notes: tuple[str, ...] = ()
+    if found.passed_over:
+        notes += (f"What is no DICOM image was passed over: {_some_of(found.passed_over)}.",)
+    if found.hidden:
+        hidden = f"Hidden files were passed over, whose names begin with a dot: {_some_of(found.hidden)}"
+        notes += (f"{hidden}; rename them if they are slices.",)
+    return notes
+
+
+def _some_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
 
 
 def _without_localizers(series: Series) -> tuple[tuple[Frame, ...], tuple[str, ...]]:

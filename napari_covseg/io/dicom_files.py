@@ -1,8 +1,7 @@
-"""The DICOM files of a folder, of what lies within it, or of a zipped one."""
+"""The series that the DICOM files of a path make."""
 
 from __future__ import annotations
 
-import io
 import os
 import zipfile
 from collections.abc import Iterator
@@ -10,14 +9,14 @@ from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, BinaryIO
+from typing import Any
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from napari_covseg.io.dicom_tags import TAGS, Frame, Head, Image, image_of
+from napari_covseg.io.dicom_paths import files_at, read_to_end, refuse_inflated
+from napari_covseg.io.dicom_tags import TAGS, Frame, Head, Image, image_of, pixel_bytes
 from napari_covseg.io.files import locked, stem_of
-from napari_covseg.io.memory import require_memory
 
 AMONG_ALIKE = "#"
 """Between the UID and the number of a series where several have the same."""
@@ -38,10 +37,11 @@ class Series:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Found:
-    """What lies at a path: its series in the order of file names, and the files that hold no image."""
+    """What lies at a path: its series in the order of file names, the files that hold no image, and hidden DICOM."""
 
     series: tuple[Series, ...]
     passed_over: tuple[str, ...]
+    hidden: tuple[str, ...]
 
 
 def found_in(path: Path) -> Found:
@@ -55,7 +55,8 @@ def found_in(path: Path) -> Found:
     images: list[Image] = []
     reports: list[Traversable] = []
     strangers: list[Traversable] = []
-    for file in _files(path):
+    listed = files_at(path)
+    for file in listed.files:
         head = _head(file)
         image = _image(file, head) if head is not None else None
         if image is not None:
@@ -67,12 +68,8 @@ def found_in(path: Path) -> Found:
     if not images:
         raise ValueError(f"{stem_of(path)} holds no DICOM slices; choose the folder of one CT series.")
     _refuse_damaged(strangers, images)
-    return Found(tuple(_split(images)), tuple(file.name for file in [*strangers, *reports]))
-
-
-def stream_of(file: Traversable) -> BinaryIO:
-    """Open a file, or the bytes of a member of a zipped folder."""
-    return file.open("rb") if isinstance(file, Path) else io.BytesIO(file.read_bytes())
+    passed_over = tuple(file.name for file in [*strangers, *reports])
+    return Found(tuple(_split(images)), passed_over, listed.hidden)
 
 
 def _split(images: list[Image]) -> Iterator[Series]:
@@ -98,58 +95,43 @@ def _series(uid: str, images: list[Image], is_apart: bool) -> Series:
     return Series(uid, foreign[0] if foreign else "CT", images[0].description, frames, is_apart)
 
 
-def _files(path: Path) -> Iterator[Traversable]:
-    if path.is_dir():
-        yield from _within(path)
-    elif not path.exists():
-        raise ValueError(f"There is no folder {path}; check the name.")
-    elif path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
-        yield from _zipped(path)
-    else:
-        yield path
-
-
-def _within(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise locked(error.filename) from error
-
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(place, name) for name in sorted(names) if _counts(name))
-
-
-def _zipped(path: Path) -> Iterator[Traversable]:
-    try:
-        archive = zipfile.ZipFile(path)  # closed with the last file that is read from it
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ValueError(f"{path.name} is a damaged zip file; copy or export it again.") from error
-    members = sorted((each for each in archive.infolist() if not each.is_dir()), key=lambda each: each.filename)
-    members = [each for each in members if _counts(Path(each.filename).name)]
-    require_memory(path.name, max((each.file_size for each in members), default=0), 1)
-    yield from (zipfile.Path(archive, each.filename) for each in members)
-
-
-def _counts(name: str) -> bool:
-    return not name.startswith(".") and name.upper() != "DICOMDIR"
-
-
 def _head(file: Traversable) -> Head | None:
     """Return the head of a file, None if it is no DICOM."""
     try:
         if isinstance(file, Path) and not S_ISREG(file.stat().st_mode):
             return None  # reading from a pipe or a device need not end
-        with stream_of(file) as stream:
+        head = _parsed(file)
+        if isinstance(file, zipfile.Path):
+            if head is not None:
+                refuse_inflated(file, head.place + pixel_bytes(head.header))
+            read_to_end(file)
+        return head
+    except PermissionError as error:
+        raise locked(file) from error
+    except Exception as error:  # pydicom fails with whatever a damaged byte leads it to
+        raise _unread(file, error) from error
+
+
+def _parsed(file: Traversable) -> Head | None:
+    try:
+        with file.open("rb") as stream:
             header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=[*TAGS])
             place = stream.tell()
             return Head(header, place, stream.read(12))
     except InvalidDicomError:
         return None
-    except PermissionError as error:
-        raise locked(file) from error
-    except Exception as error:  # pydicom fails with whatever a damaged byte leads it to
-        needs_password = "password" in str(error)
-        remedy = "unpack it with its password first" if needs_password else "copy or export it again"
-        raise ValueError(f"{file.name} cannot be read as DICOM; {remedy}.") from error
+
+
+def _unread(file: Traversable, error: Exception) -> ValueError:
+    if isinstance(error, ValueError) and str(error).startswith(file.name):
+        return error
+    if isinstance(file, Path) and file.is_symlink() and not os.path.exists(file):
+        return ValueError(
+            f"{file.name} is a broken link: what it leads to is not there; copy the files themselves, or remove it."
+        )
+    needs_password = "password" in str(error)
+    remedy = "unpack it with its password first" if needs_password else "copy or export it again"
+    return ValueError(f"{file.name} cannot be read as DICOM; {remedy}.")
 
 
 def _image(file: Traversable, head: Head) -> Image | None:

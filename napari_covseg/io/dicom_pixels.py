@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pydicom
 from pydicom.pixels import pixel_array
 
-from napari_covseg.io.dicom_files import stream_of
 from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg, refuse_another_size
+from napari_covseg.io.dicom_paths import stream_of
 from napari_covseg.io.dicom_place import Slice
 from napari_covseg.io.dicom_tags import TAGS, Frame
 from napari_covseg.io.hounsfield_body import BELOW_AIR_HU, PADDINGS

@@ -152,6 +152,17 @@ def image_of(file: Traversable, head: Head) -> Image | None:
     return Image(uid, owner, groups, modality, description, frames)
 
 
+def pixel_bytes(header: pydicom.Dataset) -> int:
+    """Return how many bytes the pixels take that a header describes, once they are unpacked."""
+    return int(_said(header, "NumberOfFrames") or 1) * _frame_bytes(header)
+
+
+def _frame_bytes(header: pydicom.Dataset) -> int:
+    samples, bits = (int(_said(header, tag) or 0) for tag in ("SamplesPerPixel", "BitsAllocated"))
+    columns, rows = _size(header)
+    return columns * rows * samples * bits // 8
+
+
 def _as_stored(header: pydicom.Dataset, tag: BaseTag) -> str:
     """Return what a tag says, to be compared only: parsing it would take longer."""
     if tag not in header:
@@ -166,9 +177,7 @@ def _refuse_undescribed(file: Traversable, head: Head) -> None:
     if _syntax(header) not in NATIVE or head.element[:4] != PIXEL_DATA_TAG:
         return
     count = int(_said(header, "NumberOfFrames") or 1)
-    samples, bits = (int(_said(header, tag) or 0) for tag in ("SamplesPerPixel", "BitsAllocated"))
-    columns, rows = _size(header)
-    frame_bytes, length = columns * rows * samples * bits // 8, _pixel_bytes(head)
+    frame_bytes, length = _frame_bytes(header), _pixel_bytes(head)
     if frame_bytes < 2 or length in (0, count * frame_bytes, count * frame_bytes + count * frame_bytes % 2):
         return
     held, rest = divmod(length, frame_bytes)

@@ -38,6 +38,20 @@ def locked(path: object) -> ValueError:
     return ValueError(f"You may not read {path}; ask its owner for the permission, or copy it.")
 
 
+def name_for_itk(path: Path) -> str:
+    """Return a path as SimpleITK takes it, which ends the program over a name that is not valid UTF-8.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    try:
+        return os.fsencode(path).decode("utf-8")  # whatever Python takes the names of files for
+    except UnicodeError:
+        raise ValueError(f"{path} has letters in its path that are not valid UTF-8; rename it, then open it.") from None
+
+
 @contextmanager
 def written(path: Path) -> Iterator[Path]:
     """Write a file whole or not at all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
@@ -18,6 +18,9 @@ Format = Literal["NIfTI", "DICOM", "NRRD", "MetaImage", "PNG", "JPEG"]
 KNOWN = "NIfTI (.nii, .nii.gz), NRRD, MetaImage, DICOM (a folder, zipped or not), PNG or JPEG"
 DICOM_MAGIC = (128, b"DICM")
 """Offset and bytes that every DICOM file on disk carries."""
+
+UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What is raised where a member of a zip cannot be read."""
 
 MOST_FILES_LOOKED_AT = 1000
 _BY_SUFFIX: dict[str, Format] = {**ITK_SUFFIXES, **PICTURE_SUFFIXES}  # type: ignore[dict-item]
@@ -40,29 +43,32 @@ def format_of(path: Path) -> Format | None:
         return "NIfTI"
     if known := _BY_SUFFIX.get(path.suffix.lower()):
         return known
-    return "DICOM" if name.endswith(".dcm") or _is_dicom(path) or _is_zipped_dicom(path) else None
+    return "DICOM" if name.endswith(".dcm") or is_dicom(path) or _is_zipped_dicom(path) else None
 
 
-def _format_of_folder(folder: Path) -> Format | None:
-    pictures: Format | None = None
-    for file in islice(_files_in(folder), MOST_FILES_LOOKED_AT):
-        if _is_dicom(file):
-            return "DICOM"
-        if file.parent == folder and file.suffix.lower() in PICTURE_SUFFIXES:
-            pictures = pictures or _BY_SUFFIX[file.suffix.lower()]
-    return pictures
+def folders_in(folder: Path, refuse: Callable[[OSError], None]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Walk a folder as `os.walk` does, by name, into folders that are linked there too, and into none twice.
+
+    A link to a folder that holds this one leads nowhere new. What cannot be read is given to `refuse`.
+    """
+    seen = {os.path.realpath(each) for each in (folder, *folder.resolve().parents)}
+    for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        new: dict[str, str] = {}
+        for name in sorted(folders):
+            new.setdefault(os.path.realpath(os.path.join(place, name)), name)
+        folders[:] = [name for real, name in new.items() if real not in seen]
+        seen |= new.keys()
+        yield place, folders, sorted(names)
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise error
+def is_dicom(file: Path) -> bool:
+    """Whether a file carries the mark of DICOM.
 
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders.sort()
-        yield from (Path(place, name) for name in sorted(names))
-
-
-def _is_dicom(file: Path) -> bool:
+    Raises
+    ------
+    PermissionError
+        If it may not be read.
+    """
     offset, magic = DICOM_MAGIC
     try:
         if not S_ISREG(file.stat().st_mode):
@@ -76,6 +82,24 @@ def _is_dicom(file: Path) -> bool:
         return False
 
 
+def _format_of_folder(folder: Path) -> Format | None:
+    pictures: Format | None = None
+    for file in islice(_files_in(folder), MOST_FILES_LOOKED_AT):
+        if is_dicom(file):
+            return "DICOM"
+        if file.parent == folder and file.suffix.lower() in PICTURE_SUFFIXES:
+            pictures = pictures or _BY_SUFFIX[file.suffix.lower()]
+    return pictures
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for place, _, names in folders_in(folder, refuse):
+        yield from (Path(place, name) for name in names)
+
+
 def _is_zipped_dicom(path: Path) -> bool:
     offset, magic = DICOM_MAGIC
     try:
@@ -84,6 +108,6 @@ def _is_zipped_dicom(path: Path) -> bool:
                 with archive.open(name) as stream:
                     if stream.read(offset + len(magic))[offset:] == magic:
                         return True
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except UNREADABLE:
         return path.suffix.lower() == ".zip" and path.is_file()
     return False

@@ -1,30 +1,26 @@
-"""NRRD and MetaImage in: SimpleITK reads what they say of themselves; their voxels are taken slab by slab."""
+"""NRRD and MetaImage in: SimpleITK reads what they say of themselves, and `itk_voxels` their voxels."""
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
 from napari_covseg.io import slabs
-from napari_covseg.io.files import ITK_SUFFIXES, stem_of
+from napari_covseg.io.files import ITK_SUFFIXES, name_for_itk, stem_of
 from napari_covseg.io.itk_digits import doubt_about_digits
-from napari_covseg.io.itk_header import Header, VoxelFile, header_of, numbers, voxel_file
+from napari_covseg.io.itk_header import SIZES, Header, header_of, numbers
 from napari_covseg.io.itk_place import place_of, said_in
+from napari_covseg.io.itk_voxels import VoxelFiles, stored_slabs, voxel_files
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.nifti import whole
 from napari_covseg.io.silence import heard
 from napari_covseg.io.stated import NOTHING, Stated
 from napari_covseg.volume import LESIONS, ClassScheme, Geometry, LabelMap, Provenance, Volume
-
-Voxels = npt.NDArray[Any]
 
 CT_MODALITIES = ("", "MET_MOD_CT", "MET_MOD_OTHER", "MET_MOD_UNKNOWN")
 MISREAD = (RuntimeError, OSError)
@@ -36,8 +32,7 @@ class _Opened:
     """A file whose header has been read: its grid, how its values are stored, and what is doubtful about it."""
 
     path: Path
-    reader: Any
-    file: VoxelFile | None
+    place: VoxelFiles
     geometry: Geometry
     dtype: np.dtype[Any]
     scale: tuple[float, float]
@@ -85,19 +80,28 @@ def read_labels(path: Path, scheme: ClassScheme = LESIONS) -> LabelMap:
 
 def _opened(path: Path, stated: Stated | None) -> _Opened:
     reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+    reader.SetFileName(name_for_itk(path))
     try:
         header = header_of(path)
-        file = voxel_file(path, header)
+        _refuse_no_voxels(header, path.name)
+        place = voxel_files(path, header)
         with heard():
             reader.ReadImageInformation()
         _refuse_other_kinds(reader, header, path.name)
         geometry, notes = place_of(reader, said_in(header, path.name), path.name, stated)
         notes += doubt_about_digits(header, path.name)
         dtype = sitk.GetArrayViewFromImage(sitk.Image([1, 1, 1], reader.GetPixelID())).dtype
-        return _Opened(path, reader, file, geometry, dtype, _scale(header), notes)
+        return _Opened(path, place, geometry, dtype, _scale(header), notes)
     except MISREAD as error:
         raise _unreadable(path, error) from error
+
+
+def _refuse_no_voxels(header: Header, name: str) -> None:
+    """Refuse sizes of which ITK would make others."""
+    shape = numbers(header.first(*SIZES), 3)
+    if shape and any(n < 1 or n % 1 for n in shape):
+        said = " × ".join(f"{n:g}" for n in shape)
+        raise ValueError(f"{name} says that it has {said} voxels, which no scan has; copy or export it again.")
 
 
 def _refuse_other_kinds(reader: Any, header: Header, name: str) -> None:
@@ -125,37 +129,13 @@ def _scale(header: Header) -> tuple[float, float]:
 def _require_memory(opened: _Opened, dtype: np.dtype[Any]) -> None:
     """Refuse an image that does not fit, or a file that is too short to hold it."""
     voxels = math.prod(opened.geometry.shape)
-    file = opened.file
-    if file is None:
-        require_memory(opened.path.name, voxels, dtype.itemsize + opened.dtype.itemsize)
-        return
-    stored = file.file.stat().st_size - file.start
-    if voxels * opened.dtype.itemsize > stored * (slabs.MOST_DEFLATED if file.is_packed else 1):
-        raise slabs.damaged(file.file)
+    if (short := opened.place.too_short(voxels * opened.dtype.itemsize)) is not None:
+        raise slabs.damaged(short)
     require_memory(opened.path.name, voxels, dtype.itemsize)
 
 
-def _slabs(opened: _Opened) -> Iterator[tuple[int, Voxels]]:
-    """Yield the stored voxels: read here where they lie plainly or packed in one file, by ITK otherwise."""
-    if opened.file is None:
-        yield from _slabs_by_itk(opened)
-        return
-    place, dtype = opened.file, opened.dtype.newbyteorder(">" if opened.file.is_big_endian else "<")
-    with place.file.open("rb") as file:
-        file.seek(place.start)
-        stream = io.BufferedReader(slabs.Inflated(file), slabs.BLOCK_BYTES) if place.is_packed else file
-        yield from slabs.slabs(cast(BinaryIO, stream), opened.geometry.shape, dtype, place.file)
-
-
-def _slabs_by_itk(opened: _Opened) -> Iterator[tuple[int, Voxels]]:
-    try:
-        with heard():
-            image = opened.reader.Execute()
-    except MISREAD as error:
-        raise _unreadable(opened.path, error) from error
-    voxels = sitk.GetArrayViewFromImage(image).transpose(2, 1, 0)  # a view: the image must outlive it
-    for index in range(voxels.shape[2]):
-        yield index, voxels[..., index : index + 1]
+def _slabs(opened: _Opened) -> slabs.Slabs:
+    return stored_slabs(opened.place, opened.geometry.shape, opened.dtype)
 
 
 def _unreadable(path: Path, error: Exception) -> Exception:

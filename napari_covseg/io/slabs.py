@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -46,11 +47,53 @@ def slabs(file: BinaryIO, shape: Shape, dtype: np.dtype[Any], path: Path) -> Ite
                 raise damaged(path)
             yield start, np.frombuffer(stored, dtype=dtype).reshape((*shape[:2], depth), order="F")
         if file.read(1):
-            raise ValueError(
-                f"{path.name} goes on after its last voxel: its header is damaged; copy or export it again."
-            )
+            raise _too_long(path)
     except (OSError, EOFError, zlib.error) as error:
         raise damaged(path) from error
+
+
+def from_text(file: BinaryIO, shape: Shape, dtype: np.dtype[Any], path: Path) -> Iterator[tuple[int, Voxels]]:
+    """Yield the voxels that are written as numbers from where a file stands, the first index fastest.
+
+    Raises
+    ------
+    ValueError
+        If one is no number of that type, or there are fewer or more.
+    """
+    count = shape[0] * shape[1]
+    for start in range(shape[2]):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", DeprecationWarning)  # what older NumPy says of words that are no numbers
+                found = np.fromfile(file, np.float64, count, sep=" ")
+        except (ValueError, OSError, DeprecationWarning) as error:
+            raise damaged(path) from error
+        if found.size < count:
+            raise damaged(path)
+        with np.errstate(invalid="ignore"):
+            stored = found.astype(dtype)
+        if dtype.kind in "iu" and not np.array_equal(stored, found):
+            raise ValueError(f"{path.name} holds numbers that are not of the type it states; export it again.")
+        yield start, stored.reshape((*shape[:2], 1), order="F")
+    if file.read().strip():
+        raise _too_long(path)
+
+
+def skipped(file: BinaryIO, count: int, path: Path) -> None:
+    """Pass over so many bytes of a file that cannot be wound.
+
+    Raises
+    ------
+    ValueError
+        If it has fewer, or is damaged.
+    """
+    try:
+        while count > 0 and (passed := len(file.read(min(count, BLOCK_BYTES)))):
+            count -= passed
+    except (OSError, EOFError, zlib.error) as error:
+        raise damaged(path) from error
+    if count > 0:
+        raise damaged(path)
 
 
 def hounsfield(
@@ -100,6 +143,12 @@ def as_stored(stored: Slabs, shape: Shape, dtype: np.dtype[Any]) -> Voxels:
 def damaged(path: Path) -> ValueError:
     """Return the error of a file that is not whole."""
     return ValueError(f"{path.name} ends before its last voxel or is damaged; copy or export it again.")
+
+
+def _too_long(path: Path) -> ValueError:
+    return ValueError(
+        f"{path.name} goes on after its last voxel: it or its header is damaged; copy or export it again."
+    )
 
 
 class Inflated(io.RawIOBase):

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from napari_covseg.cli import VERBS, spread
@@ -21,6 +23,18 @@ def run(*words, **environment):
         check=False,
         env={**os.environ, **environment},
     )
+
+
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of files do not depend on the locale")
+def test_a_terminal_that_knows_only_ascii_is_told_all_the_same(tmp_path):
+    path = tmp_path / "Röntgen.nii"
+    nib.Nifti1Image(np.arange(-1000, 1000, dtype=np.int16).reshape(10, 10, 20), np.eye(4)).to_filename(path)
+    said = run("info", path, **C_LOCALE)
+    assert said.returncode == 0, said.stderr
+    assert r"10 \xd7 10 \xd7 20" in said.stdout
 
 
 @pytest.mark.parametrize("verb", VERBS)

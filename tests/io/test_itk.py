@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gzip
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from napari_covseg.io import Stated, UnstatedError, read_labels, read_volume
 from napari_covseg.volume import AIR_HU
+from tests.io.itk_files import HU, by_hand
 
-HU = np.random.default_rng(1).integers(-1000, 1500, (7, 6, 5)).astype(np.int16)  # z, y, x
 TURN = Rotation.from_euler("xyz", (12, -7, 25), degrees=True).as_matrix()
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -128,43 +132,6 @@ def test_label_maps_of_other_programs_are_read(tmp_path, suffix):
         read_labels(in_file(tmp_path / f"scan{suffix}"))
     with pytest.raises(ValueError, match="There is no file"):
         read_labels(tmp_path / f"none{suffix}")
-
-
-NRRD = {
-    "type": "short",
-    "dimension": "3",
-    "space": "left-posterior-superior",
-    "sizes": "5 6 7",
-    "space directions": "(0.7,0,0) (0,0.7,0) (0,0,2.5)",
-    "endian": "little",
-    "encoding": "raw",
-    "space origin": "(-120.5,33.25,-400)",
-}
-META = {
-    "ObjectType": "Image",
-    "NDims": "3",
-    "BinaryData": "True",
-    "BinaryDataByteOrderMSB": "False",
-    "CompressedData": "False",
-    "TransformMatrix": "1 0 0 0 1 0 0 0 1",
-    "Offset": "-120.5 33.25 -400",
-    "AnatomicalOrientation": "RAI",
-    "ElementSpacing": "0.7 0.7 2.5",
-    "DimSize": "5 6 7",
-    "ElementType": "MET_SHORT",
-}
-
-
-def by_hand(path, voxels=HU, **changes):
-    """Write a header line by line; a change to None drops the line, ``_`` in a name is a space in NRRD."""
-    changes = {name.replace("_", " "): value for name, value in changes.items()}
-    is_nrrd = path.suffix == ".nrrd"
-    fields = {**(NRRD if is_nrrd else META), **changes, **({} if is_nrrd else {"ElementDataFile": "LOCAL"})}
-    mark = ": " if is_nrrd else " = "
-    lines = [f"{name}{mark}{value}" for name, value in fields.items() if value is not None]
-    head = "\n".join(["NRRD0005", *lines, "\n"]) if is_nrrd else "\n".join([*lines, ""])
-    path.write_bytes(head.encode() + voxels.tobytes())
-    return path
 
 
 def test_what_is_written_by_hand_opens_and_says_nothing(tmp_path):
@@ -327,3 +294,36 @@ def test_a_gzip_stream_in_two_parts_is_read_to_its_end(tmp_path):
         path.write_bytes(head + broken)
         with pytest.raises(ValueError, match=r"damaged"):
             read_volume(path)
+
+
+OPENS = """
+import pathlib, sys
+from napari_covseg.io import Stated, read_volume
+try:
+    stated = Stated(window_hu=(-1350, 150), spacing_mm=(1, 1, 1))
+    print("opened", read_volume(pathlib.Path(sys.argv[1]), stated).hu.shape)
+except ValueError as error:
+    print(ascii(str(error)))
+"""
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+NO_NAME = "has letters in its path that are not valid UTF-8; rename it"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux takes any bytes for a name")
+@pytest.mark.parametrize("suffix", [".nrrd", ".mhd", ".jpg"])
+@pytest.mark.parametrize(
+    ("name", "locale", "said"), [(b"r\xc3\xb6ntgen", C_LOCALE, "opened"), (b"bad\xff", {}, NO_NAME)]
+)
+def test_no_name_of_a_file_ends_the_program(tmp_path, suffix, name, locale, said):
+    source = tmp_path / f"case{suffix}"
+    if suffix == ".jpg":
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+        Image.fromarray(noise).resize((256, 256), Image.Resampling.BICUBIC).save(source)
+    else:
+        in_file(source)
+    path = os.path.join(os.fsencode(tmp_path), name + suffix.encode())
+    os.rename(source, path)
+    command = [sys.executable, "-c", OPENS, path]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **locale})
+    assert ended.returncode == 0, ended.stderr
+    assert said in ended.stdout

@@ -74,6 +74,7 @@ class Desk(QObject):  # type: ignore[misc]
     segmented_rest = Signal(object)
     said = Signal(str)
     complained = Signal(str)
+    wanted = Signal(str)
 
     def __init__(self, viewer: Viewer, bench: Workbench) -> None:
         super().__init__(viewer.window._qt_window)

@@ -49,6 +49,8 @@ class CovSegTabs(Panel):
         self.state_line = StateLine(napari_viewer)
         self.add(self.tabs, *(panel.foot for panel in self.panels.values() if panel.foot), self.state_line)
         self.tabs.currentChanged.connect(self._show_foot)
+        self.desk.wanted.connect(self.show_panel)
+        self.desk.asked.connect(self._show_question)
         self._show_foot()
         self.setMinimumWidth(WIDTH)
         self.tour = Tour(self.desk, self.show_panel)
@@ -62,6 +64,9 @@ class CovSegTabs(Panel):
         for number, panel in enumerate(self.panels.values()):
             if panel.foot is not None:
                 panel.foot.setVisible(number == self.tabs.currentIndex())
+
+    def _show_question(self) -> None:
+        self.show_panel("Open")
 
     def show_panel(self, title: str) -> None:
         """Bring a panel to the front."""

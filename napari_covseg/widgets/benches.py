@@ -22,6 +22,7 @@ from napari_covseg.widgets.bounded_brush import bound
 from napari_covseg.widgets.closing import Closing
 from napari_covseg.widgets.drops import Drops
 from napari_covseg.widgets.furniture import Furniture
+from napari_covseg.widgets.keeping import Keeping
 from napari_covseg.widgets.link import Link
 from napari_covseg.widgets.picture import pane_of
 from napari_covseg.widgets.pointer import tell_status
@@ -91,7 +92,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.tools.watch(pane_of(viewer))
         self.furniture = Furniture(self)
         keys.bind(viewer, self)
-        self.closing, self.drops = Closing(self), Drops(self)
+        self.closing, self.drops, self.keeping = Closing(self), Drops(self), Keeping(self)
 
     @property
     def session(self) -> ReviewSession | None:
@@ -125,6 +126,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.adoption.close()
         self.closing.close()
         self.drops.close()
+        self.keeping.close()
         self.furniture.close()
         self.tools.close()
         self.link.close()

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QProgressBar
 from napari_covseg.jobs import Run
 from napari_covseg.widgets.benches import STATE_LINE
 from napari_covseg.widgets.panel import Panel, button, words
-from napari_covseg.widgets.words import clock, time_left
+from napari_covseg.widgets.words import saved_line, time_left
 
 COMPLAINT = "QLabel { color: white; background: #9a3412; padding: 5px 7px; border-radius: 4px; }"
 
@@ -56,15 +56,7 @@ class StateLine(Panel):
         self.bar.setValue(run.progress.done)
 
     def _on_saved(self) -> None:
-        session = self.desk.session
-        if session is None:
-            self.saved.setText("No scan is open.")
-        elif session.is_read_only:
-            self.saved.setText("To be looked at only; nothing is saved.")
-        elif session.signature is not None:
-            self.saved.setText(f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓")
-        else:
-            self.saved.setText(f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet.")
+        self.saved.setText(saved_line(self.desk.session))
 
     def _on_opened(self) -> None:
         self._on_said("")  # it spoke of the scan before

@@ -76,6 +76,7 @@ class Desk(QObject):  # type: ignore[misc]
     said = Signal(str)
     complained = Signal(str)
     wanted = Signal(str)
+    acted = Signal()
 
     def __init__(self, viewer: Viewer, bench: Workbench) -> None:
         super().__init__(viewer.window._qt_window)
@@ -101,6 +102,7 @@ class Desk(QObject):  # type: ignore[misc]
 
     def attempt(self, action: Callable[[], Any]) -> Any:
         """Do what the reader asked for and return its result; where it cannot be done, tell why and return None."""
+        self.acted.emit()
         self.link.settle()
         return self.ask(action)
 

@@ -6,9 +6,10 @@ import os
 
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QScrollArea, QTabWidget
+from qtpy.QtWidgets import QAbstractButton, QScrollArea, QTabWidget
 
 from napari_covseg.widgets.export_panel import ExportPanel
+from napari_covseg.widgets.keyboard import press_by_return
 from napari_covseg.widgets.learn_panel import LearnPanel
 from napari_covseg.widgets.open_panel import OpenPanel
 from napari_covseg.widgets.panel import Panel
@@ -53,6 +54,8 @@ class CovSegTabs(Panel):
         self.desk.asked.connect(self._show_question)
         self._show_foot()
         self.setMinimumWidth(WIDTH)
+        for each in self.findChildren(QAbstractButton):
+            press_by_return(each)
         self.tour = Tour(self.desk, self.show_panel)
         self._first_look = QTimer(self)
         self._first_look.setSingleShot(True)
@@ -78,5 +81,6 @@ def _scrolling(panel: Panel) -> QScrollArea:
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is in it has the focus, and hands on the keys that scroll
     area.setWidget(panel)
     return area

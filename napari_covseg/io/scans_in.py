@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from napari_covseg.io.files import stem_of
+from napari_covseg.io.files import ITK_SUFFIXES, NIFTI_SUFFIXES, stem_of
 from napari_covseg.io.formats import format_of
 from napari_covseg.io.picture_names import LABEL_ENDINGS
 
@@ -36,6 +37,34 @@ def scans_in(folder: Path) -> Iterator[Path]:
         unnamed = [file for file in files if file.suffix.lower() in ("", ".dcm", ".ima") or file.suffix[1:].isdecimal()]
         if any(format_of(file) == "DICOM" for file in unnamed[:FILES_ASKED]):
             yield Path(place)
+
+
+def only_scan_in(folder: Path) -> Path | None:
+    """Return the scan below a folder that holds one, None where there is none or more.
+
+    Raises
+    ------
+    OSError
+        If a folder may not be read.
+    """
+    found = list(islice(scans_in(folder), 2))
+    return found[0] if len(found) == 1 else None
+
+
+def is_list_of_scans(folder: Path) -> bool:
+    """Whether a folder holds scans to read one after the other, not the slices of one study.
+
+    Series below one folder, without a scan in a file beside them, are one study: which one is asked when it opens.
+
+    Raises
+    ------
+    OSError
+        If a folder may not be read.
+    """
+    files = any(each.name.lower().endswith((*NIFTI_SUFFIXES, *ITK_SUFFIXES)) for each in folder.iterdir())
+    if not files and format_of(folder) is not None:
+        return False
+    return len(list(islice(scans_in(folder), 2))) > 1
 
 
 def _is_scan(file: Path) -> bool:

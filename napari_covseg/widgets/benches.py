@@ -22,6 +22,7 @@ from napari_covseg.widgets.bounded_brush import bound
 from napari_covseg.widgets.closing import Closing
 from napari_covseg.widgets.drops import Drops
 from napari_covseg.widgets.furniture import Furniture
+from napari_covseg.widgets.keeping import Keeping
 from napari_covseg.widgets.link import Link
 from napari_covseg.widgets.picture import pane_of
 from napari_covseg.widgets.pointer import tell_status
@@ -74,6 +75,8 @@ class Desk(QObject):  # type: ignore[misc]
     segmented_rest = Signal(object)
     said = Signal(str)
     complained = Signal(str)
+    wanted = Signal(str)
+    acted = Signal()
 
     def __init__(self, viewer: Viewer, bench: Workbench) -> None:
         super().__init__(viewer.window._qt_window)
@@ -90,7 +93,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.tools.watch(pane_of(viewer))
         self.furniture = Furniture(self)
         keys.bind(viewer, self)
-        self.closing, self.drops = Closing(self), Drops(self)
+        self.closing, self.drops, self.keeping = Closing(self), Drops(self), Keeping(self)
 
     @property
     def session(self) -> ReviewSession | None:
@@ -99,6 +102,7 @@ class Desk(QObject):  # type: ignore[misc]
 
     def attempt(self, action: Callable[[], Any]) -> Any:
         """Do what the reader asked for and return its result; where it cannot be done, tell why and return None."""
+        self.acted.emit()
         self.link.settle()
         return self.ask(action)
 
@@ -124,6 +128,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.adoption.close()
         self.closing.close()
         self.drops.close()
+        self.keeping.close()
         self.furniture.close()
         self.tools.close()
         self.link.close()

@@ -6,6 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QKeySequence, QShortcut
 from qtpy.QtWidgets import QFrame, QGridLayout, QLabel, QWidget
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class CheatSheet(QFrame):  # type: ignore[misc]
         self.hide()
         window.installEventFilter(self)
         canvas.installEventFilter(self)
+        for key in ("?", "Shift+?"):  # the one or the other, as keyboards have it; text fields take it first
+            QShortcut(QKeySequence(key), window, self.toggle)
 
     def toggle(self) -> None:
         """Show the list, or put it away."""
@@ -84,16 +87,12 @@ class CheatSheet(QFrame):  # type: ignore[misc]
         self.hide()
 
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """Stay in the middle, come on a question mark wherever that is on the keyboard, go on Escape."""
+        """Stay in the middle, go on Escape."""
         if event.type() == QEvent.Type.Resize:
             self._settle()
-        elif event.type() == QEvent.Type.KeyPress:
-            if event.text() == "?":
-                self.toggle()
-                return True
-            if event.key() == Qt.Key.Key_Escape and self.isVisible():
-                self.hide()
-                return True
+        elif event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Escape and self.isVisible():
+            self.hide()
+            return True
         return False
 
     def _settle(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import FileEdit
 from napari.viewer import Viewer
-from qtpy.QtCore import QUrl
+from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 
 from napari_covseg.jobs import Run
@@ -51,6 +51,7 @@ class ExportPanel(Panel):
         self.folder.changed.connect(lambda: self._ask_about(replacing=False))
         self.folder.choose_btn.text = "Choose…"
         self.folder.choose_btn.native.setToolTip("Choose the folder")
+        self.folder.line_edit.native.returnPressed.connect(self._on_named)
         self.show_folder.clicked.connect(self._on_show_folder)
         self.desk.opened.connect(self._on_other)
         self.desk.exported.connect(self._on_exported)
@@ -87,6 +88,10 @@ class ExportPanel(Panel):
             )
         )
         self._show_state()
+
+    def _on_named(self) -> None:
+        """Go on to the button once the folder is named; it is still the reader who presses it."""
+        self.go.setFocus(Qt.FocusReason.TabFocusReason)
 
     def _ask_about(self, *, replacing: bool) -> None:
         self._replaces = replacing

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 from napari_covseg.widgets.cheat_sheet import CheatSheet
 from napari_covseg.widgets.compare import Compare
 from napari_covseg.widgets.edge_letters import EdgeLetters
+from napari_covseg.widgets.keyboard import FocusFollower
 from napari_covseg.widgets.keys import KEYS
 from napari_covseg.widgets.layer_list import QuietList
 from napari_covseg.widgets.layers import is_ours
@@ -66,6 +67,7 @@ class Furniture:
         self.viewer.events.help.connect(self._hint)
         for event in self._coming_and_going():
             event.connect(self._show_slider)
+        self.focus_ring = FocusFollower(desk.viewer)
         self.cheat_sheet = CheatSheet(desk.viewer.window._qt_window, pane.native, KEYS)
 
     def _coming_and_going(self) -> tuple[Any, Any]:
@@ -109,6 +111,7 @@ class Furniture:
             self.ortho,
             self.looks,
             self.layer_list,
+            self.focus_ring,
         )
         for piece in closable:
             piece.close()

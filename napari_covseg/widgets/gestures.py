@@ -10,6 +10,7 @@ from napari.layers import Labels
 from napari_covseg.review import relabel
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.windows import WindowPreset, after, preset_of
+from napari_covseg.widgets.words import saved_line
 
 if TYPE_CHECKING:
     from napari_covseg.review.scene import Place
@@ -87,6 +88,13 @@ def undo(desk: Desk) -> None:
 def redo(desk: Desk) -> None:
     """Bring back what was undone last."""
     _step_in_history(desk, "redo")
+
+
+def tell_saved(desk: Desk) -> None:
+    """Say when the session was saved: nobody has to do it."""
+    desk.link.settle()
+    if desk.session is not None:
+        desk.bench.said.emit(f"{saved_line(desk.session)} Every stroke is saved as you make it.")
 
 
 def lesions_of(desk: Desk) -> Labels | None:

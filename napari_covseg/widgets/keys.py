@@ -86,6 +86,7 @@ KEYS = (
     Key("Ctrl-Z", "Undo", gestures.undo),
     Key("Ctrl-Shift-Z", "Redo", gestures.redo),
     Key("Ctrl-Y", "Redo", gestures.redo),
+    Key("Ctrl-S", "When it was saved", gestures.tell_saved),
 )
 
 

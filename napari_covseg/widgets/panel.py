@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_covseg.widgets.benches import desk_of
+from napari_covseg.widgets.keyboard import press_by_return
 
 NOTHING_OPEN = "Open a scan first: Open tab, or drop a file on the window."
 BIG = "QPushButton { font-weight: bold; padding: 8px; }"
@@ -110,6 +111,7 @@ def button(text: str, tooltip: str, *, big: bool = False, checkable: bool = Fals
     made.setCheckable(checkable)
     if big:
         made.setStyleSheet(BIG)
+    press_by_return(made)
     return made
 
 

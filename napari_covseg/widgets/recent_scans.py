@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QLabel, QPushButton, QWidget
 
 from napari_covseg.io.remembered import Recent
@@ -29,13 +30,21 @@ class RecentScans(QWidget):  # type: ignore[misc]
         self.heading = QLabel("Recent scans")
         self.rows = stacked(self, self.heading, above=8, apart=3)
         desk.opened.connect(self._show)
+        self._show_later = QTimer(self)  # the link takes notice of a layer that is gone after this does
+        self._show_later.setSingleShot(True)
+        self._show_later.timeout.connect(self._show)
+        desk.viewer.layers.events.removed.connect(self._on_removed)
         self._show()
+
+    def _on_removed(self) -> None:
+        if self.desk.link.opened is not None:
+            self._show_later.start()
 
     def _show(self) -> None:
         for old in self.buttons:
             self.rows.removeWidget(old)
             old.deleteLater()
-        current = self.desk.bench.current
+        current = self.desk.link.opened  # None, and to be opened again, where its layers were taken away
         here = current.path.resolve() if current else None
         others = [each for each in self.desk.bench.remembered.recent if each.path != here]
         self.buttons = [self._button(each) for each in others[:MOST]]

@@ -8,15 +8,17 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QProgressBar
 
 from napari_covseg.jobs import Run
+from napari_covseg.review import Correction
+from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.widgets.benches import STATE_LINE
 from napari_covseg.widgets.panel import Panel, button, words
-from napari_covseg.widgets.words import clock, time_left
+from napari_covseg.widgets.words import saved_line, time_left
 
 COMPLAINT = "QLabel { color: white; background: #9a3412; padding: 5px 7px; border-radius: 4px; }"
 
 
 class StateLine(Panel):
-    """Stands below the tabs."""
+    """Stands below the tabs; what was said there ends with the next thing that the reader does."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -33,6 +35,8 @@ class StateLine(Panel):
         self.desk.ticked.connect(self._on_tick)
         self.desk.runs_changed.connect(self._on_tick)
         self.desk.opened.connect(self._on_opened)
+        self.desk.acted.connect(self._forget)
+        self.desk.labels_changed.connect(self._on_labels)
         self.desk.labels_changed.connect(self._on_saved)
         self.desk.states_changed.connect(self._on_saved)
         self.desk.said.connect(self._on_said)
@@ -56,19 +60,19 @@ class StateLine(Panel):
         self.bar.setValue(run.progress.done)
 
     def _on_saved(self) -> None:
-        session = self.desk.session
-        if session is None:
-            self.saved.setText("No scan is open.")
-        elif session.is_read_only:
-            self.saved.setText("To be looked at only; nothing is saved.")
-        elif session.signature is not None:
-            self.saved.setText(f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓")
-        else:
-            self.saved.setText(f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet.")
+        self.saved.setText(saved_line(self.desk.session))
 
     def _on_opened(self) -> None:
-        self._on_said("")  # it spoke of the scan before
+        self._forget()  # it spoke of the scan before
         self._on_saved()
+
+    def _on_labels(self, correction: Correction) -> None:
+        if correction.tool != NETWORK_TOOL:
+            self._forget()  # what stood here was said before the reader's stroke
+
+    def _forget(self) -> None:
+        """Say nothing any more of what the reader did before."""
+        self._on_said("")
 
     def _on_said(self, message: str) -> None:
         self.message.setStyleSheet("")

@@ -6,9 +6,10 @@ import os
 
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QScrollArea, QTabWidget
+from qtpy.QtWidgets import QAbstractButton, QScrollArea, QTabWidget
 
 from napari_covseg.widgets.export_panel import ExportPanel
+from napari_covseg.widgets.keyboard import press_by_return
 from napari_covseg.widgets.learn_panel import LearnPanel
 from napari_covseg.widgets.open_panel import OpenPanel
 from napari_covseg.widgets.panel import Panel
@@ -49,8 +50,12 @@ class CovSegTabs(Panel):
         self.state_line = StateLine(napari_viewer)
         self.add(self.tabs, *(panel.foot for panel in self.panels.values() if panel.foot), self.state_line)
         self.tabs.currentChanged.connect(self._show_foot)
+        self.desk.wanted.connect(self.show_panel)
+        self.desk.asked.connect(self._show_question)
         self._show_foot()
         self.setMinimumWidth(WIDTH)
+        for each in self.findChildren(QAbstractButton):
+            press_by_return(each)
         self.tour = Tour(self.desk, self.show_panel)
         self._first_look = QTimer(self)
         self._first_look.setSingleShot(True)
@@ -63,6 +68,9 @@ class CovSegTabs(Panel):
             if panel.foot is not None:
                 panel.foot.setVisible(number == self.tabs.currentIndex())
 
+    def _show_question(self) -> None:
+        self.show_panel("Open")
+
     def show_panel(self, title: str) -> None:
         """Bring a panel to the front."""
         self.tabs.setCurrentIndex(list(self.panels).index(title))
@@ -73,5 +81,6 @@ def _scrolling(panel: Panel) -> QScrollArea:
     area.setWidgetResizable(True)
     area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
     area.setFrameShape(QScrollArea.Shape.NoFrame)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)  # what is in it has the focus, and hands on the keys that scroll
     area.setWidget(panel)
     return area

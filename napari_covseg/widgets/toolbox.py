@@ -19,6 +19,8 @@ from napari_covseg.widgets.tool_settings import ToolSettings
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
+NOW_CLICK = "{}: now click the place on the picture (Esc puts the tool down)."
+
 
 class Toolbox(QObject):  # type: ignore[misc]
     """Takes a tool by key or button and applies it where the reader points.
@@ -99,6 +101,7 @@ class Toolbox(QObject):  # type: ignore[misc]
             self.waiting, self._mode_before = handle, str(lesions.mode)
             lesions.mode = "pan_zoom"
             self.changed.emit()
+            self.desk.bench.said.emit(NOW_CLICK.format(handle.name))
 
     def fill_at(self, place: Place, value: int, axis: int) -> None:
         """Fill at a place with a class, for napari's own bucket."""
@@ -110,6 +113,7 @@ class Toolbox(QObject):  # type: ignore[misc]
         if self.waiting is None:
             return
         self.waiting = None
+        self.desk.acted.emit()
         lesions = gestures.lesions_of(self.desk)
         if lesions is not None and str(lesions.mode) == "pan_zoom":
             lesions.mode = self._mode_before

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from napari_covseg.networks import Card
+from napari_covseg.review import ReviewSession
 from napari_covseg.volume import LESIONS, SHORT_TITLES, Volume
 
 
@@ -29,6 +30,17 @@ def signed(number: int) -> str:
 def clock(moment: datetime | None) -> str:
     """Return the local time of day."""
     return moment.astimezone().strftime("%H:%M:%S") if moment else ""
+
+
+def saved_line(session: ReviewSession | None) -> str:
+    """Return how a session stands on disk, in a few words."""
+    if session is None:
+        return "No scan is open."
+    if session.is_read_only:
+        return "To be looked at only; nothing is saved."
+    if session.signature is not None:
+        return f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓"
+    return f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet."
 
 
 def time_left(seconds: float | None) -> str:

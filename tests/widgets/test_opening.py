@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
@@ -57,23 +58,86 @@ def test_a_folder_of_dicom_slices_is_opened_when_dropped(window: Any, covseg_dat
     assert driver.session.geometry.shape[0] == 30
 
 
-@pytest.mark.parametrize("name", ["case_lesion.nii.gz", "notes.txt", "slice.png"])
-def test_what_is_no_scan_is_left_to_napari(
-    window: Any, scan_path: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def undisturbed(window: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A window where napari, which would ask in a dialog who shall read, is never asked to open a file."""
+    driver = window()
+    qt_viewer = type(driver.viewer.window._qt_viewer)
+    monkeypatch.setattr(qt_viewer, "_qt_open", lambda *_, **__: pytest.fail("napari was asked"))
+    return driver
+
+
+def said(driver: Any) -> str:
+    driver.live(0.05)
+    return str(driver.tabs.state_line.message.text())
+
+
+@pytest.mark.parametrize("where", ["window", "picture", "canvas", "welcome"])
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("case_lesion.nii.gz", "⚠ case_lesion.nii.gz is a label"), ("notes.txt", "⚠ There is no chest CT in notes.txt")],
+)
+def test_what_is_no_scan_is_refused_in_a_sentence(
+    undisturbed: Any, scan_path: Path, tmp_path: Path, where: str, name: str, sentence: str
 ) -> None:
-    driver, given = window(), []
-    monkeypatch.setattr(type(driver.viewer.window._qt_viewer), "_qt_open", lambda _, names, **__: given.extend(names))
     shutil.copy(scan_path, tmp_path / name)
-    drop(places(driver)["picture"], tmp_path / name)
-    assert given == [str(tmp_path / name)]
-    assert not driver.bench.runner.busy
+    assert drop(places(undisturbed)[where], tmp_path / name) == (True, True)
+    assert said(undisturbed).startswith(sentence)
+    assert not undisturbed.bench.runner.busy
+    assert len(undisturbed.viewer.layers) == 0
 
 
-def test_several_files_are_left_to_napari(window: Any, scan_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    driver, given = window(), []
-    monkeypatch.setattr(type(driver.viewer.window._qt_viewer), "_qt_open", lambda _, names, **__: given.extend(names))
-    drop(places(driver)["picture"], scan_path, scan_path)
-    assert len(given) == 2
+def test_several_files_are_asked_for_in_their_folder(undisturbed: Any, scan_path: Path) -> None:
+    drop(places(undisturbed)["picture"], scan_path, scan_path)
+    assert said(undisturbed).startswith("⚠ Drop one scan at a time")
+    assert not undisturbed.bench.runner.busy
+
+
+def test_an_empty_folder_holds_no_scan(undisturbed: Any, tmp_path: Path) -> None:
+    drop(places(undisturbed)["picture"], made_folder(tmp_path))
+    assert said(undisturbed).startswith("⚠ There is no chest CT in monday")
+
+
+def made_folder(tmp_path: Path, *names: str) -> Path:
+    folder = tmp_path / "monday"
+    folder.mkdir()
+    for seed, name in enumerate(names):
+        write_scan(folder / f"{name}.nii.gz", seed)
+    return folder
+
+
+def test_a_folder_of_scans_goes_to_the_worklist_and_the_open_panel_comes(undisturbed: Any, tmp_path: Path) -> None:
+    undisturbed.tabs.show_panel("Review")
+    drop(places(undisturbed)["picture"], made_folder(tmp_path, "anna_ct", "bert_ct", "bert_lesion"))
+    undisturbed.until(lambda: undisturbed.bench.shelf.worklist is not None)
+    rows = undisturbed.tabs.panels["Open"].worklist
+    undisturbed.until(lambda: rows.view.rowCount() == 2)
+    assert rows.isVisible()
+    assert said(undisturbed).startswith("monday: 2 scans on the worklist")
+
+
+def test_a_folder_of_one_scan_is_that_scan(undisturbed: Any, tmp_path: Path) -> None:
+    drop(places(undisturbed)["canvas"], made_folder(tmp_path, "anna_ct", "anna_lesion"))
+    undisturbed.until(lambda: undisturbed.desk.link.layers is not None)
+    assert undisturbed.bench.current.scan.name == "anna_ct"
+
+
+def test_a_picture_asks_for_its_spacing_in_the_open_panel(undisturbed: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.tile(np.arange(64, dtype=np.uint8), (64, 1))).save(tmp_path / "slice.png")
+    undisturbed.tabs.show_panel("Review")
+    drop(places(undisturbed)["picture"], tmp_path / "slice.png")
+    undisturbed.until(lambda: undisturbed.tabs.panels["Open"].question.isVisible())
+
+
+def test_text_that_is_dragged_is_none_of_ours(window: Any) -> None:
+    driver, mime = window(), QMimeData()
+    mime.setText("a word")
+    enter = QDragEnterEvent(QPoint(50, 50), COPY, mime, LEFT, NONE)
+    enter.ignore()
+    QApplication.sendEvent(places(driver)["window"], enter)
+    assert not enter.isAccepted()
 
 
 def test_recent_scans_come_back_with_a_click(window: Any, scan_path: Path, tmp_path: Path) -> None:

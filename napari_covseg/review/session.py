@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from napari_covseg.review.anchor import DisplacedError
 from napari_covseg.review.audit import Event, Kind
 from napari_covseg.review.condition import sentences
 from napari_covseg.review.correction import Correction, Labels, difference
+from napari_covseg.review.displaced import kept
 from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.keeping import Keeper
@@ -25,6 +28,8 @@ from napari_covseg.review.standing import Loss, standing_of
 from napari_covseg.volume import Provenance, Volume
 
 NO_ORIGIN = Provenance()
+
+log = logging.getLogger(__name__)
 
 
 class ReviewSession(SessionFacts):
@@ -240,6 +245,8 @@ class ReviewSession(SessionFacts):
 
     def close(self) -> None:
         """Let go of the journal; a snapshot makes the next opening quick."""
+        if told := kept(self.journal, self._keeper):
+            log.warning(told)
         if self._keeper.rows_since:
             self._keeper.take()
         self.journal.close()
@@ -249,7 +256,10 @@ class ReviewSession(SessionFacts):
             raise ValueError(self.refusal)
 
     def _record(self, kind: Kind, detail: dict[str, Any], payload: bytes | None = None) -> Event:
-        event = self.journal.append(kind, self.reader, detail, payload)
+        try:
+            event = self.journal.append(kind, self.reader, detail, payload)
+        except DisplacedError as error:
+            raise OSError(kept(self.journal, self._keeper)) from error
         self.saved_at = event.time_utc
         self.saved.emit(event.time_utc)
         return event

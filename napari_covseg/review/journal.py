@@ -78,6 +78,7 @@ class Journal:
         self._anchor: Anchor | None = None
         self.snapshots = list(snapshot.kept(folder))
         witness = Witness.beside(self._head_file.read(), self.snapshots)
+        self.has_witness = bool(witness.head.seq or self.snapshots)
         found, refused, left_by = self._opened(reader, witness) if not read_only else (None, read_only, None)
         if found is None:
             found = recovery.looked_at(folder, witness)

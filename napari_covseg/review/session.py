@@ -68,7 +68,9 @@ class ReviewSession(SessionFacts):
         self._keeper.when_due()
 
     @classmethod
-    def begin(cls, folder: Path, scan: Volume, reader: str, scan_path: Path | None = None) -> ReviewSession:
+    def begin(
+        cls, folder: Path, scan: Volume, reader: str, scan_path: Path | None = None, *, read_only: str = ""
+    ) -> ReviewSession:
         """Return the session of a scan: a new one, or the one that is in the folder already.
 
         Where the folder cannot be written, or another window has the session, it is read-only; `refusal` says why.
@@ -83,13 +85,15 @@ class ReviewSession(SessionFacts):
             Who is reading.
         scan_path
             Where the scan is, for later.
+        read_only
+            Why nothing may be changed in it, as in `resume`; empty to go on with it.
 
         Raises
         ------
         ValueError
             If the folder holds the session of another scan.
         """
-        return cls(journal_of(folder, scan, reader, scan_path), reader)
+        return cls(journal_of(folder, scan, reader, scan_path, read_only), reader)
 
     @classmethod
     def resume(cls, folder: Path, reader: str, *, read_only: str = "") -> ReviewSession:
@@ -236,12 +240,15 @@ class ReviewSession(SessionFacts):
         Raises
         ------
         ValueError
-            If it is not signed, or read-only.
+            If it is not signed, read-only, or another reader's.
         """
         if self.is_read_only:
             raise ValueError(self.refusal)
         if self.signature is None:
             raise ValueError("This session is not signed; go on with it as it is.")
+        signed_by = self.signature.reader
+        if self.reader not in (signed_by, self.begun_by):
+            raise ValueError(f"{signed_by} signed this session and alone opens it again; begin your own beside it.")
         self._state("reopen", {"version": self.version + 1, "reason": reason})
 
     def close(self) -> None:

@@ -54,6 +54,17 @@ def test_only_a_signed_session_can_be_opened_again(session):
         session.reopen()
 
 
+def test_only_who_signed_a_session_opens_it_again(session, paint, folder):
+    paint(session, 1)
+    session.sign()
+    session.close()
+    other = ReviewSession.resume(folder, "Dr B")
+    with pytest.raises(ValueError, match="Dr A signed this session and alone opens it again"):
+        other.reopen()
+    assert other.signature is not None
+    other.close()
+
+
 def test_a_label_map_that_is_not_the_signed_one_is_told(session, paint, folder):
     paint(session, 1)
     session.sign()

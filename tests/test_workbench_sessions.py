@@ -42,7 +42,7 @@ def _paint(session, index, value):
 
 def test_a_second_window_is_told_who_has_the_session_and_changes_nothing(bench, make_bench, small_scan, untrained):
     _paint(_open(bench, small_scan).session, 1, 2)
-    second = make_bench("Dr B")
+    second = make_bench("Dr A")
     session = _open(second, small_scan).session
     assert session.labels.values[1].any()
     assert second.complaints[0].startswith("Dr A since ")
@@ -94,7 +94,8 @@ def test_a_second_reader_begins_a_session_beside_the_first(bench, make_bench, sm
     _paint(first, 1, 2)
     bench.close()
     second = make_bench("Dr B")
-    _open(second, small_scan)
+    assert _open(second, small_scan).session.is_read_only
+    assert second.complaints[0].startswith("This is the reading of Dr A. It can be looked at")
     second.runner.wait(second.second_reading(), 30)
     session = second.current.session
     assert session.begun_by == "Dr B"

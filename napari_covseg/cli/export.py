@@ -36,9 +36,9 @@ def export(
 ) -> Answer:
     """Write what sessions hold, and read it back before it counts.
 
-    nifti: corrected masks on the scans' own grids. bundle: scans with labels on their reviewed slices alone, and
-    cases.json, which train, finetune and evaluate take as they are; it names no patient. Lungs are in it where a mask
-    lies beside the scan: <case>_lung.nii.gz beside <case>_ct.nii.gz.
+    nifti: corrected masks on the scans' own grids, and the signatures of those that are signed. bundle: scans with
+    labels on their reviewed slices alone, and cases.json, which train, finetune and evaluate take as they are; it names
+    no patient. Lungs are in it where a mask lies beside the scan: <case>_lung.nii.gz beside <case>_ct.nii.gz.
     """
     work = _bundled if to is Format.bundle else _exported_all
     exports, failed = work(sessions, out, overwrite)
@@ -64,7 +64,14 @@ def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> di
     with resumed(folder) as session:
         if any(Path(file).name.startswith(f"{session.case}_lesion.") for file in written):
             raise ValueError(f"{folder} is of a second case called {session.case}; export it into another folder.")
-        path = export_nifti(session.labels, session.home_geometry, session.case, out, overwrite=overwrite)
+        path = export_nifti(
+            session.labels,
+            session.home_geometry,
+            session.case,
+            out,
+            overwrite=overwrite,
+            signature=session.signature,
+        )
         return _told(folder, path, session)
 
 
@@ -87,12 +94,13 @@ def _bundled(sessions: list[Path], out: Path, overwrite: bool) -> tuple[Exports,
 
 
 def _told(folder: Path, path: Path, session: ReviewSession) -> dict[str, Any]:
-    return {
+    told = {
         "session": str(folder),
         "file": str(path),
         "slices_reviewed": len(session.reviewed),
         "signed": session.signature is not None,
     }
+    return told if session.signature is None else told | {"signature": session.signature.as_json()}
 
 
 def _shown(exports: list[dict[str, Any]]) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from napari_covseg.review.audit import Event, in_words
+from itertools import pairwise
+
+from napari_covseg.review.audit import GENESIS, Event, in_words
 from napari_covseg.review.journal import Condition, Journal
 from napari_covseg.review.signing import fingerprint
 from napari_covseg.review.standing import Loss, Standing
@@ -17,11 +19,47 @@ def sentences(journal: Journal, standing: Standing, loss: Loss | None) -> tuple[
     elif condition.left_by is not None:
         told.append(_of_crash(journal))
     told += [_of_gap(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("missing")]
-    if condition.was_replaced:
+    told += [_of_replacement(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("replaced")]
+    if is_replaced(journal):
         told.append("The log of this session is not the one that was written here last: it was replaced or rewritten.")
+    told += [_of_another_log(e) for e in belied(journal)[:1]]
     if _is_another_map(standing):
         told.append("The label map is not the one that was signed; compare it with an export before you rely on it.")
     return tuple(told)
+
+
+def is_replaced(journal: Journal) -> bool:
+    """Whether what lies beside the log tells of another one, and nobody was told of that yet.
+
+    That is the file with the last row's hash, and the snapshots, which hold the hash of the row they were taken after.
+    A session has had both from its beginning, so a log without either was brought here from elsewhere or cut.
+    """
+    trail = journal.trail
+    known = max((e.seq for e in trail if e.kind == "recovery" and e.detail.get("replaced")), default=0)
+    hashes = {e.seq: e.hash.hex() for e in trail if e.seq > known}
+    is_belied = any(hashes.get(each.seq, each.head) != each.head for each in journal.snapshots)
+    is_alone = bool(hashes) and not journal.has_witness and not any(e.kind in ("upgrade", "recovery") for e in trail)
+    return journal.condition.was_replaced or is_belied or is_alone
+
+
+def belied(journal: Journal) -> tuple[Event, ...]:
+    """Return the signatures that were made on another log: the head they hold is not the hash of the row before."""
+    first = [(GENESIS, each) for each in journal.trail[:1] if each.seq == 1]
+    pairs = first + [(one.hash, each) for one, each in pairwise(journal.trail) if each.seq == one.seq + 1]
+    return tuple(e for digest, e in pairs if e.kind == "sign" and e.detail.get("head", digest.hex()) != digest.hex())
+
+
+def _of_another_log(event: Event) -> str:
+    when = f"{event.time_utc.astimezone():%d %b %Y %H:%M}"
+    return (
+        f"The log is not the one that {event.reader} signed on {when}: rows before that signature were changed, added "
+        "or removed since. Compare it with the signature beside an export."
+    )
+
+
+def _of_replacement(event: Event) -> str:
+    when = f"{event.time_utc.astimezone():%d %b %Y %H:%M}"
+    return f"On {when} the log of this session was not the one that was written here last: it had been replaced."
 
 
 def _of_loss(loss: Loss, condition: Condition) -> str:

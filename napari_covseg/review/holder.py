@@ -96,12 +96,33 @@ class HeadFile:
                 return Head(int(seq), digest)
         return Head()
 
-    def write(self, seq: int, digest: str) -> None:
-        """Say which row is the last; where that cannot be written, the journal stands alone."""
+    @property
+    def is_deleted(self) -> bool:
+        """Whether the file that is open has no name any more; also where none is open and nobody can tell."""
+        with suppress(OSError):
+            return self._descriptor is None or os.fstat(self._descriptor).st_nlink == 0
+        return False
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file that is open is the one in the session's folder."""
+        with suppress(OSError):
+            return self._descriptor is not None and os.path.samestat(os.fstat(self._descriptor), os.stat(self._path))
+        return False
+
+    def open(self) -> None:
+        """Open it for writing; where that cannot be, the journal stands alone."""
         with suppress(OSError):
             if self._descriptor is None:
                 binary = getattr(os, "O_BINARY", 0)
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o644)
+
+    def write(self, seq: int, digest: str) -> None:
+        """Say which row is the last; where that cannot be written, the journal stands alone."""
+        self.open()
+        with suppress(OSError):
+            if self._descriptor is None:
+                return
             number = f"{seq:010d}"
             line = f"{number} {digest} {_check(number, digest)}\n".encode("ascii")
             os.lseek(self._descriptor, 0, os.SEEK_SET)

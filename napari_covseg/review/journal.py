@@ -19,10 +19,11 @@ from typing import Any
 from filelock import FileLock
 
 from napari_covseg.review import audit, holder, recovery, snapshot
+from napari_covseg.review.anchor import Anchor, DisplacedError, Where
 from napari_covseg.review.audit import Event, Kind
 from napari_covseg.review.holder import Holder
-from napari_covseg.review.recovery import LOG_NAME, Damage, Found, Witness
-from napari_covseg.review.tables import about_of, insert, remember
+from napari_covseg.review.recovery import FILE_NAME, LOG_NAME, Damage, Found, Witness
+from napari_covseg.review.tables import about_of, connected, copied, insert, remember
 
 HELD = "held"
 LOG_BYTES = 5 << 20
@@ -74,8 +75,10 @@ class Journal:
         self.folder = folder
         self._head_file = holder.HeadFile(folder)
         self._lock: FileLock | None = None
+        self._anchor: Anchor | None = None
         self.snapshots = list(snapshot.kept(folder))
         witness = Witness.beside(self._head_file.read(), self.snapshots)
+        self.has_witness = bool(witness.head.seq or self.snapshots)
         found, refused, left_by = self._opened(reader, witness) if not read_only else (None, read_only, None)
         if found is None:
             found = recovery.looked_at(folder, witness)
@@ -95,6 +98,11 @@ class Journal:
     def last(self) -> int:
         """The number of the last row."""
         return self._last
+
+    @property
+    def where(self) -> Where:
+        """Whether its files still lie where they were opened."""
+        return self._anchor.where if self._anchor is not None else "here"
 
     def remember(self, facts: dict[str, Any]) -> None:
         """Keep facts about the session: what scan it belongs to, its grid; None takes one away.
@@ -120,11 +128,15 @@ class Journal:
         ------
         ValueError
             If the journal is read-only.
+        DisplacedError
+            If its files are no longer where they were opened: what is written into them would be on no disk.
         OSError
             If it could not be written.
         """
         if self.condition.read_only:
             raise ValueError(self.condition.read_only)
+        if self.where != "here":
+            raise DisplacedError(f"The files of the session {self.folder.name} are no longer where they were opened.")
         row = audit.written(self._last + 1, self._head, reader, kind, detail, payload)
         try:
             insert(self._connection, row)
@@ -171,6 +183,50 @@ class Journal:
             raise OSError(f"The session {self.folder.name} could not be compacted ({error}).") from error
         self.about = about_of(self._connection)
 
+    def fold_in(self) -> None:
+        """Fold a log that was deleted into the journal, and begin another.
+
+        Raises
+        ------
+        OSError, sqlite3.Error
+            If it could not be written.
+        """
+        self._connection.close()
+        self._open_again()
+
+    def write_again(self) -> None:
+        """Write the journal where it was, from files that were deleted and can be read as long as they are open.
+
+        Raises
+        ------
+        OSError, sqlite3.Error
+            If it could not be written.
+        """
+        if self._lock is not None:
+            self._lock.release()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = holder.lock(self.folder)
+        if self._lock is None:
+            raise OSError("another window has it")
+        draft = self.folder / f"{FILE_NAME}.draft"
+        draft.unlink(missing_ok=True)
+        copied(self._connection, draft)
+        draft.replace(self.folder / FILE_NAME)
+        self._connection.close()  # before the other is opened: it removes a log of that name
+        self._head_file.close()
+        self._open_again()
+
+    def copy_to(self, folder: Path) -> None:
+        """Write a copy into another folder.
+
+        Raises
+        ------
+        OSError, sqlite3.Error
+            If it could not be written.
+        """
+        folder.mkdir(parents=True)
+        copied(self._connection, folder / FILE_NAME)
+
     def close(self) -> None:
         """Let go of the file; the write-ahead log is folded in."""
         if self._lock is not None:
@@ -197,7 +253,18 @@ class Journal:
             self._let_go()
             raise
         _lay_out(self.folder / LOG_NAME)
+        self._head_file.open()
+        self._anchor = Anchor(self.folder, self._head_file)
         return found, "", left_by
+
+    def _open_again(self) -> None:
+        self._connection = connected(str(self.folder / FILE_NAME))
+        remember(self._connection, {"holder": self.about.get("holder")})  # now there is a log
+        _lay_out(self.folder / LOG_NAME)
+        if self._last:
+            self._head_file.write(self._last, self.head)
+        self._head_file.open()
+        self._anchor = Anchor(self.folder, self._head_file)
 
     def _who_holds_it(self) -> str:
         who = Holder.told(self.about.get("holder"))
@@ -217,6 +284,7 @@ class Journal:
                 self._connection.execute("ROLLBACK")
 
     def _let_go(self) -> None:
+        self._anchor = None
         self._head_file.close()
         if self._lock is not None:
             self._lock.release()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 from napari_covseg.review import snapshot
 from napari_covseg.review.journal import Journal
@@ -52,18 +53,44 @@ class Keeper:
         Where it cannot be written, the journal goes on alone; nothing depends on it.
         """
         journal, standing = self._journal, self._standing
-        if journal.condition.read_only or self._seq == journal.last:
+        if journal.condition.read_only or self._seq == journal.last or journal.where != "here":
             return
-        for index in standing.dirty:
-            self._planes[index] = packed(standing.values[index])
-        taken = Snapshot(journal.last, _head(journal), journal.about, standing.told(), tuple(self._planes))
         try:
+            taken = self._taken()
             snapshot.keep(taken, journal.folder, self._seq)
             standing.dirty.clear()
             before, self._seq = self._seq, taken.seq
             self._compact(before)
         except OSError:
             log.warning("The snapshot of %s could not be written.", journal.folder.name, exc_info=True)
+
+    def begin_anew(self) -> None:
+        """Take the first snapshot of a journal that was written again: without one it may not tell the whole label map.
+
+        Raises
+        ------
+        OSError
+            If it could not be written.
+        """
+        self._seq = -1
+        self.leave_in(self._journal.folder)
+        self._seq = self._journal.last
+
+    def leave_in(self, folder: Path) -> None:
+        """Write a snapshot into any folder.
+
+        Raises
+        ------
+        OSError
+            If it could not be written.
+        """
+        snapshot.keep(self._taken(), folder, self._seq)
+
+    def _taken(self) -> Snapshot:
+        journal, standing = self._journal, self._standing
+        for index in standing.dirty:
+            self._planes[index] = packed(standing.values[index])
+        return Snapshot(journal.last, _head(journal), journal.about, standing.told(), tuple(self._planes))
 
     def _compact(self, up_to: int) -> None:
         history = self._standing.history

@@ -17,15 +17,15 @@ def is_session(folder: Path) -> bool:
     return (folder / FILE_NAME).exists() or any(folder.glob(f"{PREFIX}*.npz"))
 
 
-def journal_of(folder: Path, scan: Volume, reader: str, scan_path: Path | None) -> Journal:
-    """Open the journal of a scan, or begin one; where it cannot be written it is read-only.
+def journal_of(folder: Path, scan: Volume, reader: str, scan_path: Path | None, read_only: str = "") -> Journal:
+    """Open the journal of a scan, or begin one; where it cannot or may not be written it is read-only.
 
     Raises
     ------
     ValueError
         If the folder holds the session of another scan.
     """
-    journal = Journal(folder, reader)
+    journal = Journal(folder, reader, read_only)
     sha256 = scan.sha256
     if journal.about.get("scan_sha256") not in (None, sha256):
         journal.close()

@@ -19,6 +19,10 @@ from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.tables import about_of
 from napari_covseg.volume import Geometry, Volume
 
+OWN_BESIDE = (
+    "It can be looked at and exported here, but not changed; press Second reading on the Review tab to begin your own."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class FoundAt:
@@ -30,11 +34,12 @@ class FoundAt:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The folder of a session, why it can only be looked at, if so, and what else is to be told."""
+    """The folder of a session, why it can only be looked at, if so, what else is to be told, and whose it is."""
 
     folder: Path
     read_only: str = ""
     note: str = ""
+    of: str = ""
 
 
 def folder_of(sessions: Path, scan: Volume, reader: str, path: Path) -> Path:
@@ -73,8 +78,14 @@ def folder_for_another_reader(sessions: Path, scan: Volume, reader: str, path: P
 
 
 def place_of(sessions: Path, scan: Volume, reader: str, found_at: FoundAt) -> Place:
-    """Return where the session of a scan is or will be, and whether the scan changed on disk since another began."""
+    """Return where the session of a scan is or will be, whose it is, and whether the scan changed since another began.
+
+    Nobody writes in the session of another reader.
+    """
     folder = folder_of(sessions, scan, reader, found_at.path)
+    whose = str(facts_in(folder).get("reader") or "")
+    if whose not in ("", reader):
+        return Place(folder, read_only=f"This is the reading of {whose}. {OWN_BESIDE}", of=whose)
     other = None if is_session(folder) else changed_since(sessions, scan, found_at)
     if other is None:
         was_at = Path(facts_in(folder).get("scan_path") or found_at.path)
@@ -98,8 +109,12 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     ValueError
         If it cannot be read.
     """
-    if place.read_only:
+    if place.read_only and is_session(place.folder):
         return ReviewSession.resume(place.folder, reader, read_only=place.read_only)
+    if place.read_only:
+        looked_at = ReviewSession.begin(place.folder, scan, reader, found_at.path, read_only=place.read_only)
+        looked_at.journal.remember({"reader": place.of})  # in memory; nothing is written
+        return looked_at
     session = ReviewSession.begin(place.folder, scan, reader, found_at.path)
     session.notes += (place.note,) if place.note else ()
     if not session.is_read_only:

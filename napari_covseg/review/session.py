@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -11,9 +12,11 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from napari_covseg.review.anchor import DisplacedError
 from napari_covseg.review.audit import Event, Kind
-from napari_covseg.review.condition import sentences
+from napari_covseg.review.condition import belied, is_replaced, sentences
 from napari_covseg.review.correction import Correction, Labels, difference
+from napari_covseg.review.displaced import kept
 from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.keeping import Keeper
@@ -25,6 +28,8 @@ from napari_covseg.review.standing import Loss, standing_of
 from napari_covseg.volume import Provenance, Volume
 
 NO_ORIGIN = Provenance()
+
+log = logging.getLogger(__name__)
 
 
 class ReviewSession(SessionFacts):
@@ -56,13 +61,16 @@ class ReviewSession(SessionFacts):
         self._seen_s: dict[int, float] = {}
         self.saved_at = journal.trail[-1].time_utc if journal.trail else None
         self.notes = sentences(journal, self._standing, loss)
-        self.was_damaged = loss is not None
-        if loss is not None:
-            self._keep_in_the_log(loss)
+        was_replaced = is_replaced(journal)
+        self.was_damaged = loss is not None or was_replaced or bool(belied(journal))
+        if loss is not None or was_replaced:
+            self._keep_in_the_log(loss, was_replaced=was_replaced)
         self._keeper.when_due()
 
     @classmethod
-    def begin(cls, folder: Path, scan: Volume, reader: str, scan_path: Path | None = None) -> ReviewSession:
+    def begin(
+        cls, folder: Path, scan: Volume, reader: str, scan_path: Path | None = None, *, read_only: str = ""
+    ) -> ReviewSession:
         """Return the session of a scan: a new one, or the one that is in the folder already.
 
         Where the folder cannot be written, or another window has the session, it is read-only; `refusal` says why.
@@ -77,13 +85,15 @@ class ReviewSession(SessionFacts):
             Who is reading.
         scan_path
             Where the scan is, for later.
+        read_only
+            Why nothing may be changed in it, as in `resume`; empty to go on with it.
 
         Raises
         ------
         ValueError
             If the folder holds the session of another scan.
         """
-        return cls(journal_of(folder, scan, reader, scan_path), reader)
+        return cls(journal_of(folder, scan, reader, scan_path, read_only), reader)
 
     @classmethod
     def resume(cls, folder: Path, reader: str, *, read_only: str = "") -> ReviewSession:
@@ -230,16 +240,21 @@ class ReviewSession(SessionFacts):
         Raises
         ------
         ValueError
-            If it is not signed, or read-only.
+            If it is not signed, read-only, or another reader's.
         """
         if self.is_read_only:
             raise ValueError(self.refusal)
         if self.signature is None:
             raise ValueError("This session is not signed; go on with it as it is.")
+        signed_by = self.signature.reader
+        if self.reader not in (signed_by, self.begun_by):
+            raise ValueError(f"{signed_by} signed this session and alone opens it again; begin your own beside it.")
         self._state("reopen", {"version": self.version + 1, "reason": reason})
 
     def close(self) -> None:
         """Let go of the journal; a snapshot makes the next opening quick."""
+        if told := kept(self.journal, self._keeper):
+            log.warning(told)
         if self._keeper.rows_since:
             self._keeper.take()
         self.journal.close()
@@ -249,7 +264,10 @@ class ReviewSession(SessionFacts):
             raise ValueError(self.refusal)
 
     def _record(self, kind: Kind, detail: dict[str, Any], payload: bytes | None = None) -> Event:
-        event = self.journal.append(kind, self.reader, detail, payload)
+        try:
+            event = self.journal.append(kind, self.reader, detail, payload)
+        except DisplacedError as error:
+            raise OSError(kept(self.journal, self._keeper)) from error
         self.saved_at = event.time_utc
         self.saved.emit(event.time_utc)
         return event
@@ -280,14 +298,15 @@ class ReviewSession(SessionFacts):
     def _seen_on(self, index: int) -> float | None:
         return round(self._seen_s.get(index, 0.0), 2) if self._seen_s else None
 
-    def _keep_in_the_log(self, loss: Loss) -> None:
-        """Write what was lost into the log, so that it is told from now on."""
+    def _keep_in_the_log(self, loss: Loss | None, *, was_replaced: bool) -> None:
+        """Write what was lost or replaced into the log, so that it is told from now on."""
         damage = self.journal.condition.damage
         detail = {
             "missing": damage.missing if damage else (),
             "aside": damage.aside if damage else "",
-            "changes_lost": loss.changes,
-            "barrier": loss.is_history_gone,
+            "changes_lost": loss.changes if loss else 0,
+            "barrier": loss is not None and loss.is_history_gone,
+            "replaced": was_replaced,
             "standing": self._standing.told(),
         }
         with suppress(OSError, ValueError):  # what cannot be written now is found again at the next opening

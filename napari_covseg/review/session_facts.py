@@ -34,7 +34,7 @@ class SessionFacts:
     notes
         How the session was found, where the reader should know: a sentence each.
     was_damaged
-        Whether its journal had to be put together again.
+        Whether its journal had to be put together again, or is not the one that was written or signed here.
     """
 
     journal: Journal

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.review.opening import is_session
 from napari_covseg.review.places import (
+    OWN_BESIDE,
     FoundAt,
     Place,
     facts_in,
     folder_for_another_reader,
     folders_beside,
+    folders_of,
     place_of,
     session_at,
 )
@@ -60,13 +62,10 @@ class Shelf:
         ValueError
             If it cannot be read, or there is nobody beside whom to read.
         """
-        if beside:
-            place = Place(folder_for_another_reader(self.folder, scan, reader, found_at.path))
-        else:
-            place = place_of(self.folder, scan, reader, found_at)
+        place = self._place_of(scan, reader, found_at, beside=beside)
         key = (place.folder, scan.sha256)
-        if key in self._open and self._open[key].is_read_only and not place.read_only:
-            self.let_go(self._open[key])  # what stood in the way may be gone by now
+        if key in self._open and self._open[key].is_read_only:
+            self.let_go(self._open[key])  # what stood in the way may be gone by now, and another reader has gone on
         if key not in self._open:
             self._open[key] = session_at(place, scan, reader, found_at)
         self._follow(self._open[key], found_at.path)
@@ -100,6 +99,28 @@ class Shelf:
         for session in list(self._open.values()):
             self.let_go(session)
         self.close_list()
+
+    def _place_of(self, scan: Volume, reader: str, found_at: FoundAt, *, beside: bool) -> Place:
+        """Return where a reader's session is: not to be written in where another has it on the worklist."""
+        holder = self._holder(found_at.path, reader)
+        if beside and (not holder or folders_of(self.folder, scan, found_at.path)):
+            return Place(folder_for_another_reader(self.folder, scan, reader, found_at.path))
+        place = place_of(self.folder, scan, reader, found_at)
+        if not holder or beside or place.read_only or is_session(place.folder):
+            return place
+        return Place(place.folder, read_only=f"{holder} has this scan in review. {OWN_BESIDE}", of=holder)
+
+    def _holder(self, path: Path, reader: str) -> str:
+        """Return which other reader has a scan in review on the worklist; empty for nobody."""
+        if self.worklist is None:
+            return ""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            entry = self.worklist.entry(path)
+        except SQLAlchemyError:  # whoever follows the session tells it
+            return ""
+        return entry.reader if entry and entry.state == "in review" and entry.reader != reader else ""
 
     def _follow(self, session: ReviewSession, path: Path) -> None:
         if self.worklist is not None and session not in self._turns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +50,10 @@ class Signature:
     version: int = 1
     head: str = ""
     labels_sha256: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self) | {"time_utc": self.time_utc.isoformat()}
 
 
 def fingerprint(values: Labels) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from napari_covseg.review import audit
@@ -38,6 +39,15 @@ def connected(place: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def copied(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy all of it into a new file."""
+    copy = connected(str(path))
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()
 
 
 def create(connection: sqlite3.Connection) -> None:

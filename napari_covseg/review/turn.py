@@ -28,7 +28,7 @@ class Turn:
 
     def __init__(self, worklist: Worklist, session: ReviewSession, path: Path, complain: Callable[[str], None]) -> None:
         self._worklist, self._session, self._path, self._complain = worklist, session, path, complain
-        self._minutes_before = session.minutes
+        self._minutes_before, self._complained = session.minutes, ""
         session.states_changed.connect(self._follow)
         self._follow()
 
@@ -50,6 +50,8 @@ class Turn:
             if entry.state != SIGNED:
                 self._worklist.sign(self._path, self._session.signature.reader)
             return
+        if entry.state == SIGNED and entry.reader != reader:
+            return  # a second reading takes no scan from the first
         if entry.state == SIGNED:
             self._worklist.put_back(self._path, reader)
         if entry.state != IN_REVIEW or entry.reader != reader:
@@ -59,7 +61,9 @@ class Turn:
         try:
             tell()
         except ValueError as error:
-            self._complain(str(error))
+            if self._complained != str(error):  # once, not at every mark
+                self._complained = str(error)
+                self._complain(self._complained)
         except SQLAlchemyError as error:
             self._complain(
                 f"The worklist could not be reached ({type(error).__name__}); the review goes on without it."

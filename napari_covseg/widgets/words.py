@@ -37,7 +37,8 @@ def saved_line(session: ReviewSession | None) -> str:
     if session is None:
         return "No scan is open."
     if session.is_read_only:
-        return "To be looked at only; nothing is saved."
+        whose = f"The reading of {session.begun_by}, to" if session.begun_by != session.reader else "To"
+        return f"{whose} be looked at only; nothing is saved."
     if session.signature is not None:
         return f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓"
     return f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet."

@@ -322,7 +322,7 @@ class Workbench:
             If no scan is open.
         """
         session = self._opened().session
-        run = self.start(exporting(snapshot(session), session, folder, overwrite), "Exporting")
+        run = self.start(exporting(snapshot(session), session.signature, session, folder, overwrite), "Exporting")
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 

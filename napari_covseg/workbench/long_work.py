@@ -11,7 +11,7 @@ from napari_covseg.io import Stated, read_volume
 from napari_covseg.jobs import Enough, Job, Progress
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.bringing_in import bringing_in_torch
-from napari_covseg.review import Correction, ReviewSession, Scene
+from napari_covseg.review import Correction, ReviewSession, Scene, Signature
 from napari_covseg.volume import LabelMap, Volume
 from napari_covseg.workbench.open_scan import OpenScan, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
@@ -89,10 +89,12 @@ def learning(
     return job
 
 
-def exporting(labels: LabelMap, session: ReviewSession, folder: Path, overwrite: bool) -> Job[Path]:
-    """Write a mask on the scan's own grid."""
+def exporting(
+    labels: LabelMap, signature: Signature | None, session: ReviewSession, folder: Path, overwrite: bool
+) -> Job[Path]:
+    """Write a mask on the scan's own grid, and who signed it, as both stand when this is called."""
     yield Progress(0, 1, "writing")
-    path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite)
+    path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite, signature=signature)
     yield Progress(1, 1, "written and read back")
     return path
 

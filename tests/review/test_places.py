@@ -147,8 +147,10 @@ def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun,
     assert (first.begun_by, second.begun_by) == ("Dr A", "Dr B")
     assert other_readings(second) == {first.folder: "Dr A"}
     assert other_readings(first) == {second.folder: "Dr B"}
-    for each in (first, second):
-        each.mark_reviewed(1)
+    hers = Shelf(sessions, told.append)
+    hers.take(scan, "Dr A", found_at).mark_reviewed(1)
+    hers.close()
+    second.mark_reviewed(1)
     assert drain(agreement_with(reading_of(second), first.folder)).slices == (1,)
     shelf.close()
     assert shelf.take(scan, "Dr B", found_at).folder == second.folder
@@ -158,6 +160,72 @@ def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun,
     third = shelf.take(scan, "Dr C", found_at, beside=True)
     assert third.folder.name.endswith("-3")
     assert folders_of(sessions, scan, small_scan) == folders_beside(third.folder)
+    shelf.close()
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_another_readers_session_is_told_and_changed_by_nobody_else(begun, sessions, small_scan, is_signed):
+    scan, found_at = read_volume(small_scan), FoundAt(small_scan)
+    if is_signed:
+        own = Shelf(sessions, print)
+        own.take(scan, "Dr A", found_at).sign()
+        own.close()
+    before = {file.name: file.read_bytes() for file in begun.folder.iterdir()}
+    shelf = Shelf(sessions, print)
+    looked_at = shelf.take(scan, "Dr B", found_at)
+    assert looked_at.labels.values[2].any()
+    assert looked_at.notes == (looked_at.refusal,)
+    assert looked_at.refusal.startswith("This is the reading of Dr A. ")
+    for change in (looked_at.undo, looked_at.sign, looked_at.reopen, lambda: looked_at.mark_reviewed(1)):
+        with pytest.raises(ValueError, match="press Second reading"):
+            change()
+    shelf.close()
+    assert {name: (begun.folder / name).read_bytes() for name in before} == before
+    own = Shelf(sessions, print).take(scan, "Dr A", found_at)
+    assert not own.is_read_only
+    own.close()
+
+
+def test_another_readers_session_is_seen_as_it_stands_when_it_is_opened_again(begun, sessions, small_scan):
+    scan, found_at, shelf = read_volume(small_scan), FoundAt(small_scan), Shelf(sessions, print)
+    assert shelf.take(scan, "Dr B", found_at).reviewed == ()
+    own = session_at(place_of(sessions, scan, "Dr A", found_at), scan, "Dr A", found_at)
+    own.mark_reviewed(1)
+    assert shelf.take(scan, "Dr B", found_at).reviewed == (1,)
+    own.close()
+    shelf.close()
+
+
+def test_a_session_of_nobody_known_is_anybodys(begun, sessions, small_scan):
+    own = ReviewSession.resume(begun.folder, "Dr A")
+    own.journal.remember({"reader": None})
+    own.close()
+    assert place_of(sessions, read_volume(small_scan), "Dr B", FoundAt(small_scan)).read_only == ""
+
+
+def test_a_scan_that_another_has_on_the_worklist_is_looked_at_until_a_second_reading_is_begun(
+    sessions, small_scan, isolated_home
+):
+    scan, found_at, told = read_volume(small_scan), FoundAt(small_scan), []
+    worklist, shelf = Worklist(small_scan.parent), Shelf(sessions, told.append)
+    worklist.look()
+    shelf.list_on(worklist)
+    worklist.take(small_scan, "Dr A")
+    looked_at = shelf.take(scan, "Dr B", found_at)
+    assert looked_at.refusal.startswith("Dr A has this scan in review. ")
+    assert looked_at.begun_by == "Dr A"
+    assert not sessions.exists()
+    own = shelf.take(scan, "Dr B", found_at, beside=True)
+    for index in range(3):
+        own.mark_reviewed(index)
+    assert own.begun_by == "Dr B"
+    assert told == [f"Dr A has {scan.name} in review; take another scan, or ask for this one."]
+    shelf.let_go(own)
+    assert not shelf.take(scan, "Dr B", found_at).is_read_only
+    worklist.sign(small_scan, "Dr A")
+    shelf.let_go(shelf.take(scan, "Dr B", found_at))
+    shelf.take(scan, "Dr B", found_at)
+    assert (worklist.entry(small_scan).state, worklist.entry(small_scan).reader) == ("signed", "Dr A")
     shelf.close()
 
 

@@ -1,5 +1,6 @@
 """Signatures stand for what was signed; a signed session opens again as a new version; two readers compare."""
 
+import json
 import sqlite3
 from dataclasses import replace
 from datetime import timedelta
@@ -7,9 +8,12 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from napari_covseg.export import export_nifti
 from napari_covseg.jobs import drain
-from napari_covseg.review import ReviewSession
+from napari_covseg.review import ReviewSession, audit
+from napari_covseg.review.audit import GENESIS, Row
 from napari_covseg.review.before_signing import LEAST_LOOK_S, checked_before_signing
+from napari_covseg.review.holder import HeadFile
 from napari_covseg.review.readers import agreement_of_readers, reading_of
 from napari_covseg.review.session_facts import LONGEST_PAUSE_S
 from napari_covseg.review.signing import fingerprint
@@ -48,6 +52,17 @@ def test_a_signed_session_opens_again_as_a_new_version_and_keeps_the_signature(s
 def test_only_a_signed_session_can_be_opened_again(session):
     with pytest.raises(ValueError, match="not signed"):
         session.reopen()
+
+
+def test_only_who_signed_a_session_opens_it_again(session, paint, folder):
+    paint(session, 1)
+    session.sign()
+    session.close()
+    other = ReviewSession.resume(folder, "Dr B")
+    with pytest.raises(ValueError, match="Dr A signed this session and alone opens it again"):
+        other.reopen()
+    assert other.signature is not None
+    other.close()
 
 
 def test_a_label_map_that_is_not_the_signed_one_is_told(session, paint, folder):
@@ -126,3 +141,99 @@ def test_minutes_leave_out_pauses(session, paint, monkeypatch):
         trail = session.journal.trail
         trail[-1] = replace(trail[-1], time_utc=trail[-2].time_utc + timedelta(seconds=gap_s))
     assert session.minutes == pytest.approx(3.0)
+
+
+def forge(folder, change):
+    """Change rows and seal all of them anew, as one would who knows how; the head beside them is put right, too."""
+    connection = sqlite3.connect(folder / "session.sqlite", isolation_level=None)
+    rows, previous = [Row._make(row) for row in connection.execute("SELECT * FROM event ORDER BY seq")], GENESIS
+    for row in map(change, rows):
+        made = audit.sealed(row.seq, previous, (row.time_utc, row.reader, row.kind, row.detail), row.payload)
+        made = made._replace(payload_sha256=row.payload_sha256)
+        made = made._replace(hash=made.seal())
+        connection.execute("DELETE FROM event WHERE seq = ?", (made.seq,))
+        connection.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", made)
+        previous = made.hash
+    connection.close()
+    head = HeadFile(folder)
+    head.write(len(rows), previous.hex())
+    head.close()
+
+
+@pytest.fixture
+def signed(session, paint):
+    for index in range(3):
+        paint(session, index)
+    session.mark_reviewed(1)
+    session.sign()
+    session.close()
+    return session.folder
+
+
+def opened_twice(folder):
+    for _ in range(2):
+        found = ReviewSession.resume(folder, "Dr A")
+        yield " ".join(found.notes), found.was_damaged
+        found.close()
+
+
+def test_a_log_forged_before_its_signature_shows_at_every_opening(signed):
+    forge(signed, lambda row: row._replace(reader="Dr M") if row.seq == 2 else row)
+    for file in signed.glob("labels-*"):
+        file.unlink()
+    for notes, was_damaged in opened_twice(signed):
+        assert "The log is not the one that Dr A signed on" in notes
+        assert was_damaged
+
+
+def test_a_log_forged_with_its_signature_is_belied_by_the_snapshots(signed):
+    def change(row):
+        return row._replace(detail='{"reviewed": [1]}') if row.kind == "sign" else row._replace(reader="Dr M")
+
+    forge(signed, change)
+    notes = list(opened_twice(signed))
+    assert "replaced or rewritten" in notes[0][0]
+    assert "it had been replaced" in notes[1][0]
+    assert notes[0][1]
+    found = ReviewSession.resume(signed, "Dr A")
+    assert [e.kind for e in found.trail].count("recovery") == 1
+    found.close()
+
+
+def test_a_log_without_any_witness_is_told(signed):
+    for file in (*signed.glob("labels-*"), signed / "session.head"):
+        file.unlink()
+    connection = sqlite3.connect(signed / "session.sqlite", isolation_level=None)
+    connection.execute("DELETE FROM event WHERE seq > 3")
+    connection.close()
+    for notes, _ in opened_twice(signed):
+        assert "replaced" in notes
+
+
+def test_a_log_as_it_was_signed_says_nothing(signed):
+    assert list(opened_twice(signed)) == [("", False)] * 2
+    found = ReviewSession.resume(signed, "Dr A")
+    found.reopen("more")
+    found.sign()
+    found.close()
+    assert list(opened_twice(signed)) == [("", False)] * 2
+
+
+def test_the_head_leaves_the_house_with_a_signed_mask_and_with_no_other(signed, tmp_path):
+    found = ReviewSession.resume(signed, "Dr A")
+    told = tmp_path / "case_lesion.signature.json"
+
+    def export():
+        return export_nifti(
+            found.labels, found.home_geometry, "case", tmp_path, overwrite=True, signature=found.signature
+        )
+
+    assert export() == tmp_path / "case_lesion.nii.gz"
+    signature = json.loads(told.read_text())
+    assert signature["head"] == found.trail[-2].hash.hex()
+    assert (signature["reader"], signature["version"]) == ("Dr A", 1)
+    assert signature["labels_sha256"] == fingerprint(found.labels.values)
+    found.reopen("more")
+    export()
+    assert not told.exists()
+    found.close()

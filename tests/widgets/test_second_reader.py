@@ -44,6 +44,14 @@ def test_a_second_reader_begins_beside_the_first_and_sees_how_far_they_agree(win
 
     second = read_by(window, "dr_b", scan_path)
     assert second.session.begun_by == "dr_a"
+    line = second.tabs.state_line
+    assert "This is the reading of dr_a." in line.message.text()
+    assert line.saved.text() == "The reading of dr_a, to be looked at only; nothing is saved."
+    before = second.session.labels.values.copy()
+    second.stroke((24, 10), (24, 20))
+    assert np.array_equal(second.session.labels.values, before)
+    assert np.array_equal(second.lesions.data, before)
+    assert not second.tabs.panels["Review"].sign_button.isEnabled()
     assert second.rows.agree.toolTip() == "Nobody else has read this scan yet."
     press(second, second.rows.begin)
     second.until(lambda: second.session.begun_by == "dr_b" and not second.bench.runner.busy)

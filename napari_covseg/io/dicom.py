@@ -85,6 +85,8 @@ def _chosen(name: str, found: Found, wanted: str | None) -> tuple[Series, tuple[
         named = [each for each in found.series if wanted and each.uid == wanted]
         if not named and wanted.isdecimal() and 1 <= int(wanted) <= len(found.series):
             named = [found.series[int(wanted) - 1]]
+        if not wanted.strip():
+            raise ValueError(f"No series of {name} is named; choose one of its {len(found.series)} by number or UID.")
         if not named:
             raise ValueError(
                 f"{name} holds no series {wanted}; choose one of its {len(found.series)} by number or UID."

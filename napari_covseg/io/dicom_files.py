@@ -17,6 +17,7 @@ from pydicom.errors import InvalidDicomError
 from napari_covseg.io.dicom_paths import files_at, read_to_end, refuse_inflated
 from napari_covseg.io.dicom_tags import TAGS, Frame, Head, Image, image_of, pixel_bytes
 from napari_covseg.io.files import locked, stem_of
+from napari_covseg.io.formats import PREAMBLE_LOST, lacks_preamble
 
 AMONG_ALIKE = "#"
 """Between the UID and the number of a series where several have the same."""
@@ -66,6 +67,8 @@ def found_in(path: Path) -> Found:
         else:
             strangers.append(file)
     if not images:
+        if lacks_preamble(path):
+            raise ValueError(f"{path.name} {PREAMBLE_LOST}.")
         raise ValueError(f"{stem_of(path)} holds no DICOM slices; choose the folder of one CT series.")
     _refuse_damaged(strangers, images)
     passed_over = tuple(file.name for file in [*strangers, *reports])

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from napari_covseg.io.files import locked
 from napari_covseg.io.formats import DICOM_MAGIC, UNREADABLE, folders_in, is_dicom
@@ -23,7 +23,7 @@ LOOKED_AT = 20
 """So many files of a hidden folder are asked whether they are DICOM."""
 
 COPIES = 2
-"""How often a member of a zip is in memory while it is unpacked."""
+"""How often a member of a zip is in memory while its pixels are read: as a file, and as pixels."""
 
 MOST_BESIDE = 64 << 20
 """No header, and nothing behind the pixels, takes more bytes."""
@@ -58,12 +58,20 @@ def files_at(path: Path) -> Listed:
 
 def stream_of(file: Traversable) -> BinaryIO:
     """Open a file, or the bytes of a member of a zipped folder, whose checksum is looked at."""
-    return file.open("rb") if isinstance(file, Path) else io.BytesIO(file.read_bytes())
+    if not isinstance(file, zipfile.Path):
+        return cast(BinaryIO, file.open("rb"))
+    unpacked = io.BytesIO(bytes(_size(file)))
+    with file.open("rb") as stream, unpacked.getbuffer() as room:  # `read` alone would take three times its size
+        at = 0
+        while block := stream.read(BLOCK_BYTES):
+            room[at : at + len(block)] = block
+            at += len(block)
+    return unpacked
 
 
 def refuse_inflated(member: zipfile.Path, described_bytes: int) -> None:
     """Refuse a member of a zipped folder that unpacks to far more than its header describes."""
-    size = member.root.getinfo(member.at).file_size
+    size = _size(member)
     if size > COPIES * described_bytes + MOST_BESIDE:
         raise ValueError(
             f"{member.name} unpacks to {size / MB:.0f} MB, far beyond the {described_bytes / MB:.2f} MB of its image: "
@@ -82,6 +90,10 @@ def read_to_end(member: zipfile.Path) -> None:
     with member.open("rb") as stream:
         while stream.read(BLOCK_BYTES):
             pass
+
+
+def _size(member: zipfile.Path) -> int:
+    return member.root.getinfo(member.at).file_size
 
 
 def _within(folder: Path) -> Listed:

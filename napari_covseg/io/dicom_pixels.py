@@ -16,7 +16,7 @@ from pydicom.pixels import pixel_array
 from napari_covseg.io.dicom_jpeg import frame_of_12_bit_jpeg, is_12_bit_jpeg, refuse_another_size
 from napari_covseg.io.dicom_paths import stream_of
 from napari_covseg.io.dicom_place import Slice
-from napari_covseg.io.dicom_tags import TAGS, Frame
+from napari_covseg.io.dicom_tags import LONGEST_ELEMENT_HEAD, PIXEL_DATA_TAG, TAGS, Frame
 from napari_covseg.io.hounsfield_body import BELOW_AIR_HU, PADDINGS
 from napari_covseg.io.memory import require_memory
 from napari_covseg.io.rows import broken_off
@@ -83,7 +83,7 @@ def hounsfield(name: str, slices: Sequence[Slice]) -> tuple[Plane, int, tuple[st
         if hu.dtype == np.int16 and not _is_int16(plane):
             hu = hu.astype(np.float32)
         hu[index] = plane
-    if not all(each.frame.native_at for each in slices):
+    if any(each.frame.is_compressed for each in slices):
         opened.doubtful += [slices[k].frame.name for k in broken_off(hu)]
     return hu.transpose(2, 1, 0), padded, _doubts(name, opened)
 
@@ -169,9 +169,11 @@ def _native(frame: Frame) -> Plane:
     columns, rows = frame.size
     dtype = np.dtype(f"<{'i' if frame.stored[5] else 'u'}{frame.stored[2] // 8}")
     with stream_of(frame.file) as stream:
-        stream.seek(frame.native_at)
-        pixels = stream.read(rows * columns * dtype.itemsize)
-    return np.frombuffer(pixels, dtype=dtype).reshape(rows, columns)
+        stream.seek(frame.native_at - LONGEST_ELEMENT_HEAD)
+        pixels = stream.read(LONGEST_ELEMENT_HEAD + rows * columns * dtype.itemsize)
+    if PIXEL_DATA_TAG not in (pixels[:4], pixels[4:8]):
+        raise ValueError("the file was changed while it was read")
+    return np.frombuffer(pixels, dtype=dtype, offset=LONGEST_ELEMENT_HEAD).reshape(rows, columns)
 
 
 def _decoded(frame: Frame, opened: Opened) -> Plane:

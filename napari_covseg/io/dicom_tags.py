@@ -53,12 +53,16 @@ _GROUPS = {
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
     "RescaleType": "PixelValueTransformationSequence",
+    "ImageType": "CTImageFrameTypeSequence",
 }
 """Where an enhanced image keeps, per frame or shared by all, what others have at the top."""
+
+CALLED_IN_FRAMES = {"ImageType": "FrameType"}
 
 PATIENT, STUDY, REFERENCE = (Tag(each) for each in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"))
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
 NATIVE = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+LONGEST_ELEMENT_HEAD = 12
 PIXEL_DATA_TAG = b"\xe0\x7f\x10\x00"
 UNDEFINED_LENGTH = 0xFFFFFFFF
 CT_STORAGE = ("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
@@ -98,6 +102,7 @@ class Frame:
     number: int | None
     extremes: tuple[int, ...]
     is_localizer: bool
+    is_compressed: bool
     is_lossy: bool
     of_acquisition: int
     native_at: int
@@ -215,7 +220,7 @@ def _native_pixels(head: Head) -> int:
     bytes_each = {8: 1, 16: 2}.get(_said(header, "BitsAllocated"), 0)
     columns, rows = _size(header)
     expected = columns * rows * bytes_each
-    return place + (12 if is_explicit else 8) if expected and length == expected + expected % 2 else 0
+    return place + (LONGEST_ELEMENT_HEAD if is_explicit else 8) if expected and length == expected + expected % 2 else 0
 
 
 def _frames(file: Traversable, header: pydicom.Dataset) -> Iterator[Frame]:
@@ -237,7 +242,7 @@ def _frame(file: Traversable, header: pydicom.Dataset, groups: Sequence[pydicom.
     def say(tag: str) -> Any:
         for group in groups:
             if sequence := group.get(_GROUPS[tag]):
-                return sequence[0].get(tag)
+                return sequence[0].get(CALLED_IN_FRAMES.get(tag, tag))
         return _said(header, tag)
 
     has_no_place = index >= 0 and not groups
@@ -267,7 +272,8 @@ def _frame(file: Traversable, header: pydicom.Dataset, groups: Sequence[pydicom.
         stored=tuple(_said(header, tag) for tag in how),
         number=int(number[0]) if number.size and index < 0 else None,
         extremes=_extremes(header) if index < 0 else (),
-        is_localizer="LOCALIZER" in (_said(header, "ImageType") or ()),
+        is_localizer="LOCALIZER" in (say("ImageType") or ()),
+        is_compressed=_is_compressed(_syntax(header)),
         is_lossy=str(_said(header, "LossyImageCompression") or "") == "01" or _syntax(header) in LOSSY,
         native_at=0,
         of_acquisition=int(_numbers(_said(header, "ImagesInAcquisition")).sum()),
@@ -276,6 +282,13 @@ def _frame(file: Traversable, header: pydicom.Dataset, groups: Sequence[pydicom.
 
 def _size(header: pydicom.Dataset) -> tuple[int, int]:
     return int(_said(header, "Columns") or 0), int(_said(header, "Rows") or 0)
+
+
+@lru_cache(maxsize=64)
+def _is_compressed(syntax: UID | None) -> bool:
+    if syntax is None or syntax.is_private or not syntax.is_transfer_syntax:
+        return False
+    return bool(syntax.is_encapsulated or syntax.is_deflated)
 
 
 def _extremes(header: pydicom.Dataset) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import os
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from stat import S_ISREG
@@ -18,6 +19,15 @@ Format = Literal["NIfTI", "DICOM", "NRRD", "MetaImage", "PNG", "JPEG"]
 KNOWN = "NIfTI (.nii, .nii.gz), NRRD, MetaImage, DICOM (a folder, zipped or not), PNG or JPEG"
 DICOM_MAGIC = (128, b"DICM")
 """Offset and bytes that every DICOM file on disk carries."""
+
+PAIRS = (".hdr", ".img", ".hdr.gz", ".img.gz")
+"""How the two files end in which NIfTI and Analyze can keep a scan, and which `io` does not read."""
+
+PREAMBLE_LOST = "is DICOM that lost the 132 bytes it begins with, so that no program knows it; export the series again"
+GROUPS = (b"\x02\x00", b"\x08\x00")
+"""With these a DICOM file without its preamble begins."""
+
+KIND_OF_VALUE = b"UL", b"UI", b"CS", b"DA", b"OB"
 
 UNREADABLE = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 """What is raised where a member of a zip cannot be read."""
@@ -80,6 +90,17 @@ def is_dicom(file: Path) -> bool:
         raise
     except OSError:
         return False
+
+
+def lacks_preamble(path: Path) -> bool:
+    """Whether a file, or the first of a folder, begins as DICOM goes on after its preamble."""
+    with suppress(OSError):
+        file = next(_files_in(path), path) if path.is_dir() else path
+        if S_ISREG(file.stat().st_mode):
+            with file.open("rb") as stream:
+                head = stream.read(6)
+            return head[:2] in GROUPS and head[4:] in KIND_OF_VALUE
+    return False
 
 
 def _format_of_folder(folder: Path) -> Format | None:

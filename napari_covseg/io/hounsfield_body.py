@@ -69,7 +69,7 @@ def is_without_order(values: npt.NDArray[Any]) -> bool:
         return False
     planes = values.transpose(np.argsort(values.strides, kind="stable")[::-1])
     first = max(0, (planes.shape[1] - ROWS_ASKED) // 2)
-    planes = planes[:: max(1, len(planes) // PLANES_ASKED), first : first + ROWS_ASKED].astype(np.float32)
+    planes = planes[:: max(1, len(planes) // PLANES_ASKED), first : first + ROWS_ASKED].astype(np.float64)
     rows, columns = (np.random.default_rng(axis).permutation(planes.shape[axis]) for axis in (1, 2))
     mixed = planes[:, rows][:, :, columns]
     usual = float(np.abs(planes - mixed).mean())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +50,10 @@ def place_of(image: nib.Nifti1Image, name: str) -> tuple[Geometry, tuple[str, ..
     if not (has_sform or has_qform):
         return geometry, (UNPLACED.format(f"{name} has neither sform nor qform: it"), *converted)
     doubts = []
-    if has_sform and has_qform and (apart_mm := _apart_mm(image, geometry, scale)) > FORM_TOLERANCE_MM:
+    apart_mm = _apart_mm(image, geometry, scale) if has_sform and has_qform else 0.0
+    if math.isinf(apart_mm):
+        doubts.append(f"{name} says twice where it is, and the qform is no place at all; the sform was used.")
+    elif apart_mm > FORM_TOLERANCE_MM:
         doubts.append(f"{name} says twice where it is, {apart_mm:.1f} mm apart (sform and qform); the sform was used.")
     stated_mm = np.asarray(header.get_zooms()[:3]) * scale
     if not np.allclose(stated_mm, geometry.spacing_mm, rtol=SPACING_TOLERANCE):
@@ -64,6 +69,7 @@ def _scaled(affine: npt.NDArray[np.float64], scale: float) -> npt.NDArray[np.flo
 
 
 def _apart_mm(image: nib.Nifti1Image, geometry: Geometry, scale: float) -> float:
+    """Return how far the qform's corners are from the others; infinitely if it is none."""
     try:
         other = Geometry(geometry.shape, _scaled(image.header.get_qform(), scale))
     except (ValueError, nib.spatialimages.HeaderDataError):

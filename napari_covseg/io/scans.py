@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_covseg.io import nifti
 from napari_covseg.io.files import ITK_SUFFIXES, locked
-from napari_covseg.io.formats import KNOWN, format_of
+from napari_covseg.io.formats import KNOWN, PAIRS, PREAMBLE_LOST, format_of, lacks_preamble
 from napari_covseg.io.hounsfield import checked, labels_in
 from napari_covseg.io.label_values import known
 from napari_covseg.io.lengths import of_a_scan
@@ -89,6 +89,12 @@ def _read(path: Path, stated: Stated) -> Volume:
         ) from None
     except PermissionError as error:
         raise locked(error.filename) from error
+    except FileNotFoundError as error:
+        gone = Path(error.filename or path).name
+        raise ValueError(
+            f"{gone} vanished while it was read; see that its drive is connected and nothing else moves it, then open "
+            "it again."
+        ) from error
 
 
 def _by_format(path: Path, stated: Stated) -> Volume:
@@ -109,6 +115,8 @@ def _by_format(path: Path, stated: Stated) -> Volume:
 
             return dicom.read_series(path, stated)
     if path.is_dir():
+        if lacks_preamble(path):
+            raise ValueError(f"{path.name} {PREAMBLE_LOST}.")
         raise ValueError(
             f"{path.name} holds no DICOM slices and no pictures; choose the folder of one CT series, or a scan file."
         )
@@ -116,6 +124,10 @@ def _by_format(path: Path, stated: Stated) -> Volume:
         raise ValueError(f"{path.name} is a pipe or a device and no file; save the scan as a file, and give that.")
     if path.suffix.lower() == ".zip":
         raise ValueError(f"{path.name} holds no DICOM slices; unpack it, and give the scan that is in it.")
+    if path.name.lower().endswith(PAIRS):
+        raise ValueError(f"{path.name} is half of a pair of files (.hdr and .img); save both as one .nii file.")
+    if lacks_preamble(path):
+        raise ValueError(f"{path.name} {PREAMBLE_LOST}.")
     raise ValueError(f"{path.name} is none of {KNOWN}; export the scan as one of these.")
 
 

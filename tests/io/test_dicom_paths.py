@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 import warnings
 import zipfile
 
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 
 from napari_covseg.io import format_of, memory, read_volume
-from tests.io.series import SLICES, series_in
+from napari_covseg.io.dicom_paths import stream_of
+
+from .series import SLICES, series_in
 
 linked = pytest.mark.skipif(sys.platform == "win32", reason="links take a right there")
 
@@ -137,6 +140,19 @@ def test_the_memory_for_a_zip_is_that_of_two_copies(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda: 50 << 20)
     with pytest.raises(ValueError, match=r"bomb\.zip needs 0\.1 GB of memory"):
         read_volume(path)
+
+
+@pytest.mark.parametrize("kind", ["zeros", "noise"])
+def test_unpacking_a_member_takes_its_size_once(tmp_path, kind):
+    size = 20 << 20
+    content = bytes(size) if kind == "zeros" else np.random.default_rng(0).bytes(size)
+    member = zipfile.Path(zipfile.ZipFile(zipped(tmp_path / "case.zip", [("a", content)])), "a")
+    tracemalloc.start()
+    stream = stream_of(member)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert stream.read() == content
+    assert peak < 1.3 * size
 
 
 @pytest.mark.parametrize("kind", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])

@@ -18,7 +18,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from napari_covseg.io import Stated, UnstatedError, read_volume
+from napari_covseg.io import Stated, UnstatedError, dicom, read_volume
 from napari_covseg.io.dicom import describe_series, read_series
 
 from .series import (
@@ -68,7 +68,7 @@ def test_a_series_is_chosen_by_number_or_uid(two_series, wanted, slices):
     assert read_series(two_series, Stated(series=wanted)).hu.shape[2] == slices
 
 
-@pytest.mark.parametrize("wanted", ["0", "3", "1.2.3", "²", ""])
+@pytest.mark.parametrize("wanted", ["0", "3", "1.2.3", "²"])
 def test_a_series_that_is_not_there_is_refused(two_series, wanted):
     assert "holds no series" in str(refusal(two_series, series=wanted))
 
@@ -174,6 +174,53 @@ def test_an_enhanced_ct_is_its_frames_in_their_places(tmp_path):
     assert scan.geometry.same_grid(alike.geometry)
     assert read_volume(tmp_path / "case").geometry.same_grid(alike.geometry)
     assert describe_series(tmp_path / "case" / "ct.dcm")[0].slices == SLICES
+
+
+def test_frames_that_say_themselves_that_they_are_scouts_are_left_out(tmp_path):
+    def say(image):
+        for number, group in enumerate(image.PerFrameFunctionalGroupsSequence):
+            kind = pydicom.Dataset()
+            kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME" if number else "LOCALIZER", "NONE"]
+            group.CTImageFrameTypeSequence = [kind]
+
+    scan = read_series(enhanced_in(tmp_path / "case" / "ct.dcm", order=(3, 0, 1, 2), change=say).parent)
+    np.testing.assert_array_equal(scan.hu, values()[..., :3])
+    assert scan.notes == ("1 scout image among the slices left out.",)
+
+
+def test_of_uncompressed_frames_nobody_says_that_they_are_compressed(tmp_path):
+    def brighten(image):
+        stored = np.zeros((SLICES, ROWS, COLUMNS), np.int16)
+        stored[-1, ROWS // 2 :] = 2000  # an edge along a row that no neighbour has
+        image.PixelData = stored.tobytes()
+
+    path = enhanced_in(tmp_path / "ct.dcm", change=brighten)
+    assert read_series(path).notes == ()
+    image = pydicom.dcmread(path)
+    image.compress(RLELossless)
+    image.save_as(path)
+    assert "has compressed pixels that may be damaged" in read_series(path).notes[0]
+
+
+def test_a_slice_that_is_replaced_while_the_series_is_read_is_not_taken_for_another(tmp_path, monkeypatch):
+    folder = series_in(tmp_path / "case")
+    hounsfield = dicom.hounsfield
+
+    def with_another(*read):
+        file = next(folder.iterdir())
+        image = pydicom.dcmread(file)
+        image.PatientComments = "longer by a little"
+        image.save_as(file)
+        return hounsfield(*read)
+
+    monkeypatch.setattr(dicom, "hounsfield", with_another)
+    assert "cannot be read; copy or export it again" in str(refusal(folder))
+
+
+@pytest.mark.parametrize("named", ["", " "])
+def test_no_series_is_not_one_that_is_missing(tmp_path, named):
+    folder = series_in(tmp_path / "case")
+    assert str(refusal(folder, series=named)) == "No series of case is named; choose one of its 1 by number or UID."
 
 
 def test_an_enhanced_ct_with_a_frame_missing_is_refused(tmp_path):

@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 
 from napari_covseg.io import Stated, UnstatedError, read_labels, read_volume
 from napari_covseg.volume import AIR_HU
-from tests.io.itk_files import HU, by_hand
+
+from .itk_files import HU, by_hand
 
 TURN = Rotation.from_euler("xyz", (12, -7, 25), degrees=True).as_matrix()
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")

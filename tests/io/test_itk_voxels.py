@@ -9,7 +9,8 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 
 from napari_covseg.io import read_volume
-from tests.io.itk_files import HU, META, NRRD, by_hand
+
+from .itk_files import HU, META, NRRD, by_hand
 
 DEPTH = len(HU)
 

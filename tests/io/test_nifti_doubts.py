@@ -192,3 +192,12 @@ def test_a_scan_is_written_and_read_back(tmp_path, suffix, dtype):
     assert again.sha256 == scan.sha256
     with pytest.raises(ValueError, match="let it end in"):
         write_volume(scan, tmp_path / "case.nrrd")
+
+
+def test_a_second_form_that_is_no_place_is_said_without_a_distance(tmp_path):
+    path = in_file(tmp_path / "case.nii")
+    head = bytearray(path.read_bytes())
+    head[256:268] = struct.pack("<3f", 0.9, 0.9, 0.9)  # quatern_b, c, d: longer than any turn
+    path.write_bytes(head)
+    (said,) = [note for note in notes(path) if "twice" in note]
+    assert said == "case.nii says twice where it is, and the qform is no place at all; the sform was used."

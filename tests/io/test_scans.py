@@ -17,7 +17,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - as its own documentation has it
 from PIL import ExifTags, Image
 
-from napari_covseg.io import Stated, UnstatedError, format_of, is_named_labels, read_either, read_volume
+from napari_covseg.io import Stated, UnstatedError, format_of, is_named_labels, nifti, read_either, read_volume
 from napari_covseg.io.hounsfield import windowed
 from napari_covseg.io.memory import available_bytes, require_memory
 from napari_covseg.io.stated import keep, kept_in
@@ -731,3 +731,47 @@ def test_a_picture_far_larger_than_a_slice_is_not_called_damaged(tmp_path, monke
     imageio.imwrite(tmp_path / "large.png", picture)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", picture.size // 3)
     assert "is far larger than a CT slice" in str(refusal(tmp_path / "large.png", window_hu=(-1000, 400)))
+
+
+@pytest.mark.parametrize("suffix", [".hdr", ".img"])
+def test_half_of_a_pair_is_called_one(tmp_path, suffix):
+    nib.save(nib.Nifti1Pair(HU, AFFINE), tmp_path / "case.img")
+    message = str(refusal(tmp_path / f"case{suffix}"))
+    assert "is half of a pair of files (.hdr and .img); save both as one .nii file" in message
+
+
+@pytest.mark.parametrize("suffix", [".dcm", ""])
+@pytest.mark.parametrize("begins", [b"", b"\x08\x00\x05\x00CS"])
+def test_dicom_that_lost_its_beginning_is_told_from_other_files(tmp_path, suffix, begins):
+    folder = series_in(tmp_path / "case")
+    for number, file in enumerate(sorted(folder.iterdir())):
+        kept = file.read_bytes()[132:]
+        file.unlink()
+        (folder / f"IM{number}{suffix}").write_bytes(begins + kept)
+    for path in (folder, folder / f"IM0{suffix}"):
+        assert "is DICOM that lost the 132 bytes it begins with" in str(refusal(path))
+        assert "export the series again" in str(refusal(path))
+    for file in folder.iterdir():
+        file.write_bytes(b"\x08\x00 and other things")
+    assert "that lost" not in str(refusal(folder))
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_told(tmp_path, monkeypatch):
+    path = in_file(tmp_path / "case.nii")
+    hounsfield = nifti.hounsfield
+
+    def without_its_file(*read):
+        path.unlink()
+        return hounsfield(*read)
+
+    monkeypatch.setattr(nifti, "hounsfield", without_its_file)
+    message = str(refusal(path))
+    assert "vanished while it was read; see that its drive is connected" in message
+
+
+def test_numbers_beyond_all_sums_are_refused_and_nothing_is_printed(tmp_path, recwarn):
+    hu = HU.astype(np.float32)
+    hu = np.resize(hu, (40, 40, 40))
+    hu[::2] = 3e38
+    assert "not Hounsfield units" in str(refusal(in_file(tmp_path / "case.nii", hu)))
+    assert [str(each.message) for each in recwarn if issubclass(each.category, RuntimeWarning)] == []

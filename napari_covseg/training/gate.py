@@ -337,4 +337,4 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _as_part(done: int, total: int, doing: str, step: Progress) -> Progress:
-    return Progress(min(done + step.done, total), total, doing)
+    return Progress(min(done + step.done, total), total, doing, aside=True)

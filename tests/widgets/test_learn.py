@@ -160,8 +160,14 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     learning.bench.learned.connect(found.append)
     review(learning, 6)
     panel.steps = MANY_STEPS
+    aside: list[str] = []
+    learning.desk.ticked.connect(
+        lambda: aside.append(panel.progress.text()) if panel._run is not None and panel._run.progress.aside else None
+    )
     press(learning, panel.go)
     learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
+    assert aside
+    assert not any("left" in text for text in aside)
     started, first = time.monotonic(), len(panel.curve.losses)
     learning.until(lambda: len(panel.curve.losses) > first + 1, seconds=DEADLINE_S)
     step_s = (time.monotonic() - started) / (len(panel.curve.losses) - first)
@@ -177,11 +183,15 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     press(learning, panel.enough)
     assert not panel.enough.isEnabled()
     assert "judged" in panel.enough.toolTip()
+    assert panel.progress.text() == "finishing: judging the best"
+    learning.desk.ticked.emit()
+    assert learning.tabs.state_line.running.text().endswith("finishing: judging the best")
     learning.until(lambda: found, seconds=DEADLINE_S)
     learning.live(0.1)
     assert len(panel.curve.losses) < MANY_STEPS
     assert panel.verdict.choice.isVisible()
     assert not panel.running.isVisible()
+    assert learning.tabs.state_line.message.text().startswith("Learned. Nobody can say yet")
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(learning: Any) -> None:

@@ -268,7 +268,7 @@ def _stepped_back(
         if not surely_fell(table(recalled, found), margin):
             break
     if way < WAYS[0]:
-        yield Remark(f"Older cases suffered: the child went back to {way:.0%} of what it had changed.")
+        yield Remark(f"It began to forget older cases, so {1 - way:.0%} of what it had changed was taken back.")
     return way
 
 

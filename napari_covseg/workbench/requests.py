@@ -62,6 +62,12 @@ class LearnRequest:
     stopped: tuple[Path, ...] = ()
 
 
+NOTHING_TO_RUN = (
+    "Every slice asked for is reviewed or corrected by you already; nothing was run. To run on one again, take its "
+    "mark back in Review, or ask under More for slices that you corrected, too."
+)
+
+
 def slices_for(session: ReviewSession, request: SegmentRequest) -> tuple[int, ...]:
     """Return the slices to run on, from the one on screen outward; never the reader's own.
 
@@ -83,5 +89,5 @@ def slices_for(session: ReviewSession, request: SegmentRequest) -> tuple[int, ..
         kept |= session.touched
     slices = [index for index in wanted if index not in kept]
     if not slices:
-        raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
+        raise ValueError(NOTHING_TO_RUN)
     return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))

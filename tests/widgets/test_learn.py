@@ -13,6 +13,7 @@ from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.lineage import decisions, is_promoted
 from napari_covseg.review import difference
 from napari_covseg.training.gate import Row, judged
+from napari_covseg.workbench import checkpoint_title
 
 from .conftest import SHAPE
 
@@ -104,6 +105,8 @@ def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: C
     QTest.keyClick(rows.why, Qt.Key.Key_Return)
     learning.live(0.1)
     assert learning.bench.chosen == child
+    said = learning.tabs.state_line.message.text()
+    assert said == f"Segment and Learn use {checkpoint_title(child)} from now on."
     assert [(each.checkpoint_sha256, each.reason) for each in decisions()] == [
         (child.sha256, "it finds the lower lobe")
     ]
@@ -118,6 +121,8 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     child = learned(learning, steps=2)
     press(learning, panel.verdict.keep)
     assert learning.bench.chosen == trained
+    said = learning.tabs.state_line.message.text()
+    assert said == f"Segment and Learn go on with {checkpoint_title(trained)}."
     assert decisions() == ()
     offered = [each for each in learning.tabs.panels["Segment"].form.checkpoint.choices if each is not None]
     assert trained in offered

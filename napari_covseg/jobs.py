@@ -31,11 +31,15 @@ LONG_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: `done` of `total` steps, and what it is doing in the reader's words."""
+    """How far a job is: `done` of `total` steps, and what it is doing in the reader's words.
+
+    Steps aside, before or after those that take the time, tell nothing about how long the whole will take.
+    """
 
     done: int
     total: int
     doing: str = ""
+    aside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ class Run(Generic[Result]):
         self._going.set()
         self._paused_at: float | None = None
         self._paused_s = 0.0
+        self._paced_from: tuple[float, int] | None = None
 
     def cancel(self) -> None:
         """Ask the job to stop; it does at its next step."""
@@ -164,6 +169,11 @@ class Run(Generic[Result]):
             self.go_on()
 
     @property
+    def is_wrapping_up(self) -> bool:
+        """Whether it was asked to end early with what it has."""
+        return self.enough is not None and self.enough()
+
+    @property
     def seems_long(self) -> bool:
         """Whether it has been at work for so long that the reader may want to stop it."""
         return self.started_at is not None and time.monotonic() - self.started_at > LONG_S
@@ -180,12 +190,20 @@ class Run(Generic[Result]):
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the pace so far; None before the first step."""
-        if self.started_at is None or not self.progress.done:
+        """Estimate from the pace so far; None before the first step, aside, and once it is to be wrapped up."""
+        began_s, before = self._paced_from or (self.started_at, 0)
+        done = self.progress.done - before
+        if began_s is None or done <= 0 or self.progress.aside or self.is_wrapping_up:
             return None
         resting_s = 0.0 if self._paused_at is None else time.monotonic() - self._paused_at
-        elapsed = time.monotonic() - self.started_at - self._paused_s - resting_s
-        return elapsed * (self.progress.total - self.progress.done) / self.progress.done
+        elapsed = time.monotonic() - began_s - self._paused_s - resting_s
+        return elapsed * (self.progress.total - self.progress.done) / done
+
+    def take(self, progress: Progress) -> None:
+        """Note how far it is; after steps aside, and the rests among them, the pace is counted anew."""
+        if self.progress.aside and not progress.aside:
+            self._paced_from, self._paused_s = (time.monotonic(), progress.done), 0.0
+        self.progress = progress
 
 
 class JobRunner:
@@ -297,7 +315,7 @@ class JobRunner:
 
     def _deliver(self, run: Run[Any], step: Any) -> None:
         if isinstance(step, Progress):
-            run.progress = step
+            run.take(step)
         run.stepped.emit(step)
 
     def _end(self, run: Run[Any], signal: str, *payload: Any) -> None:

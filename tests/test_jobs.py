@@ -303,6 +303,28 @@ def test_a_paused_job_can_be_cancelled():
     runner.close()
 
 
+def test_steps_aside_tell_no_time_and_the_pace_is_counted_after_them(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])
+    run = Run((_ for _ in ()), "x", Enough())
+    run.started_at = 100.0
+    for at_s, done in ((101.0, 8), (160.0, 9)):
+        now[0] = at_s
+        run.take(Progress(done, 9, "measuring", aside=True))
+        assert run.seconds_left is None
+    run.pause()
+    now[0] = 200.0
+    run.go_on()
+    run.take(Progress(41, 100))
+    assert run.seconds_left is None
+    now[0] = 210.0
+    run.take(Progress(51, 100))
+    assert run.seconds_left == pytest.approx(49.0)
+    run.wrap_up()
+    assert run.is_wrapping_up
+    assert run.seconds_left is None
+
+
 def test_time_spent_resting_does_not_count_as_time_needed(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])

@@ -15,7 +15,7 @@ from napari_covseg.measure.quantity import CONNECTIVITY
 from napari_covseg.volume import LabelClass, LabelMap, Volume
 
 Mask = npt.NDArray[np.bool_]
-FindingKind = Literal["outside the body", "on one slice alone", "unlikely density", "sides exchanged", "never seen"]
+FindingKind = Literal["outside the body", "on one slice alone", "unlikely density", "sides exchanged", "hardly seen"]
 
 PLAUSIBLE_HU = {
     "ggo": (-900, -150),

@@ -24,15 +24,15 @@ def checked_before_signing(labels: LabelMap, scan: Volume, marks: Mapping[int, M
         Reviewed slices.
     """
     yield Progress(0, 1, "looking over the label map")
-    found = (*_never_seen(labels, marks), *findings(labels, scan))
+    found = (*_hardly_seen(labels, marks), *findings(labels, scan))
     yield Progress(1, 1, "looking over the label map")
     return found
 
 
-def _never_seen(labels: LabelMap, marks: Mapping[int, Mark]) -> Iterator[Finding]:
-    """Yield reviewed slices that were not on screen; those of which nobody kept count are left out."""
+def _hardly_seen(labels: LabelMap, marks: Mapping[int, Mark]) -> Iterator[Finding]:
+    """Yield reviewed slices that were hardly on screen; those of which nobody kept count are left out."""
     _, height, width = labels.geometry.shape
     for index, mark in sorted(marks.items()):
         if mark.seen_s is not None and mark.seen_s < LEAST_LOOK_S:
             said = f"Slice {index + 1} is marked reviewed, and was on screen for {mark.seen_s:.1f} s."
-            yield Finding("never seen", (index, height // 2, width // 2), said)
+            yield Finding("hardly seen", (index, height // 2, width // 2), said)

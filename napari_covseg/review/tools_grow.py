@@ -125,16 +125,17 @@ def _enclosed(scene: Scene, place: Place) -> tuple[Box, Mask]:
 def _refuse_seed(scene: Scene, seed: Place, growth: Growth) -> None:
     here = int(scene.labels[scene.checked(seed)])
     if here not in (0, growth.value):
-        raise ValueError(f"The seed lies on {TITLES[here]}; erase or relabel that first, or point beside it.")
+        raise ValueError(f"This place is {TITLES[here]} already; erase or relabel that first, or point beside it.")
     box = scene.box_around(seed, (0, 0, 0))
     hu = float(smoothed_hu(scene.scan, box)[0, 0, 0])
     if not growth.hu_range.low <= hu <= growth.hu_range.high:
         said = f"{hu:.0f}".replace("-", "−")
         raise ValueError(
-            f"The seed has {said} HU, outside {growth.hu_range}; point inside the lesion or widen the range."
+            f"It is {said} HU where you point, and Grow takes {growth.hu_range}; point inside the lesion or widen the "
+            "range."
         )
     if not _open_to(scene, box, growth)[0, 0, 0]:
-        raise ValueError("The seed lies outside the lungs; point inside them, or switch “In lungs” off.")
+        raise ValueError("You point outside the lungs; point inside them, or switch “In lungs” off.")
 
 
 def _open_to(scene: Scene, box: Box, growth: Growth) -> Mask:

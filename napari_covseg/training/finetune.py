@@ -154,7 +154,7 @@ def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -
         If no slice is reviewed, the child's file is there already, or what is to be resumed was about something else.
     """
     _check(request)
-    yield Progress(0, request.config.steps, "preparing the reviewed slices")
+    yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
     torch.manual_seed(request.config.seed)
     network = Segmenter(request.parent, request.device)
     lessons = [lesson for lesson in request.lessons if lesson.reviewed]
@@ -164,8 +164,8 @@ def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -
     learned = _looked_back(lessons, dealt)
     cases = synthetic_sample() if request.replay is None else request.replay
     old = yield from rehearsal(cases, network.spec)
-    before = yield from _measured(network, (held, old.asked, learned), "measuring before")
-    recalled = yield from found_on(network, old.recalled, "recalling")
+    before = yield from _measured(network, (held, old.asked, learned), "measuring how good it is now")
+    recalled = yield from found_on(network, old.recalled, "measuring how good it is now")
     parent = deepcopy(network.module)
     yield from _taught(request, network, lessons, dealt, old, enough)
     way = yield from _stepped_back(network, parent, old, recalled, request.margin)
@@ -173,7 +173,7 @@ def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -
         network.module.cpu(), _card(request, lessons, dealt, {"gate": UNJUDGED}), _draft(request.out)
     )
     taught = Segmenter(child, request.device)
-    after = yield from _measured(taught, (held, old.asked, learned), "measuring after")
+    after = yield from _measured(taught, (held, old.asked, learned), "judging what was learned")
     tables = [table(*pair) for pair in zip(before[:2], after[:2], strict=True)]
     verdict = judged(tables[0], tables[1], (_count(held), _count(old.asked)), request.margin)
     looked_back = {"before": _dice(before[2]), "after": _dice(after[2])}
@@ -264,11 +264,11 @@ def _stepped_back(
         return WAYS[0]
     for way in WAYS:
         network.module.load_state_dict(between(parent, child, way))
-        found = yield from found_on(network, old.recalled, "recalling")
+        found = yield from found_on(network, old.recalled, "looking whether it still knows older cases")
         if not surely_fell(table(recalled, found), margin):
             break
     if way < WAYS[0]:
-        yield Remark(f"Older cases suffered: the child went back to {way:.0%} of what it had changed.")
+        yield Remark(f"It began to forget older cases, so {1 - way:.0%} of what it had changed was taken back.")
     return way
 
 

@@ -37,6 +37,9 @@ RESAMPLES = 1000
 DECIMALS = 4
 EPSILON = 1e-9
 
+ALL_CLASSES = "all classes taken together"
+ASIDE = "your corrected slices that it did not learn from"
+
 Found = Mapping[str, Sequence[Agreement]]
 """Agreements of every class, one per lesson, by name."""
 
@@ -116,9 +119,10 @@ class Fall:
 
     @property
     def words(self) -> str:
-        """That in the reader's words."""
-        told = f"Dice of {_titled(self.name)} {_signed(-self.by)}, allowed {_signed(-self.allowed)}"
-        return f"not worse on older cases ({told})" if self.is_allowed else f"worse on older cases ({told})"
+        """That in the reader's words; the figures are in the table."""
+        if self.is_allowed:
+            return "not worse on older cases"
+        return f"worse on older cases ({_titled(self.name)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,18 +199,18 @@ def judged(held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int
     """
     fall = worst_fall(replay, margin)
     remembers = fall is None or fall.is_allowed
-    unasked = "older cases: none that say enough were at hand to ask about"
+    unasked = "no older case was at hand that says whether it forgot any"
     old = unasked if fall is None else fall.words
     old += _left_open(replay, ONE_CLASS * margin)
     if not slices[0]:
         words = (
-            "Nothing could be held out to judge by: the corrected slices are too few or too close together. Whether "
+            "No slice could be kept aside to judge by: the corrected slices are too few or too close together. Whether "
             f"it is better on other slices cannot be said; {old}. Look at what it draws before you use it."
         )
         return Verdict(False, False, words, held_out, replay, *slices, margin)
     better, why = _is_better(held_out)
     why += _left_open(held_out, CLASS_MARGIN)
-    few = "" if slices[0] >= FEWEST_FOR_INTERVAL else f" Held-out slices: {slices[0]}, too few for an interval."
+    few = "" if slices[0] >= FEWEST_FOR_INTERVAL else f" Slices to judge by: {slices[0]}, which is little to go by."
     return Verdict(better and remembers, True, f"{why}; {old}.{few}", held_out, replay, *slices, margin)
 
 
@@ -219,7 +223,7 @@ def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
     falls = [Fall(row.name, -row.gain, margin) for row in rows if row.name == "lesion" and row.present]
     classes = _classes(rows)
     if len(classes) > 1:
-        falls.append(Fall("the classes on average", -_mean_gain(classes), margin))
+        falls.append(Fall(ALL_CLASSES, -_mean_gain(classes), margin))
     for row in classes:
         allowed = margin if len(classes) == 1 else ONE_CLASS * margin
         if -row.gain <= allowed + EPSILON or row.fell(allowed):
@@ -239,17 +243,16 @@ def _is_better(rows: Sequence[Row]) -> tuple[bool, str]:
         before, after = (sum(getattr(row, f"ml_error_{when}") for row in rows) for when in ("before", "after"))
         return (
             after < before,
-            f"The held-out slices hold no lesion; marked there in error: {before:.1f} → {after:.1f} mL",
+            f"There is no lesion on {ASIDE}; marked there in error: {before:.1f} → {after:.1f} mL",
         )
     gain = _mean_gain(_classes(rows) or present)
     worse = [row for row in present if _is_worse(row)]
     if gain > 0 and not worse:
-        return True, f"Better on the held-out corrected slices (Dice {_signed(gain)} on average)"
+        return True, f"Better on {ASIDE}"
     if gain > 0:
         worst = min(worse, key=lambda row: row.gain)
-        told = f"{_titled(worst.name)} on the held-out corrected slices (Dice {_signed(worst.gain)})"
-        return False, f"Worse on {told}"
-    return False, f"Not better on the held-out corrected slices (Dice {_signed(gain)} on average)"
+        return False, f"Worse in {_titled(worst.name)} on {ASIDE}"
+    return False, f"Not better on {ASIDE}"
 
 
 def _is_worse(row: Row) -> bool:
@@ -268,7 +271,7 @@ def _mean_gain(rows: Sequence[Row]) -> float:
 def _left_open(rows: Sequence[Row], allowed: float) -> str:
     """Return, in words, which classes fell by more than is allowed, on so few voxels that it may be chance."""
     told = [
-        f"Dice of {_titled(row.name)} {_signed(row.gain)} on {row.voxels} voxels, too few to tell"
+        f"{_titled(row.name)} seems worse, on too little of it to tell"
         for row in _classes(rows)
         if -row.gain > allowed + EPSILON and not row.fell(allowed)
     ]
@@ -277,10 +280,6 @@ def _left_open(rows: Sequence[Row], allowed: float) -> str:
 
 def _titled(name: str) -> str:
     return SHORT_TITLES.get(name, name)
-
-
-def _signed(gain: float) -> str:
-    return f"{gain:+.3f}".replace("-", "−")
 
 
 def _row(name: str, before: Sequence[Agreement], after: Sequence[Agreement]) -> Row:
@@ -337,4 +336,4 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _as_part(done: int, total: int, doing: str, step: Progress) -> Progress:
-    return Progress(min(done + step.done, total), total, doing)
+    return Progress(min(done + step.done, total), total, doing, aside=True)

@@ -75,7 +75,7 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
     together = spec.grain == "patch"
     chosen = [(case, False) for case in rehearsed] + [(case, True) for case in asked]
     for done, (case, is_asked) in enumerate(chosen):
-        yield Progress(done, len(chosen), f"reading {case.name} for rehearsal")
+        yield Progress(done, len(chosen), f"reading the older case {case.name}", aside=True)
         scan, labels, lung = read_case(case)
         slices = case.indices(scan.geometry.shape[0])
         middle = len(slices) // 2

@@ -13,7 +13,7 @@ from napari_covseg.widgets.layers import BRUSH_MM, brush_mm, brush_size
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button
 
 MODES = (
-    ("pan_zoom", "Move", "Drag moves the picture, the wheel zooms (Z)"),
+    ("pan_zoom", "Move", "Drag moves the picture, the wheel goes through the slices, Ctrl and wheel zooms (Z)"),
     ("paint", "Paint", "Drag paints the chosen class (P); right click begins an outline that is filled"),
     ("erase", "Erase", "Drag erases (E)"),
 )

@@ -117,6 +117,8 @@ class ExportPanel(Panel):
     def _tell(self, what: str, written: Path | None) -> None:
         self._written = written
         self.where.setText(what)
+        if written is not None:
+            self.desk.bench.said.emit(f"Exported into {written}.")
         self.show_folder.setVisible(written is not None)
 
     def _show_state(self) -> None:

@@ -8,10 +8,12 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QTreeWidget, QTreeWidgetItem
 
 from napari_covseg.measure.findings import Finding
+from napari_covseg.review.before_signing import LEAST_LOOK_S
 from napari_covseg.widgets.words import count
 
 FINDING = Qt.ItemDataRole.UserRole
 MOST_ROWS, INDENT_PX = 8, 14
+HARDLY_SEEN = (f"Reviewed, but on screen under {LEAST_LOOK_S:g} s", "slice")
 MOST_OPEN = 12
 """So many are all shown at once; of more, those of each kind below its heading when that is clicked."""
 
@@ -50,8 +52,9 @@ class FindingTree(QTreeWidget):  # type: ignore[misc]
         self._fit()
 
     def _grow(self, found: Sequence[Finding]) -> None:
-        what = "slice" if found[0].kind == "never seen" else "place"
-        heading = QTreeWidgetItem(self, [f"{found[0].kind.capitalize()}: {count(len(found), what)}"])
+        kind = found[0].kind
+        title, what = HARDLY_SEEN if kind == "hardly seen" else (kind.capitalize(), "place")
+        heading = QTreeWidgetItem(self, [f"{title}: {count(len(found), what)}"])
         font = heading.font(0)
         font.setBold(True)
         heading.setFont(0, font)

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QDockWidget, QWidget
 from napari_covseg.widgets.cheat_sheet import CheatSheet
 from napari_covseg.widgets.compare import Compare
 from napari_covseg.widgets.edge_letters import EdgeLetters
+from napari_covseg.widgets.fitting import Fitting
 from napari_covseg.widgets.keyboard import FocusFollower
 from napari_covseg.widgets.keys import KEYS
 from napari_covseg.widgets.layer_list import QuietList
@@ -56,6 +57,7 @@ class Furniture:
         self.legend, self.window_note = Legend(desk, pane), WindowNote(desk, pane)
         self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
+        self.fitting = Fitting(pane)
         self.looks, self.next_slice = Looks(desk), NextSlice(desk)
         self.lesion_watch, self.layer_list = LesionWatch(desk), QuietList(desk.viewer)
         self.viewer, self.strip = desk.viewer, Strip(desk)
@@ -112,6 +114,7 @@ class Furniture:
             self.looks,
             self.layer_list,
             self.focus_ring,
+            self.fitting,
         )
         for piece in closable:
             piece.close()

@@ -12,11 +12,12 @@ from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.family_rows import FamilyRows
+from napari_covseg.widgets.gate_words import headline
 from napari_covseg.widgets.loss_curve import LossCurve
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, words
 from napari_covseg.widgets.rest_row import RestRow
 from napari_covseg.widgets.verdict_rows import VerdictRows
-from napari_covseg.widgets.words import count, time_left
+from napari_covseg.widgets.words import count, how_far
 from napari_covseg.workbench import checkpoint_title
 
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."
@@ -124,6 +125,7 @@ class LearnPanel(Panel):
     def _on_learned(self, child: Checkpoint) -> None:
         if self._parent is not None and child.card.parent_sha256 == self._parent.sha256:
             self.verdict.ask(self._parent, child)
+        self.bench.said.emit(f"Learned. {headline(child.card.metrics.get('gate', {}))} Say in Learn which one to use.")
 
     def _on_doubted(self, child: Checkpoint) -> None:
         self.verdict.ask(self.bench.chosen, child)
@@ -182,7 +184,4 @@ class LearnPanel(Panel):
     def _show_progress(self) -> None:
         self.progress.setVisible(self._is_running)
         if self._is_running and self._run is not None:
-            progress = self._run.progress
-            step = f"step {progress.done} of {progress.total}" if progress.done else ""
-            left = "paused" if self._run.is_paused else time_left(self._run.seconds_left)
-            self.progress.setText(" · ".join(part for part in (step, progress.doing, left) if part))
+            self.progress.setText(how_far(self._run))

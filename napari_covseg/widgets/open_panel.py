@@ -11,7 +11,7 @@ from napari_covseg.io import Stated, sample_scan
 from napari_covseg.widgets.panel import Panel, button, words
 from napari_covseg.widgets.recent_scans import RecentScans
 from napari_covseg.widgets.series import Question
-from napari_covseg.widgets.words import scan_line, slice_numbers
+from napari_covseg.widgets.words import count, scan_line, slice_numbers
 from napari_covseg.widgets.worklist_rows import WorklistRows
 from napari_covseg.workbench import OpenScan
 
@@ -50,6 +50,8 @@ class OpenPanel(Panel):
         self.question.answered.connect(self.open)
         self.desk.asked.connect(self.question.ask)
         self.desk.opened.connect(self._on_opened)
+        for signal in (self.desk.states_changed, self.desk.labels_changed):
+            signal.connect(self._show_session)
         if self.bench.current:
             self._on_opened(self.bench.current)
 
@@ -74,7 +76,11 @@ class OpenPanel(Panel):
         self.question.hide()
         self.name.setText(opened.scan.name)
         self.line.setText(scan_line(opened.scan))
-        self.session_line.setText(_session_line(opened))
+        self._show_session()
+
+    def _show_session(self) -> None:
+        if opened := self.bench.current:
+            self.session_line.setText(_session_line(opened))
 
 
 def _session_line(opened: OpenScan) -> str:
@@ -82,7 +88,9 @@ def _session_line(opened: OpenScan) -> str:
     if session.signature is not None:
         return f"This scan was signed by {session.signature.reader}; it can be exported, or opened again in Review."
     if session.reviewed:
-        return f"Your session goes on where you left it. Reviewed: slices {slice_numbers(session.reviewed)}."
+        left = session.geometry.shape[0] - len(session.reviewed)
+        onward = f"Next: Review, {count(left, 'slice')} to go." if left else "Next: sign in Review, then Export."
+        return f"Reviewed: slices {slice_numbers(session.reviewed)}. {onward}"
     if session.undo_title:
-        return "Your session goes on where you left it."
+        return "Next: Review, correct what is wrong and mark the slices reviewed."
     return "Next: Segment, then correct and review."

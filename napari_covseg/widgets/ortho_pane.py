@@ -13,6 +13,7 @@ from napari_covseg.widgets.bounded_brush import bound
 from napari_covseg.widgets.canvas_label import CanvasLabel
 from napari_covseg.widgets.cross_hair import CrossHair
 from napari_covseg.widgets.edge_letters import EdgeLetters
+from napari_covseg.widgets.fitting import Fitting
 from napari_covseg.widgets.layer_list import rest_thumbnail
 from napari_covseg.widgets.layers import ReadingLayers, placed, same_look
 from napari_covseg.widgets.lungs import LungLayer
@@ -50,7 +51,7 @@ class OrthoPane:
         self.layers: ReadingLayers | None = None
         self.lungs = LungLayer(self.model)
         self.letters, self.mouse = EdgeLetters(desk, self.pane), Mouse(desk, self.pane)
-        self.cross_hair = CrossHair(self.pane)
+        self.cross_hair, self.fitting = CrossHair(self.pane), Fitting(self.pane)
         CanvasLabel(self.pane.native, "top_left").say(title)
         keys.bind(self.model, desk)
         desk.tools.watch(self.pane)

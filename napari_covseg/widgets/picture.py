@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
+import numpy as np
 from napari.components import Dims
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QWidget
 
 BLACK = "black"
+_fitted: WeakKeyDictionary[Any, tuple[float, ...]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +42,16 @@ def camera(model: Any) -> Any:
 def fit(viewer: Viewer) -> None:
     """Show the whole slice as large as it goes."""
     (viewer.fit_to_view if hasattr(viewer, "fit_to_view") else viewer.reset_view)()
+    _fitted[viewer] = _view_of(viewer)
+
+
+def is_fitted(viewer: Viewer) -> bool:
+    """Whether a picture was fitted, and neither zoomed nor moved since."""
+    return viewer in _fitted and bool(np.allclose(_fitted[viewer], _view_of(viewer)))
+
+
+def _view_of(viewer: Viewer) -> tuple[float, ...]:
+    return (camera(viewer).zoom, *camera(viewer).center[-2:])
 
 
 def is_on_screen(dims: Dims, slices: Collection[int]) -> bool:

@@ -32,7 +32,9 @@ def opened_room(folder: Path | None = None) -> tuple[Viewer, CovSegTabs]:
     viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
     furnish(viewer)
     lesions = tabs.panels["Review"].lesions
+    left, _, right, _ = AROUND_LESIONS
     lesions.layout().setContentsMargins(*AROUND_LESIONS)
+    lesions.setMinimumWidth(left + lesions.table.minimumWidth() + right)  # also before its table is there
     table = viewer.window.add_dock_widget(lesions, name="Lesions", area="left")  # seen beside any panel
     window = viewer.window._qt_window
     docks, shares = [window._qt_viewer.dockLayerList, table], [window.height() * share for share in LEFT]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 from napari.viewer import Viewer
@@ -15,9 +16,10 @@ from napari_covseg.networks.lineage import is_promoted
 from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.gestures import slice_shown
 from napari_covseg.widgets.more_form import MoreForm
+from napari_covseg.widgets.outcome import Outcome
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
 from napari_covseg.widgets.words import measured_dice, time_left
-from napari_covseg.workbench import OpenScan, SegmentRequest
+from napari_covseg.workbench import OpenScan, SegmentRequest, checkpoint_title
 
 Scope = Literal["slice", "range", "scan"]
 SCOPES: dict[Scope, str] = {"slice": "This slice", "range": "Slices", "scan": "Whole scan"}
@@ -29,6 +31,7 @@ class SegmentPanel(Panel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self._run: Run[Any] | None = None
+        self.outcome = Outcome(self.desk)
         self.network = QComboBox()
         self.network.setToolTip("The network that proposes")
         for key in best_first(self.bench.folder):
@@ -119,6 +122,8 @@ class SegmentPanel(Panel):
             self._show_state()
         elif trained := self.bench.chosen:
             self._run = self.desk.attempt(lambda: self.bench.segment(self._request(trained)))
+            if self._run is not None:
+                self._run.finished.connect(partial(self.outcome.tell, self.bench.current, checkpoint_title(trained)))
             self._show_state()
 
     def _request(self, trained: Checkpoint) -> SegmentRequest:

@@ -12,6 +12,7 @@ from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.finding_tree import FindingTree
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
+from napari_covseg.widgets.words import count
 
 SIGN, SIGN_AGAIN, REOPEN = "Sign", "Press again to sign", "Open again"
 SIGN_WAITS_MS = 30_000
@@ -75,11 +76,12 @@ class SignRows(QWidget):  # type: ignore[misc]
         """Look for what is odd; where a network runs that takes its turn, and the reader may sign before."""
         run = self.desk.attempt(self.desk.bench.check)
         if run is not None:
-            self.heading.setText("Looking for what may be odd…")
+            self.heading.setText(f"{_not_reviewed(session)}Looking for what may be odd…")
             run.finished.connect(lambda found: self._show(found) if session is self.desk.session else None)
 
     def _show(self, found: tuple[Finding, ...]) -> None:
-        self.heading.setText("<b>Look at this before you sign.</b>" if found else "Nothing odd was found.")
+        odd = "<b>Look at this before you sign.</b>" if found else "Nothing odd was found."
+        self.heading.setText(_not_reviewed(self.desk.session) + odd)
         self.found.show_findings(found)
         self._wait_on()
 
@@ -98,3 +100,13 @@ class SignRows(QWidget):  # type: ignore[misc]
         self.found.show_findings(())
         self.heading.setText("")
         self.show_state()
+
+
+def _not_reviewed(session: Any) -> str:
+    """Return a warning of the slices that nobody reviewed; empty where there are none."""
+    depth = session.geometry.shape[0]
+    left = depth - len(session.marks)
+    if not left:
+        return ""
+    are = "is" if left == 1 else "are"
+    return f"<b>⚠ {count(left, 'slice')} of {depth} {are} not reviewed;</b> you sign for what is drawn there, too.<br>"

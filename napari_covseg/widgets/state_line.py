@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QProgressBar
 
-from napari_covseg.jobs import Run
 from napari_covseg.review import Correction
 from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.widgets.benches import STATE_LINE
 from napari_covseg.widgets.panel import Panel, button, words
-from napari_covseg.widgets.words import saved_line, time_left
+from napari_covseg.widgets.words import how_far, saved_line
 
 COMPLAINT = "QLabel { color: white; background: #9a3412; padding: 5px 7px; border-radius: 4px; }"
 
@@ -54,8 +51,7 @@ class StateLine(Panel):
             return
         run = runs[0]
         waiting = f" (+{len(runs) - 1} waiting)" if len(runs) > 1 else ""
-        parts = (run.title + waiting, _how_far(run), "paused" if run.is_paused else time_left(run.seconds_left))
-        self.running.setText(" · ".join(part for part in parts if part))
+        self.running.setText(" · ".join(part for part in (run.title + waiting, how_far(run)) if part))
         self.bar.setMaximum(run.progress.total)
         self.bar.setValue(run.progress.done)
 
@@ -81,11 +77,3 @@ class StateLine(Panel):
     def _on_complained(self, message: str) -> None:
         self.message.setStyleSheet(COMPLAINT)
         self.message.setText(f"⚠ {message}")
-
-
-def _how_far(run: Run[Any]) -> str:
-    """Return how many of how many are done, or what is done where there is nothing to count."""
-    progress = run.progress
-    if progress.done and progress.total > 1:
-        return f"{progress.done} of {progress.total}"
-    return progress.doing if progress.doing != run.title else ""

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.next_slice import LEAST_ML
-from napari_covseg.widgets.strip_marks import BARS_HEIGHT, BARS_TOP, draw_here, draw_scale, draw_ticks
+from napari_covseg.widgets.strip_marks import BARS_HEIGHT, BARS_TOP, draw_here, draw_scale, draw_ticks, here
 from napari_covseg.widgets.strip_picture import Millilitres, Pixels, bars, heat, slice_at
 from napari_covseg.widgets.theme import theme_of
 
@@ -107,8 +107,9 @@ class Strip(QWidget):  # type: ignore[misc]
             painter.drawImage(0, int(UNCERTAIN.top()), _image(heat(self._uncertainty, _rgb(UNSURE), size)))
         session, size = self.desk.session, (self.width(), self.depth)
         draw_ticks(painter, session.reviewed if session else (), *size)
-        draw_scale(painter, self._most_ml, theme.text)
-        draw_here(painter, gestures.slice_shown(self.desk), theme.text, *size)
+        here_px = here(gestures.slice_shown(self.desk), *size)
+        draw_scale(painter, self._most_ml, theme.text, here_px, self.width())
+        draw_here(painter, here_px, theme.text)
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Go to the slice under the mouse."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
 from napari_covseg.widgets.panel import button
@@ -15,7 +16,10 @@ from napari_covseg.widgets.tour_steps import STEPS
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
-WIDTH, MARGIN = 380, 16
+WIDTH, MARGIN, GAP = 284, 14, 6
+ABOVE_WINDOW = 24
+"""Room for the window's level and width in the corner of the picture."""
+
 WORDS_WIDTH = WIDTH - 2 * MARGIN - 2
 STYLE = """
 QFrame#tour { background: rgba(16, 18, 24, 240); border: 1px solid #5b6473; border-radius: 8px; }
@@ -25,7 +29,7 @@ QLabel#step { color: #9ecbff; }
 
 
 class Tour(QFrame):  # type: ignore[misc]
-    """A card over the picture.
+    """A card beside the picture, over its corner where there is no room; it can be dragged elsewhere.
 
     Parameters
     ----------
@@ -39,6 +43,9 @@ class Tour(QFrame):  # type: ignore[misc]
         window = desk.viewer.window._qt_window
         super().__init__(window)
         self.desk, self.show_panel, self.number = desk, show_panel, 0
+        self._held: QPoint | None = None
+        self._was_moved = False
+        self.setCursor(Qt.CursorShape.SizeAllCursor)
         self.setObjectName("tour")
         self.setStyleSheet(STYLE)
         self.setFixedWidth(WIDTH)
@@ -54,7 +61,7 @@ class Tour(QFrame):  # type: ignore[misc]
         self.act.clicked.connect(self._on_act)
         self.next.clicked.connect(self.go_on)
         self.leave.clicked.connect(self.end)
-        for signal in (desk.opened, desk.labels_changed, desk.states_changed):
+        for signal in (desk.opened, desk.labels_changed, desk.states_changed, desk.runs_changed):
             signal.connect(self._look)
         window.installEventFilter(self)
         desk.viewer.window._qt_viewer.canvas.native.installEventFilter(self)
@@ -82,10 +89,24 @@ class Tour(QFrame):  # type: ignore[misc]
         self.desk.bench.remember(replace(self.desk.bench.remembered, tour_taken=True))
 
     def eventFilter(self, _watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """Stay in the corner."""
+        """Stay in place."""
         if event.type() == QEvent.Type.Resize and self.isVisible():
             self._settle()
         return False
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Take the card to drag it away from what it lies on."""
+        self._held = event.position().toPoint() if event.button() == Qt.MouseButton.LeftButton else None
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Drag the card; it stays in the window."""
+        if self._held is not None:
+            self._was_moved = True
+            self._move_to(self.mapToParent(event.position().toPoint() - self._held))
+
+    def mouseReleaseEvent(self, _event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
+        """Let go of the card."""
+        self._held = None
 
     def _lay_out(self) -> None:
         self.title.setStyleSheet("font-weight: bold; font-size: 15px;")
@@ -93,8 +114,11 @@ class Tour(QFrame):  # type: ignore[misc]
         rows.setContentsMargins(MARGIN, 12, MARGIN, 12)
         for piece in (self.step, self.title, self.words):
             rows.addWidget(piece)
-        for made in (self.leave, self.act, self.next):
+        rows.addWidget(self.act)
+        for made in (self.leave, self.next):
             buttons.addWidget(made)
+        for made in (self.act, self.leave, self.next):
+            made.setCursor(Qt.CursorShape.ArrowCursor)
         rows.addLayout(buttons)
 
     def _show(self) -> None:
@@ -124,6 +148,17 @@ class Tour(QFrame):  # type: ignore[misc]
             piece.ensurePolished()
         self.words.setFixedHeight(self.words.heightForWidth(WORDS_WIDTH))
         self.adjustSize()
+        self._move_to(self.pos() if self._was_moved else self._place())
+
+    def _place(self) -> QPoint:
+        """Return the corner beside the picture, where there is room for the card, else that of the picture."""
         native = self.desk.viewer.window._qt_viewer.canvas.native
-        place = native.mapTo(self.parentWidget(), native.rect().bottomLeft())
-        self.move(place.x() + MARGIN, place.y() - self.height() - MARGIN - 24)
+        corner = native.mapTo(self.parentWidget(), native.rect().bottomLeft())
+        beside = corner.x() - self.width() - GAP
+        if beside >= 0:
+            return QPoint(beside, corner.y() - self.height() - GAP)
+        return QPoint(corner.x() + MARGIN, corner.y() - self.height() - MARGIN - ABOVE_WINDOW)
+
+    def _move_to(self, place: QPoint) -> None:
+        room = self.parentWidget().size() - self.size()
+        self.move(max(0, min(place.x(), room.width())), max(0, min(place.y(), room.height())))

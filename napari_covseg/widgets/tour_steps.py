@@ -24,8 +24,9 @@ class Step:
     act: Callable[[Desk], object] | None = None
 
 
-def _something_labelled(desk: Desk) -> bool:
-    return bool(desk.link.tally and any(desk.link.tally.totals_ml.values()))
+def _segmented(desk: Desk) -> bool:
+    """Whether something is labelled, and no network is at it any more: until then Cancel is in sight."""
+    return bool(desk.link.tally and any(desk.link.tally.totals_ml.values())) and not desk.bench.runner.busy
 
 
 def _by_hand(desk: Desk) -> bool:
@@ -52,7 +53,7 @@ STEPS = (
         "Let a network find the lesions",
         "Press Segment. Finished slices appear at once, from the one you look at outward; you can go on reading.",
         "Segment",
-        _something_labelled,
+        _segmented,
     ),
     Step(
         "Correct it",

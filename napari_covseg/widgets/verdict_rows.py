@@ -9,6 +9,7 @@ from napari_covseg.networks.lineage import is_promoted
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.gate_words import told
 from napari_covseg.widgets.panel import button, in_a_row, stacked, words
+from napari_covseg.workbench import checkpoint_title
 
 USE, KEEP, ALL_THE_SAME = "Use it", "Keep the old one", "Use it all the same"
 USE_TOLD = "Segment with what was just learned"
@@ -86,14 +87,14 @@ class VerdictRows(QWidget):  # type: ignore[misc]
             return
         self.desk.attempt(lambda: self.desk.bench.promote(child, reason))
         if self.desk.bench.chosen == child:
-            self._done("from now on Segment uses what was just learned")
+            self._done(f"Segment and Learn use {checkpoint_title(child)} from now on")
 
     def _on_keep(self) -> None:
         if self._parent is not None:
             self.desk.bench.choose(self._parent.card.network, self._parent)
-        self._done("Segment goes on with the old one")
+            self._done(f"Segment and Learn go on with {checkpoint_title(self._parent)}")
 
     def _done(self, what: str) -> None:
-        self.desk.bench.said.emit(f"Done: {what}.")
+        self.desk.bench.said.emit(f"{what}.")
         self._hide_why()
         self.choice.hide()

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from napari_covseg.jobs import Run
 from napari_covseg.networks import Card
 from napari_covseg.review import ReviewSession
 from napari_covseg.volume import LESIONS, SHORT_TITLES, Volume
+
+FINISHING = "finishing: judging the best"
 
 
 def scan_line(scan: Volume) -> str:
@@ -50,6 +53,19 @@ def time_left(seconds: float | None) -> str:
         return ""
     minutes, rest = divmod(max(1, round(seconds)), 60)
     return f"{minutes}:{rest:02d} left" if minutes else f"{rest} s left"
+
+
+def how_far(run: Run[Any]) -> str:
+    """Return how many of how many are done and the time left, or what is done where there is nothing to count."""
+    progress = run.progress
+    if run.is_wrapping_up:
+        return FINISHING
+    if progress.done and progress.total > 1 and not progress.aside:
+        done = f"{progress.done} of {progress.total}"
+    else:
+        done = progress.doing if progress.doing != run.title else ""
+    left = "paused" if run.is_paused else time_left(run.seconds_left)
+    return " · ".join(part for part in (done, left) if part)
 
 
 def slice_numbers(indices: Sequence[int]) -> str:

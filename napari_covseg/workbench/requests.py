@@ -62,6 +62,12 @@ class LearnRequest:
     stopped: tuple[Path, ...] = ()
 
 
+NOTHING_TO_RUN = (
+    "Every slice asked for is reviewed or corrected by you already; nothing was run. To run on one again, take its "
+    "mark back in Review, or ask under More for slices that you corrected, too."
+)
+
+
 def left_alone(session: ReviewSession) -> Callable[[int], bool]:
     """Return a question to ask of a slice later: whether the reader has neither corrected nor marked it since now."""
     began, own = session.journal.last, session.touched
@@ -94,5 +100,5 @@ def slices_for(session: ReviewSession, request: SegmentRequest) -> tuple[int, ..
         kept |= session.touched
     slices = [index for index in wanted if index not in kept]
     if not slices:
-        raise ValueError("Every slice asked for is reviewed or corrected by you already; nothing was run.")
+        raise ValueError(NOTHING_TO_RUN)
     return tuple(sorted(slices, key=lambda index: (abs(index - request.centre), index)))

@@ -111,7 +111,7 @@ def test_a_reviewed_slice_that_was_hardly_on_screen_is_told(session, scan, secon
         session.saw(3, seconds)
     session.mark_reviewed(3)
     found = drain(checked_before_signing(session.labels, reoriented(scan), session.marks))
-    told = [finding for finding in found if finding.kind == "never seen"]
+    told = [finding for finding in found if finding.kind == "hardly seen"]
     assert [finding.slice_index for finding in told] == ([3] if is_told else [])
 
 

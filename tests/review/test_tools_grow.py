@@ -122,7 +122,7 @@ def test_a_seed_outside_the_range_is_refused_with_its_hounsfield_units(make_scen
     if grows:
         assert grow(scene, SEED, growth) is not None
         return
-    with pytest.raises(ValueError, match=f"The seed has −{-hu} HU, outside −600…−300 HU; point inside"):
+    with pytest.raises(ValueError, match=f"It is −{-hu} HU where you point, and Grow takes −600…−300 HU; point inside"):
         grow(scene, SEED, growth)
 
 
@@ -161,7 +161,7 @@ def test_growth_leaves_other_classes_and_is_refused_on_them(make_scene, after):
     grown = after(scene, grow(scene, SEED, growth))
     assert (grown[:, :, 22:] == 2).all()
     assert grown[7, 20, 21] == 1
-    with pytest.raises(ValueError, match="lies on consolidation"):
+    with pytest.raises(ValueError, match="is consolidation already"):
         grow(scene, (7, 20, 22), growth)
 
 

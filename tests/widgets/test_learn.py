@@ -13,6 +13,7 @@ from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.lineage import decisions, is_promoted
 from napari_covseg.review import difference
 from napari_covseg.training.gate import Row, judged
+from napari_covseg.workbench import checkpoint_title
 
 from .conftest import SHAPE
 
@@ -104,6 +105,8 @@ def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: C
     QTest.keyClick(rows.why, Qt.Key.Key_Return)
     learning.live(0.1)
     assert learning.bench.chosen == child
+    said = learning.tabs.state_line.message.text()
+    assert said == f"Segment and Learn use {checkpoint_title(child)} from now on."
     assert [(each.checkpoint_sha256, each.reason) for each in decisions()] == [
         (child.sha256, "it finds the lower lobe")
     ]
@@ -118,6 +121,8 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     child = learned(learning, steps=2)
     press(learning, panel.verdict.keep)
     assert learning.bench.chosen == trained
+    said = learning.tabs.state_line.message.text()
+    assert said == f"Segment and Learn go on with {checkpoint_title(trained)}."
     assert decisions() == ()
     offered = [each for each in learning.tabs.panels["Segment"].form.checkpoint.choices if each is not None]
     assert trained in offered
@@ -160,8 +165,14 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     learning.bench.learned.connect(found.append)
     review(learning, 6)
     panel.steps = MANY_STEPS
+    aside: list[str] = []
+    learning.desk.ticked.connect(
+        lambda: aside.append(panel.progress.text()) if panel._run is not None and panel._run.progress.aside else None
+    )
     press(learning, panel.go)
     learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
+    assert aside
+    assert not any("left" in text for text in aside)
     started, first = time.monotonic(), len(panel.curve.losses)
     learning.until(lambda: len(panel.curve.losses) > first + 1, seconds=DEADLINE_S)
     step_s = (time.monotonic() - started) / (len(panel.curve.losses) - first)
@@ -177,11 +188,15 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     press(learning, panel.enough)
     assert not panel.enough.isEnabled()
     assert "judged" in panel.enough.toolTip()
+    assert panel.progress.text() == "finishing: judging the best"
+    learning.desk.ticked.emit()
+    assert learning.tabs.state_line.running.text().endswith("finishing: judging the best")
     learning.until(lambda: found, seconds=DEADLINE_S)
     learning.live(0.1)
     assert len(panel.curve.losses) < MANY_STEPS
     assert panel.verdict.choice.isVisible()
     assert not panel.running.isVisible()
+    assert learning.tabs.state_line.message.text().startswith("Learned. Nobody can say yet")
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(learning: Any) -> None:

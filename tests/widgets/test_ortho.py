@@ -13,7 +13,7 @@ from qtpy.QtTest import QTest
 
 from napari_covseg.widgets.picture import camera
 
-from .conftest import SPACING_MM, move_to, write_scan
+from .conftest import SHAPE, SPACING_MM, move_to, write_scan
 
 LEFT, NONE, CTRL = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
 
@@ -77,6 +77,31 @@ def test_the_picture_fills_its_place_again_when_the_views_are_gone(at_work: Any)
     at_work.key(Qt.Key.Key_Y)
     at_work.live(0.4)
     assert camera(at_work.viewer).zoom == pytest.approx(zoom, rel=0.02)
+
+
+def is_whole(model: Any, native: Any) -> bool:
+    """Whether the slice fits into its canvas, and fills it at least nine tenths one way."""
+    sizes_mm = np.array(SHAPE) * SPACING_MM
+    down, right = (sizes_mm[axis] * camera(model).zoom for axis in model.dims.displayed)
+    share = max(down / native.height(), right / native.width())
+    return bool(0.9 <= share <= 1.001)
+
+
+def test_the_slices_fit_again_when_the_window_has_another_size(three: Any) -> None:
+    pictures = [(three.viewer, three.canvas), *((pane.model, pane.pane.native) for pane in panes(three))]
+    for size in ((1000, 640), (1280, 800)):
+        three.viewer.window.resize(*size)
+        three.live(0.3)
+        assert [is_whole(*picture) for picture in pictures] == [True] * 3
+
+
+def test_what_the_reader_zoomed_into_stays_so(three: Any) -> None:
+    camera(three.viewer).zoom *= 2
+    zoomed = camera(three.viewer).zoom
+    three.viewer.window.resize(1000, 640)
+    three.live(0.3)
+    assert camera(three.viewer).zoom == zoomed
+    assert is_whole(panes(three)[0].model, panes(three)[0].pane.native)
 
 
 def test_a_millimetre_is_as_long_down_as_across(three: Any) -> None:

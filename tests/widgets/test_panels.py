@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QStyle, QStyleOptionComboBox
 
 from napari_covseg.widgets.panel import NOTHING_OPEN
@@ -98,6 +99,23 @@ def test_slices_that_are_all_reviewed_are_not_run(window: Any, scan_path: Path, 
         driver.session.mark_reviewed(index)
     driver.tabs.panels["Segment"].go.click()
     assert "reviewed or corrected by you already" in driver.tabs.state_line.message.text()
+    assert "take its mark back in Review" in driver.tabs.state_line.message.text()
+
+
+def test_open_says_what_is_next_as_the_session_stands(at_work: Any) -> None:
+    line = at_work.tabs.panels["Open"].session_line
+    assert line.text() == "Next: Segment, then correct and review."
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    at_work.until(lambda: line.text().startswith("Next: Review"))
+    for index in range(5):
+        at_work.session.mark_reviewed(index)
+    assert line.text() == "Reviewed: slices 1–5. Next: Review, 7 slices to go."
+    for index in range(5, 12):
+        at_work.session.mark_reviewed(index)
+    assert line.text() == "Reviewed: slices 1–12. Next: sign in Review, then Export."
+    at_work.session.sign()
+    assert line.text().startswith("This scan was signed by")
 
 
 def test_review_tells_what_undo_takes_back(at_work: Any) -> None:

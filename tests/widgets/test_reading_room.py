@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QPoint, QRect
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_covseg.widgets import reading_room
 from napari_covseg.widgets.benches import desk_of
+from napari_covseg.widgets.tour_steps import STEPS
 
 from .conftest import SHAPE, Driver
 
@@ -58,3 +60,31 @@ def test_the_table_of_lesions_is_taller_than_the_list_of_layers(room: Driver, sc
         room.tabs.show_panel(title)
         QApplication.processEvents()
         assert table.isVisible()
+
+
+def test_the_picture_stays_where_it_is_when_the_first_lesions_come(room: Driver, scan_path: Path) -> None:
+    room.open(scan_path)
+    room.live(0.3)
+    before = room.canvas.width(), room.pixel(0, 0)
+    values = np.zeros(SHAPE[1:], dtype=np.uint8)
+    values[4:8, 4:8] = 1
+    room.session.propose(6, values, "a network", "run")
+    table = room.tabs.panels["Review"].lesions.table
+    room.until(lambda: table.model().rowCount() == 1 and table.isVisible())
+    room.live(0.3)
+    assert (room.canvas.width(), room.pixel(0, 0)) == before
+
+
+def test_the_tour_lies_beside_the_picture(room: Driver, scan_path: Path) -> None:
+    room.open(scan_path)
+    tour = room.tabs.tour
+    tour.begin()
+    room.live(0.2)
+    window = room.viewer.window._qt_window
+    for number in range(len(STEPS)):
+        tour.number = number
+        tour._show()
+        room.live(0.05)
+        picture = QRect(room.canvas.mapTo(window, QPoint(0, 0)), room.canvas.size())
+        assert not tour.geometry().intersects(picture)
+        assert window.rect().contains(tour.geometry())

@@ -44,7 +44,10 @@ def click(driver: Any, tree: Any, item: Any) -> None:
 def test_what_is_odd_is_told_before_signing_and_a_click_goes_there(signing: Any) -> None:
     rows = signing.signing
     press(signing, rows.button)
+    warning = "11 slices of 12 are not reviewed"
+    assert warning in rows.heading.text()
     signing.until(lambda: rows.found.headings)
+    assert warning in rows.heading.text()
     odd = {heading.text(0): [heading.child(0).text(0)] for heading in rows.found.headings}
     assert odd["Unlikely density: 1 place"] == ["Slice 10 · 0.7 mL"]
     assert signing.session.signature is None
@@ -63,9 +66,12 @@ def test_what_is_odd_is_told_before_signing_and_a_click_goes_there(signing: Any)
 def test_many_are_told_by_kind_with_a_count_and_each_is_there(signing: Any) -> None:
     tree = signing.signing.found
     outside = [Finding("outside the body", (index % 12, 1, 2), "Outside.", 1.0 - index / 100) for index in range(40)]
-    tree.show_findings([*outside, Finding("never seen", (3, 5, 5), "Never.")])
+    tree.show_findings([*outside, Finding("hardly seen", (3, 5, 5), "Never.")])
     signing.live(0.1)
-    assert [heading.text(0) for heading in tree.headings] == ["Outside the body: 40 places", "Never seen: 1 slice"]
+    assert [heading.text(0) for heading in tree.headings] == [
+        "Outside the body: 40 places",
+        "Reviewed, but on screen under 0.5 s: 1 slice",
+    ]
     assert not any(heading.isExpanded() for heading in tree.headings)
     click(signing, tree, tree.headings[0])
     assert signing.viewer.dims.current_step == (0, 1, 2)
@@ -76,6 +82,17 @@ def test_many_are_told_by_kind_with_a_count_and_each_is_there(signing: Any) -> N
         click(signing, tree, item)
         assert signing.viewer.dims.current_step[0] == number % 12
     assert tree.height() < 170
+
+
+def test_where_all_is_reviewed_no_slice_is_warned_of(signing: Any) -> None:
+    for index in range(11):
+        if index not in signing.session.marks:
+            signing.session.mark_reviewed(index)
+    press(signing, signing.signing.button)
+    assert "1 slice of 12 is not reviewed" in signing.signing.heading.text()
+    signing.session.mark_reviewed(11)
+    press(signing, signing.signing.button)
+    assert "not reviewed" not in signing.signing.heading.text()
 
 
 def test_a_correction_makes_it_look_again(signing: Any) -> None:

@@ -10,7 +10,7 @@ from qtpy.QtTest import QTest
 
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.strip import HEIGHT, UNCERTAIN
-from napari_covseg.widgets.strip_marks import BARS_HEIGHT, BARS_TOP, TICKS_TOP
+from napari_covseg.widgets.strip_marks import BARS_HEIGHT, BARS_TOP, TICKS_TOP, words_place
 from napari_covseg.widgets.strip_picture import bars, heat, shown_slices, slice_at, span
 
 RED, GREEN = (200, 0, 0), (0, 200, 0)
@@ -68,6 +68,14 @@ def pixel(strip: Any, index: int, y: int) -> tuple[int, int, int]:
     colour = image.pixelColor(round((start + 2) * ratio), round(y * ratio))
     assert end - start > 6
     return colour.red(), colour.green(), colour.blue()
+
+
+@pytest.mark.parametrize("here_px", [0.5, 30.0, 104.0, 110.0, 640.0, 1279.5])
+def test_words_on_the_strip_are_clear_of_where_the_reader_is(here_px: float) -> None:
+    place = words_place(here_px, wide_px=100, width=1280)
+    assert place.right() < here_px or place.left() > here_px + 4
+    assert place.left() >= 0
+    assert place.right() <= 1280
 
 
 def test_the_strip_comes_with_the_first_scan_and_shows_what_the_reader_paints(window: Any, scan_path: Any) -> None:

@@ -369,7 +369,7 @@ def test_what_a_tool_cannot_do_is_told_in_the_state_line_and_nothing_changes(ben
     press(bench, "Shift-D")
     bench.desk.tools.set_range(-700, -300)
     hover(bench, 44, 2)
-    for key, words in (("G", "The seed has −8"), ("K", "There is no lesion"), ("Shift-F", "not enclosed")):
+    for key, words in (("G", "It is −8"), ("K", "There is no lesion"), ("Shift-F", "not enclosed")):
         press(bench, key)
         assert words in bench.tabs.state_line.message.text()
     tools_of(bench).low.setValue(-200)

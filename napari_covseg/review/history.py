@@ -73,13 +73,20 @@ def step_of(event: Event, packed: bytes | None = None) -> Step:
 
 
 class History:
-    """Two stacks of steps."""
+    """Two stacks of steps.
 
-    def __init__(self, touched_before: Sequence[int] = ()) -> None:
+    Parameters
+    ----------
+    touched_before
+        Slices that were the reader's own already, where the history begins anew after a loss; None from the beginning.
+    """
+
+    def __init__(self, touched_before: Sequence[int] | None = None) -> None:
         self.done: list[Step] = []
         self.undone: list[Step] = []
         self.bare: set[int] = set()
-        self._touched_before = frozenset(touched_before)
+        self._touched_before = frozenset(touched_before or ())
+        self.begins_anew = touched_before is not None
 
     @property
     def touched(self) -> frozenset[int]:

@@ -183,6 +183,7 @@ class ReviewSession(SessionFacts):
         step = step_of(self._record("correction", told(correction), correction.packed()))
         self._standing.history.made(step)
         self._write(correction, step)
+        self._standing.drew(step)
         self._keeper.when_due(mid_stroke=True)
         return correction
 

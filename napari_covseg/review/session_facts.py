@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from napari_covseg.review.audit import Event
-from napari_covseg.review.correction import Correction
+from napari_covseg.review.before_after import proposed
+from napari_covseg.review.correction import Correction, Labels
+from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.standing import Standing
@@ -108,6 +110,19 @@ class SessionFacts:
             if packed is None:
                 return
             yield step.correction(packed)
+
+    @property
+    def proposal(self) -> Labels | None:
+        """What the networks proposed, (D, H, W); None where none proposed anything, or that is no longer known.
+
+        It is known longer than it can be undone; `was_proposed` tells whether there was anything.
+        """
+        return proposed(self._standing.values, self.corrections, self._standing.proposals())
+
+    @property
+    def was_proposed(self) -> bool:
+        """Whether a network wrote anything that was not undone."""
+        return any(step.tool == NETWORK_TOOL for step in self._standing.history.done)
 
     @property
     def signature(self) -> Signature | None:

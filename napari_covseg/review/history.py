@@ -104,6 +104,15 @@ class History:
         steps = self.next(kind)
         return steps[0].title if steps else ""
 
+    @property
+    def end(self) -> str:
+        """Why no more can be undone although something was done; empty where something can be, or nothing was."""
+        if self.next("undo"):
+            return ""
+        if self.done:
+            return f"Undo goes back {UNDO_STEPS} steps; this is the oldest that is kept."
+        return "What was done before the session was put together again cannot be undone." if self.begins_anew else ""
+
     def made(self, step: Step) -> None:
         """Put a new correction on top; what was undone is forgotten."""
         self.done.append(step)

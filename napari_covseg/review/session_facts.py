@@ -33,6 +33,8 @@ class SessionFacts:
         The same grid in reading order.
     saved_at
         When the last row was written; None before the first.
+    unsaved
+        Why the last change could not be saved and was not made; empty from the next that is saved.
     notes
         How the session was found, where the reader should know: a sentence each.
     was_damaged
@@ -46,6 +48,7 @@ class SessionFacts:
     home_geometry: Geometry
     geometry: Geometry
     saved_at: datetime | None
+    unsaved: str
     notes: tuple[str, ...]
     was_damaged: bool
     _standing: Standing
@@ -96,6 +99,11 @@ class SessionFacts:
     def undo_title(self) -> str:
         """What undo would undo; empty if there is nothing, or nothing that can still be undone."""
         return self._standing.history.title("undo")
+
+    @property
+    def undo_end(self) -> str:
+        """Why nothing more can be undone although something was done; empty otherwise."""
+        return self._standing.history.end
 
     @property
     def redo_title(self) -> str:

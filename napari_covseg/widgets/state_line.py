@@ -21,6 +21,7 @@ class StateLine(Panel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.setObjectName(STATE_LINE)
+        self._unsaved = False
         self.running, self.saved, self.message = words(), words("No scan is open."), words()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -57,6 +58,8 @@ class StateLine(Panel):
 
     def _on_saved(self) -> None:
         session = self.desk.session
+        if self._unsaved and session is not None and not session.unsaved:
+            self._on_said("")  # what could not be saved then is past
         if session is None:
             self.saved.setText("No scan is open.")
         elif session.is_read_only:
@@ -72,10 +75,12 @@ class StateLine(Panel):
         self._on_saved()
 
     def _on_said(self, message: str) -> None:
+        self._unsaved = False
         self.message.setStyleSheet("")
         self.message.setText(message)
 
     def _on_complained(self, message: str) -> None:
+        self._unsaved = self.desk.session is not None and message == self.desk.session.unsaved
         self.message.setStyleSheet(COMPLAINT)
         self.message.setText(f"⚠ {message}")
 

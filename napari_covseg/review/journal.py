@@ -303,9 +303,7 @@ def _lay_out(log: Path) -> None:
 
 def _unsaved(folder: Path, error: sqlite3.Error) -> str:
     if _is_full(error):
-        return (
-            "The disk is full: the change could not be saved and was not made; make room on it, then make it again."
-        )
+        return "The disk is full: the change could not be saved and was not made; make room on it, then make it again."
     return (
         f"The change could not be saved ({error}) and was not made; see that the folder {folder} can be written, then "
         "make it again."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,9 @@ CHANGES = ClassScheme(
 )
 
 
-def proposed(labels: Labels, corrections: Iterable[Correction]) -> Labels | None:
+def proposed(
+    labels: Labels, corrections: Iterable[Correction], kept: Mapping[int, Labels] | None = None
+) -> Labels | None:
     """Return the label map as the networks proposed it: every slice as it was when a network last wrote on it.
 
     Slices on which no network ever wrote are as they were before all these corrections.
@@ -31,6 +33,8 @@ def proposed(labels: Labels, corrections: Iterable[Correction]) -> Labels | None
         (D, H, W) uint8, as it stands.
     corrections
         What made it so, the newest first; as far back as is known.
+    kept
+        Slices (H, W) by index, as a network left them before all these corrections, where that is known.
 
     Returns
     -------
@@ -43,7 +47,11 @@ def proposed(labels: Labels, corrections: Iterable[Correction]) -> Labels | None
         if correction.tool == NETWORK_TOOL:
             found[list(correction.changed_slices)] = True
         _take_back(before, correction, ~found)
-    return before if found.any() else None
+    for index, plane in (kept or {}).items():
+        if not found[index]:
+            before[index] = plane
+    was_drawn = found.any() or any(plane.any() for plane in (kept or {}).values())
+    return before if was_drawn else None
 
 
 def last_run(labels: Labels, corrections: Iterable[Correction]) -> tuple[Labels, Labels, str] | None:

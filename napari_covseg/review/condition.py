@@ -70,10 +70,24 @@ def _of_loss(loss: Loss, condition: Condition) -> str:
     if loss.changes:
         since = f" made after {_clock(loss.after)}" if loss.after else ""
         return f"{found}up to {_count(loss.changes, 'change')}{since} could not be read and must be made again{undone}."
-    if loss.entries:
-        are = "entry of its log is" if loss.entries == 1 else "entries of its log are"
-        return f"{found}all corrections are there, but {loss.entries} {are} lost{undone}."
+    changed = condition.damage.changed if condition.damage else ()
+    if loss.entries or changed:
+        return f"{found}all corrections are there, but {_of_entries(loss.entries, changed, condition)}{undone}."
     return f"{found}nothing was lost{undone}."
+
+
+def _of_entries(gone: int, changed: tuple[int, ...], condition: Condition) -> str:
+    """Return ``2 entries of its log are lost and 1 entry of its log was changed``."""
+    missing = condition.damage.missing if condition.damage else ()
+    lost = gone - sum(any(low <= seq <= high for low, high in missing) for seq in changed)
+    told = [f"{_entries(lost)} {'is' if lost == 1 else 'are'} lost"] if lost > 0 else []
+    if changed:
+        told.append(f"{_entries(len(changed))} {'was' if len(changed) == 1 else 'were'} changed")
+    return " and ".join(told)
+
+
+def _entries(number: int) -> str:
+    return "1 entry of its log" if number == 1 else f"{number} entries of its log"
 
 
 def _of_crash(journal: Journal) -> str:
@@ -84,7 +98,9 @@ def _of_crash(journal: Journal) -> str:
 
 def _of_gap(event: Event) -> str:
     missing = in_words(tuple((low, high) for low, high in event.detail["missing"]))
-    return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: entries {missing} are missing."
+    changed = in_words(tuple((seq, seq) for seq in event.detail.get("changed", ())))
+    why = f" ({changed} had been changed)" if changed else ""
+    return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: entries {missing} are missing{why}."
 
 
 def _is_another_map(standing: Standing) -> bool:

@@ -73,13 +73,20 @@ def step_of(event: Event, packed: bytes | None = None) -> Step:
 
 
 class History:
-    """Two stacks of steps."""
+    """Two stacks of steps.
 
-    def __init__(self, touched_before: Sequence[int] = ()) -> None:
+    Parameters
+    ----------
+    touched_before
+        Slices that were the reader's own already, where the history begins anew after a loss; None from the beginning.
+    """
+
+    def __init__(self, touched_before: Sequence[int] | None = None) -> None:
         self.done: list[Step] = []
         self.undone: list[Step] = []
         self.bare: set[int] = set()
-        self._touched_before = frozenset(touched_before)
+        self._touched_before = frozenset(touched_before or ())
+        self.begins_anew = touched_before is not None
 
     @property
     def touched(self) -> frozenset[int]:
@@ -101,6 +108,15 @@ class History:
         """Return what undo or redo would move; empty if there is nothing."""
         steps = self.next(kind)
         return steps[0].title if steps else ""
+
+    @property
+    def end(self) -> str:
+        """Why no more can be undone although something was done; empty where something can be, or nothing was."""
+        if self.next("undo"):
+            return ""
+        if self.done:
+            return f"Undo goes back {UNDO_STEPS} steps; this is the oldest that is kept."
+        return "What was done before the session was put together again cannot be undone." if self.begins_anew else ""
 
     def made(self, step: Step) -> None:
         """Put a new correction on top; what was undone is forgotten."""

@@ -142,7 +142,7 @@ class Journal:
             insert(self._connection, row)
         except sqlite3.Error as error:
             self._roll_back()
-            raise OSError(f"The change could not be saved in {self.folder.name} ({error}); it was not made.") from error
+            raise OSError(_unsaved(self.folder, error)) from error
         self._last, self._head = row.seq, row.hash
         self._head_file.write(row.seq, row.hash.hex())
         event = audit.read(row)
@@ -301,9 +301,21 @@ def _lay_out(log: Path) -> None:
             os.fsync(file.fileno())
 
 
+def _unsaved(folder: Path, error: sqlite3.Error) -> str:
+    if _is_full(error):
+        return "The disk is full: the change could not be saved and was not made; make room on it, then make it again."
+    return (
+        f"The change could not be saved ({error}) and was not made; see that the folder {folder} can be written, then "
+        "make it again."
+    )
+
+
+def _is_full(error: OSError | sqlite3.Error) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
 def _unwritable(folder: Path, error: OSError | sqlite3.OperationalError) -> str:
-    is_full = getattr(error, "errno", None) == errno.ENOSPC or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
-    if is_full:
+    if _is_full(error):
         return "The disk is full, so this session can be looked at but not changed; make room and open the scan again."
     return (
         f"The folder {folder} cannot be written, so this session can be looked at but not changed; "

@@ -90,7 +90,9 @@ class Keeper:
         journal, standing = self._journal, self._standing
         for index in standing.dirty:
             self._planes[index] = packed(standing.values[index])
-        return Snapshot(journal.last, _head(journal), journal.about, standing.told(), tuple(self._planes))
+        standing.let_go_of_drawn()
+        told, planes = standing.told(), tuple(self._planes)
+        return Snapshot(journal.last, _head(journal), journal.about, told, planes, standing.drawn)
 
     def _compact(self, up_to: int) -> None:
         history = self._standing.history

@@ -6,7 +6,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,12 +39,15 @@ class Damage:
         The number of the last row that is known to have been written.
     aside
         The folder in which the damaged files are kept; empty where nothing could be written.
+    changed
+        Numbers of rows that were there and are not as they were written.
     """
 
     missing: Ranges
     bare: tuple[int, ...]
     last: int
     aside: str = ""
+    changed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,11 @@ class Witness:
 
 
 class _DamagedError(Exception):
-    """The journal is not whole."""
+    """The journal is not whole; these rows of it are not as they were written."""
+
+    def __init__(self, said: str, changed: tuple[int, ...] = ()) -> None:
+        super().__init__(said)
+        self.changed = changed
 
 
 def opened(folder: Path, witness: Witness) -> Found:
@@ -93,7 +100,7 @@ def opened(folder: Path, witness: Witness) -> Found:
     path, rebuilt = folder / FILE_NAME, folder / REBUILT_NAME
     if rebuilt.exists():
         _put_in_place(rebuilt, path)
-    connection = None
+    connection, changed = None, ()
     if _looks_sound(path, witness):
         try:
             connection = connected(str(path))
@@ -102,6 +109,7 @@ def opened(folder: Path, witness: Witness) -> Found:
             if isinstance(error, sqlite3.OperationalError) and not _is_damage(error):
                 _close(connection)
                 raise
+            changed = getattr(error, "changed", ())
     # The connection is closed after that: closing folds the log into the file.
     rows, about = left_of(folder / FILE_NAME, folder / LOG_NAME)
     aside = _set_aside(folder)
@@ -113,7 +121,7 @@ def opened(folder: Path, witness: Witness) -> Found:
     found.connection.close()
     draft.replace(rebuilt)
     _put_in_place(rebuilt, path)
-    return Found(connected(str(path)), found.events, found.damage)
+    return Found(connected(str(path)), found.events, replace(found.damage, changed=changed) if found.damage else None)
 
 
 def looked_at(folder: Path, witness: Witness) -> Found:
@@ -143,7 +151,9 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):  # version 1 lets nobody look
             raise ValueError(f"The session {folder.name} is open in another window; close that one first.") from error
         rows, about = left_of(folder / FILE_NAME, folder / LOG_NAME)
-        return _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
+        found = _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
+        changed = getattr(error, "changed", ())
+        return replace(found, damage=replace(found.damage, changed=changed)) if found.damage else found
 
 
 def _read_into(memory: sqlite3.Connection, address: str) -> None:
@@ -228,15 +238,17 @@ def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
         return Found(connection, ())
     if version > FORMAT:
         raise ValueError("This session was written by a newer CovSeg; update this one to open it.")
-    rows, is_right = [], True
+    rows, is_right, changed = [], True, []
     for row in rows_of(connection):
         is_there = row.payload is not None or row.seq <= pruned or row.has_its_payload
         is_right = is_right and is_there and row.is_whole
+        if not row.is_whole:
+            changed.append(row.seq)
         rows.append(row if row.payload is None else row._replace(payload=b""))
     events = tuple(audit.read(row) for row in rows) if is_right else ()
     known = audit.accounted(events)
     if not is_right or not audit.is_chained(rows, known) or _gaps(rows, witness.last, known):
-        raise _DamagedError("A row is missing or was changed.")
+        raise _DamagedError("A row is missing or was changed.", tuple(changed))
     return Found(connection, events)
 
 

@@ -59,6 +59,7 @@ class ReviewSession(SessionFacts):
         self._standing, base, loss = standing_of(journal, self.geometry.shape)
         self._keeper = Keeper(journal, self._standing, base)
         self._seen_s: dict[int, float] = {}
+        self.unsaved = ""
         self.saved_at = journal.trail[-1].time_utc if journal.trail else None
         self.notes = sentences(journal, self._standing, loss)
         was_replaced = is_replaced(journal)
@@ -183,6 +184,7 @@ class ReviewSession(SessionFacts):
         step = step_of(self._record("correction", told(correction), correction.packed()))
         self._standing.history.made(step)
         self._write(correction, step)
+        self._standing.drew(step)
         self._keeper.when_due(mid_stroke=True)
         return correction
 
@@ -266,8 +268,10 @@ class ReviewSession(SessionFacts):
     def _record(self, kind: Kind, detail: dict[str, Any], payload: bytes | None = None) -> Event:
         try:
             event = self.journal.append(kind, self.reader, detail, payload)
-        except DisplacedError as error:
-            raise OSError(kept(self.journal, self._keeper)) from error
+        except OSError as error:
+            self.unsaved = kept(self.journal, self._keeper) if isinstance(error, DisplacedError) else str(error)
+            raise OSError(self.unsaved) from error
+        self.unsaved = ""
         self.saved_at = event.time_utc
         self.saved.emit(event.time_utc)
         return event
@@ -303,6 +307,7 @@ class ReviewSession(SessionFacts):
         damage = self.journal.condition.damage
         detail = {
             "missing": damage.missing if damage else (),
+            "changed": damage.changed if damage else (),
             "aside": damage.aside if damage else "",
             "changes_lost": loss.changes if loss else 0,
             "barrier": loss is not None and loss.is_history_gone,

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from napari_covseg.review.audit import Event
-from napari_covseg.review.correction import Correction
+from napari_covseg.review.before_after import proposed
+from napari_covseg.review.correction import Correction, Labels
+from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.standing import Standing
@@ -31,6 +33,8 @@ class SessionFacts:
         The same grid in reading order.
     saved_at
         When the last row was written; None before the first.
+    unsaved
+        Why the last change could not be saved and was not made; empty from the next that is saved.
     notes
         How the session was found, where the reader should know: a sentence each.
     was_damaged
@@ -44,6 +48,7 @@ class SessionFacts:
     home_geometry: Geometry
     geometry: Geometry
     saved_at: datetime | None
+    unsaved: str
     notes: tuple[str, ...]
     was_damaged: bool
     _standing: Standing
@@ -106,6 +111,11 @@ class SessionFacts:
         return self._standing.history.title("undo")
 
     @property
+    def undo_end(self) -> str:
+        """Why nothing more can be undone although something was done; empty otherwise."""
+        return self._standing.history.end
+
+    @property
     def redo_title(self) -> str:
         """What redo would bring back; empty if there is nothing."""
         return self._standing.history.title("redo")
@@ -118,6 +128,19 @@ class SessionFacts:
             if packed is None:
                 return
             yield step.correction(packed)
+
+    @property
+    def proposal(self) -> Labels | None:
+        """What the networks proposed, (D, H, W); None where none proposed anything, or that is no longer known.
+
+        It is known longer than it can be undone; `was_proposed` tells whether there was anything.
+        """
+        return proposed(self._standing.values, self.corrections, self._standing.proposals())
+
+    @property
+    def was_proposed(self) -> bool:
+        """Whether a network wrote anything that was not undone."""
+        return any(step.tool == NETWORK_TOOL for step in self._standing.history.done)
 
     @property
     def signature(self) -> Signature | None:

@@ -11,7 +11,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,6 +22,7 @@ from napari_covseg.io import written
 from napari_covseg.review.correction import Labels
 
 PREFIX = "labels-"
+Drawn = Mapping[int, Mapping[int, bytes]]
 
 _BOX = struct.Struct("<4I")
 
@@ -40,6 +41,8 @@ class Snapshot:
         Marks and signatures, as a recovery row tells them.
     planes
         One packed slice after the other; see `packed`.
+    drawn
+        Packed slices as networks left them, by index and row of the log; see `Standing.drawn`.
     """
 
     seq: int
@@ -47,6 +50,7 @@ class Snapshot:
     about: Mapping[str, Any]
     standing: Mapping[str, Any]
     planes: tuple[bytes, ...]
+    drawn: Drawn = field(default_factory=dict)
 
     def label_map(self) -> Labels:
         """Return the labels (D, H, W)."""
@@ -91,9 +95,17 @@ def keep(snapshot: Snapshot, folder: Path, previous: int) -> None:
     OSError
         If it could not be written; the earlier ones are then kept.
     """
-    told = {"seq": snapshot.seq, "head": snapshot.head, "about": snapshot.about, "standing": snapshot.standing}
-    lengths = np.array([len(plane) for plane in snapshot.planes], dtype=np.int64)
-    planes = np.frombuffer(b"".join(snapshot.planes), dtype=np.uint8)
+    drawn = [(index, seq, plane) for index, each in snapshot.drawn.items() for seq, plane in each.items()]
+    told = {
+        "seq": snapshot.seq,
+        "head": snapshot.head,
+        "about": snapshot.about,
+        "standing": snapshot.standing,
+        "drawn": [(index, seq) for index, seq, _ in drawn],
+    }
+    every = (*snapshot.planes, *(plane for *_, plane in drawn))
+    lengths = np.array([len(plane) for plane in every], dtype=np.int64)
+    planes = np.frombuffer(b"".join(every), dtype=np.uint8)
     with written(_file(folder, snapshot.seq)) as draft:
         np.savez(draft, told=np.frombuffer(json.dumps(told).encode(), dtype=np.uint8), lengths=lengths, planes=planes)
     for old in set(_files(folder)) - {_file(folder, snapshot.seq), _file(folder, previous)}:
@@ -124,5 +136,10 @@ def _read(file: Path) -> Snapshot:
         planes = content["planes"].tobytes()
     if not ends or ends[-1] != len(planes):
         raise ValueError("The snapshot is not whole.")
-    cut = tuple(planes[start:end] for start, end in zip([0, *ends], ends, strict=False))
-    return Snapshot(told["seq"], told["head"], told["about"], told["standing"], cut)
+    cut = [planes[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    which = told.get("drawn", [])
+    depth = len(cut) - len(which)
+    drawn: dict[int, dict[int, bytes]] = {}
+    for (index, seq), plane in zip(which, cut[depth:], strict=True):
+        drawn.setdefault(index, {})[seq] = plane
+    return Snapshot(told["seq"], told["head"], told["about"], told["standing"], tuple(cut[:depth]), drawn)

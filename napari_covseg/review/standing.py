@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_covseg.review.audit import Event, Ranges
 from napari_covseg.review.correction import Correction, Labels
-from napari_covseg.review.history import History, Step, step_of
+from napari_covseg.review.history import NETWORK_TOOL, History, Step, step_of
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.signing import (
     Mark,
@@ -22,7 +22,10 @@ from napari_covseg.review.signing import (
     signatures_read,
     signatures_told,
 )
-from napari_covseg.review.snapshot import Snapshot
+from napari_covseg.review.snapshot import Snapshot, packed, unpack
+
+DRAWN_KEPT = 3
+"""How many proposals of a slice are kept that can still be undone; the newest that cannot is kept beside them."""
 
 Packed = Callable[[int], bytes | None]
 
@@ -45,6 +48,9 @@ class Standing:
         Whether the last of them holds: the session was not opened again.
     dirty
         Slices that were written on since the last snapshot.
+    drawn
+        Slices as networks left them, packed, by index and row of the log: what was proposed is known longer than it can
+        be undone.
     """
 
     values: Labels
@@ -53,6 +59,7 @@ class Standing:
     signatures: list[Signature] = field(default_factory=list)
     is_signed: bool = False
     dirty: set[int] = field(default_factory=set)
+    drawn: dict[int, dict[int, bytes]] = field(default_factory=dict)
 
     def told(self) -> dict[str, Any]:
         """Return all but voxels and history, as JSON has it."""
@@ -80,15 +87,44 @@ class Standing:
         (correction.laid_over if over else correction.applied_to)(self.values)
         self.dirty.update(slices)
 
+    def drew(self, step: Step) -> None:
+        """Keep what stands now on the slices of a step that was just made, if a network made it."""
+        if step.tool == NETWORK_TOOL:
+            for index in step.slices:
+                self.drawn.setdefault(index, {})[step.seq] = packed(self.values[index])
+
+    def let_go_of_drawn(self) -> None:
+        """Keep per slice the newest that can no longer be undone, and the newest few that can."""
+        steps = {step.seq for step in (*self.history.done, *self.history.undone)}
+        for index, planes in self.drawn.items():
+            known = sorted(seq for seq in planes if seq in steps)
+            old = [seq for seq in known if seq in self.history.bare]
+            kept = {*old[-1:], *[seq for seq in known if seq not in self.history.bare][-DRAWN_KEPT:]}
+            self.drawn[index] = {seq: plane for seq, plane in planes.items() if seq in kept}
+
+    def proposals(self) -> dict[int, Labels]:
+        """Return the slices (H, W) as a network last left them, by index, as far as that is kept.
+
+        Slices on which no network wrote are among them, empty as the session began, where it can be told no other way.
+        """
+        last = {index: step.seq for step in self.history.done if step.tool == NETWORK_TOOL for index in step.slices}
+        found = {index: self.drawn[index][seq] for index, seq in last.items() if seq in self.drawn.get(index, {})}
+        if self.history.bare and not self.history.begins_anew:
+            found |= dict.fromkeys(set(range(len(self.values))) - last.keys(), b"")
+        planes = {index: np.zeros(self.values.shape[1:], dtype=np.uint8) for index in found}
+        for index, content in found.items():
+            unpack(content, planes[index])
+        return planes
+
     def take_marks_back(self, slices: Iterable[int]) -> bool:
         """Take back the marks of slices that changed; return whether there were any."""
         return bool([index for index in slices if self.marks.pop(index, None)])
 
-    def take(self, event: Event, packed: Packed) -> list[Step]:
+    def take(self, event: Event, payload: Packed) -> list[Step]:
         """Take in what a row tells, all but voxels; return the steps whose voxels it moves."""
         steps: list[Step] = []
         if event.kind == "correction":
-            steps = [step_of(event, None if "slices" in event.detail else packed(event.seq))]
+            steps = [step_of(event, None if "slices" in event.detail else payload(event.seq))]
             self.history.made(steps[0])
             if not event.has_payload:
                 self.history.bare.add(event.seq)
@@ -175,6 +211,8 @@ def _replayed(journal: Journal, shape: tuple[int, int, int]) -> tuple[Standing, 
     if base is None and (first or journal.about.get("compacted_to")):
         raise ValueError("The snapshot that the journal goes on from is gone.")
     standing = Standing(np.zeros(shape, dtype=np.uint8) if base is None else base.label_map())
+    if base is not None:
+        standing.drawn = {index: dict(planes) for index, planes in base.drawn.items()}
     if barrier >= 0:
         standing.start_from(trail[barrier].detail["standing"])
     for event in trail[barrier + 1 :]:
@@ -201,15 +239,17 @@ def _pieced_together(journal: Journal, shape: tuple[int, int, int]) -> tuple[Sta
     return standing, base
 
 
-def _draw(standing: Standing, event: Event, steps: Sequence[Step], packed: Packed, *, over: bool) -> None:
+def _draw(standing: Standing, event: Event, steps: Sequence[Step], payload: Packed, *, over: bool) -> None:
     for step in steps:
-        content = packed(step.seq)
+        content = payload(step.seq)
         if content is None:
             if not over:
                 raise ValueError("A correction's voxels are gone.")
             continue
         correction = step.correction(content)
         standing.write(correction.inverse() if event.kind == "undo" else correction, step.slices, over=over)
+        if event.kind == "correction":
+            standing.drew(step)
 
 
 def _fits(snapshot: Snapshot, trail: Sequence[Event], *, or_missing: bool = False) -> bool:

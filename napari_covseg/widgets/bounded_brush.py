@@ -42,7 +42,7 @@ def _paint(
     except ValueError as error:
         desk.bench.complained.emit(str(error))
         return
-    desk.link.pen.tools[str(lesions.mode)] = tip.name
+    desk.link.pen.tools[desk.link.pen.mode_of(lesions)] = tip.name
     if correction is not None:
         _write(lesions, correction, new_label)
         if refresh:
@@ -67,7 +67,7 @@ def _paint_polygon(lesions: Labels, desk: Desk, plain: Any, points: Any, new_lab
         return
     drawn_on = lesions.data[scene.reach]
     before = drawn_on.copy()
-    desk.link.pen.tools[str(lesions.mode)] = tip.name
+    desk.link.pen.tools[desk.link.pen.mode_of(lesions)] = tip.name
     plain(points, new_label)
     drawn_on[~allowed] = before[~allowed]
     lesions.refresh(extent=False)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from napari.layers import Labels
 
 from napari_covseg.measure import millilitres
-from napari_covseg.review import CHANGES, changes, last_run, proposed
+from napari_covseg.review import CHANGES, changes, last_run
 from napari_covseg.volume import LESIONS, ClassScheme, LabelMap
 from napari_covseg.widgets.canvas_label import CanvasLabel
 from napari_covseg.widgets.layer_list import rest_thumbnail
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Shown = Literal["current", "proposal", "difference", "last run"]
 NOTHING_PROPOSED = "No network has proposed anything on this scan yet; there is nothing to compare with."
+NOT_KEPT = "What the network proposed is too far back and no longer kept; there is nothing to compare with."
 DIFFERENCE_OPACITY = 0.45
 
 
@@ -59,9 +60,9 @@ class Compare:
             self.end()
             return
         if self.shown == "current":
-            self._proposal = proposed(opened.session.labels.values, opened.session.corrections)
+            self._proposal = opened.session.proposal
         if self._proposal is None:
-            self.desk.bench.said.emit(NOTHING_PROPOSED)
+            self.desk.bench.said.emit(NOT_KEPT if opened.session.was_proposed else NOTHING_PROPOSED)
         elif self.shown == "current":
             self._show("proposal", opened, LabelMap(self._proposal, opened.session.geometry, LESIONS))
         elif self.shown == "proposal":

@@ -184,3 +184,5 @@ def _step_in_history(desk: Desk, direction: str) -> None:
         title, step, done = session.redo_title, session.redo, "Brought back"
     if desk.attempt(step):
         desk.bench.said.emit(f"{done}: {title}.")
+    elif direction == "undo" and not session.refusal and session.undo_end:
+        desk.bench.said.emit(session.undo_end)

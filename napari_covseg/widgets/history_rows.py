@@ -48,10 +48,10 @@ class HistoryRows(QWidget):  # type: ignore[misc]
     def _show(self) -> None:
         session = self.desk.session
         undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
-        refusal = session.refusal if session else ""
-        _offer(self.undo, "Undo", undo, refusal, "Ctrl-Z")
+        refusal, end = (session.refusal, session.undo_end) if session else ("", "")
+        _offer(self.undo, "Undo", undo, refusal or end, "Ctrl-Z")
         _offer(self.redo, "Redo", redo, refusal, "Ctrl-Shift-Z")
-        self._say(f"Undo: {undo}" if undo else "Nothing to undo yet.")
+        self._say(f"Undo: {undo}" if undo else end or "Nothing to undo yet.")
 
     def _say(self, said: str) -> None:
         """Say as much of it as there is room for; all of it stands in the tooltip."""

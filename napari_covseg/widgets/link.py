@@ -22,7 +22,7 @@ from napari_covseg.widgets.layers import ReadingLayers, layers_of
 from napari_covseg.widgets.lungs import LungLayer
 from napari_covseg.widgets.pen import Pen, timer
 from napari_covseg.widgets.picture import as_on_a_light_box, fit, is_on_screen, scale_bar
-from napari_covseg.widgets.settling import VALUES, changed_slices, named, no_class, refuse_foreign
+from napari_covseg.widgets.settling import VALUES, changed_slices, in_bytes, named, no_class, refuse_foreign
 from napari_covseg.widgets.tally import Tally
 from napari_covseg.workbench import OpenScan, Workbench
 
@@ -181,7 +181,7 @@ class Link:
             return
         replaced = np.asarray(self.layers.lesions.data)
         if replaced.shape == self._array.shape:
-            self._array[...] = np.clip(replaced, 0, 255)
+            self._array[...] = in_bytes(replaced)
         self.layers.lesions.data = self._array
         self.pen.hint()
 

@@ -29,12 +29,17 @@ class Pen:
         self.tools, self.tool = dict(TOOLS), EDIT
         self._settle, self._is_drawing = settle, False
         self._layers: list[Labels] = []
+        self._pressed = ""
         self._soon, self._when_quiet = timer(0, settle), timer(QUIET_MS, self._settle_quietly)
 
     @property
     def is_down(self) -> bool:
         """Whether a stroke has been begun and not ended."""
         return self._is_drawing or any(is_mid_stroke(lesions) for lesions in self._layers)
+
+    def mode_of(self, lesions: Labels) -> str:
+        """Return the mode that is painted in: the layer's when the pen was put down; keys may change that."""
+        return self._pressed or str(lesions.mode)
 
     def hint(self) -> None:
         """Look soon: napari tells of edits by code before it writes them."""
@@ -59,7 +64,7 @@ class Pen:
 
     def taken_in(self) -> None:
         """Begin anew: what was painted is in the session, whose undo stands in for napari's own."""
-        self.tool = EDIT
+        self.tool, self._pressed = EDIT, ""
         for lesions in self._layers:
             forget_history(lesions)
 
@@ -71,7 +76,7 @@ class Pen:
     def _on_drag(self, lesions: Labels, event: Any) -> Iterator[None]:
         if str(lesions.mode) not in TOOLS:
             return
-        self._is_drawing = True
+        self._is_drawing, self._pressed = True, str(lesions.mode)
         yield
         while event.type == "mouse_move":
             yield
@@ -80,12 +85,13 @@ class Pen:
 
     def _on_paint(self) -> None:
         if self._layers:
-            self.tool = self.tools.get(str(self._layers[0].mode), EDIT)
+            self.tool = self.tools.get(self.mode_of(self._layers[0]), EDIT)
             self.hint()
 
     def _settle_quietly(self) -> None:
         if not self.is_down:
             self._settle()
+            self._pressed = ""
 
 
 def timer(milliseconds: int, action: Callable[[], object]) -> QTimer:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from napari_covseg.review.correction import Labels
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.words import slice_numbers
 
 VALUES = frozenset(each.value for each in LESIONS)
+FOREIGN = 255
 
 
-def no_class(label: int) -> str:
+def in_bytes(values: npt.NDArray[Any]) -> Labels:
+    """Return labels of any type as uint8; what does not fit, negative ones too, becomes a label that is refused."""
+    fits = (values >= 0) & (values < FOREIGN)
+    labels: Labels = np.where(fits, values, FOREIGN).astype(np.uint8)
+    return labels
+
+
+def no_class(label: int | str) -> str:
     """Return why a label cannot be painted."""
     return f"There is no class {label}; the classes are {', '.join(each.title for each in LESIONS)}."
 
@@ -25,6 +36,8 @@ def refuse_foreign(values: Labels) -> None:
         If there are any.
     """
     highest = int(values.max())
+    if highest == FOREIGN:
+        raise ValueError(f"{no_class('outside 0–254')} The layer was put back as it was.")
     if highest > max(VALUES):
         raise ValueError(f"{no_class(highest)} The stroke was taken back.")
 

@@ -20,6 +20,7 @@ class StateLine(Panel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self.setObjectName(STATE_LINE)
+        self._unsaved = False
         self.running, self.saved, self.message = words(), words("No scan is open."), words()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
@@ -56,7 +57,10 @@ class StateLine(Panel):
         self.bar.setValue(run.progress.done)
 
     def _on_saved(self) -> None:
-        self.saved.setText(saved_line(self.desk.session))
+        session = self.desk.session
+        if self._unsaved and session is not None and not session.unsaved:
+            self._forget()  # what could not be saved then is past
+        self.saved.setText(saved_line(session))
 
     def _on_opened(self) -> None:
         self._forget()  # it spoke of the scan before
@@ -71,9 +75,11 @@ class StateLine(Panel):
         self._on_said("")
 
     def _on_said(self, message: str) -> None:
+        self._unsaved = False
         self.message.setStyleSheet("")
         self.message.setText(message)
 
     def _on_complained(self, message: str) -> None:
+        self._unsaved = self.desk.session is not None and message == self.desk.session.unsaved
         self.message.setStyleSheet(COMPLAINT)
         self.message.setText(f"⚠ {message}")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_covseg.review import changes, difference, last_run, proposed
+from napari_covseg.review import ReviewSession, changes, difference, history, keeping, last_run, proposed
 from napari_covseg.review.correction import Correction
 
 SHAPE = (4, 5, 6)
@@ -106,3 +107,58 @@ def test_the_slices_of_one_run_are_taken_back_together() -> None:
     assert run is not None
     assert np.array_equal(run[0], before)
     assert np.array_equal(run[1], labels)
+
+
+@pytest.fixture
+def compacts_soon(monkeypatch):
+    monkeypatch.setattr(keeping, "SNAPSHOT_AT_LAST_AFTER", 10)
+    monkeypatch.setattr(history, "UNDO_STEPS", 5)
+
+
+def opened_again(session):
+    session.close()
+    return ReviewSession.resume(session.folder, "Dr A")
+
+
+def test_the_proposal_is_known_longer_than_it_can_be_undone(session, paint, compacts_soon):
+    drawn = np.zeros((8, 6), dtype=np.uint8)
+    drawn[1:6, 0:3] = 3
+    paint(session, 2, value=1, column=1)
+    session.propose(2, drawn, "network", "first")
+    paint(session, 8, value=2)
+    for index in (2, 5):
+        session.propose(index, drawn[:, ::-1], "network", "second")
+    expected = np.zeros_like(session.labels.values)
+    expected[[2, 5]] = drawn[:, ::-1]
+    for number in range(60):
+        paint(session, number % 10, value=1 + number % 3, column=number % 5)
+        assert np.array_equal(session.proposal, expected), number
+    assert proposed(session.labels.values, session.corrections) is None
+    again = opened_again(session)
+    assert np.array_equal(again.proposal, expected)
+    while again.undo():
+        pass
+    assert np.array_equal(again.proposal, expected)
+    again.propose(7, drawn, "network", "third")
+    expected[7] = drawn
+    assert np.array_equal(again.proposal, expected)
+    again.undo()
+    expected[7] = 0
+    assert np.array_equal(again.proposal, expected)
+    again.close()
+
+
+def test_where_no_network_drew_there_is_no_proposal_however_long_the_review(session, paint, compacts_soon):
+    for number in range(40):
+        paint(session, number % 10, value=1 + number % 3, column=number % 5)
+    assert (session.proposal, session.was_proposed) == (None, False)
+
+
+def test_a_proposal_that_an_earlier_version_did_not_keep_is_not_called_none(session, paint, compacts_soon):
+    session.propose(2, np.ones((8, 6), dtype=np.uint8), "network", "first")
+    for number in range(40):
+        paint(session, 3 + number % 7, value=1 + number % 3, column=number % 5)
+    session._standing.drawn.clear()
+    again = opened_again(session)
+    assert (again.proposal, again.was_proposed) == (None, True)
+    again.close()

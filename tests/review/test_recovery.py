@@ -215,6 +215,29 @@ def test_a_row_that_is_removed_or_changed_shows(reviewed, change):
         found.close()
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("UPDATE event SET reader = 'Dr Z' WHERE seq = 3", "but 1 entry of its log was changed;"),
+        ("UPDATE event SET reader = 'Dr Z' WHERE seq IN (3, 5)", "but 2 entries of its log were changed;"),
+        ("UPDATE event SET payload = x'00' WHERE seq = 3", "but 1 entry of its log was changed;"),
+        ("DELETE FROM event WHERE seq = 3", "but 1 entry of its log is lost;"),
+    ],
+)
+def test_a_changed_row_is_called_changed_and_a_lost_one_lost(reviewed, change, told):
+    reviewed.close()
+    connection = sqlite3.connect(reviewed.folder / JOURNAL, isolation_level=None)
+    connection.execute(change)
+    connection.close()
+    looked_at = ReviewSession.resume(reviewed.folder, "Dr B", read_only="Only looking.")
+    found = again(reviewed.folder)
+    for each in (looked_at, found):
+        assert any(told in note for note in each.notes), each.notes
+        each.close()
+    (row,) = [event for event in found.trail if event.kind == "recovery"]
+    assert len(row.detail["changed"]) == (int(told[4]) if "changed" in told else 0)
+
+
 def test_a_journal_put_back_to_yesterday_shows(reviewed, paint, tmp_path):
     reviewed.close()
     shutil.copy(reviewed.folder / JOURNAL, tmp_path / "yesterday")
@@ -245,6 +268,7 @@ def test_compaction_lets_go_of_voxels_and_of_no_row(session, scan, paint, monkey
     while found.undo():
         undone += 1
     assert 6 <= undone < 40
+    assert found.undo_end == "Undo goes back 6 steps; this is the oldest that is kept."
     found.close()
 
 
@@ -436,13 +460,16 @@ def test_a_full_disk_costs_the_stroke_in_flight_and_the_review_goes_on_when_ther
             done += 1
         except OSError as error:
             refused = str(error)
-    assert "could not be saved" in refused
-    assert "full" in refused
+    assert refused == (
+        "The disk is full: the change could not be saved and was not made; make room on it, then make it again."
+    )
+    assert session.unsaved == refused
     assert np.array_equal(session.labels.values, before)
     looked = ReviewSession.resume(session.folder, "Dr B", read_only="Only looking.")
     assert np.array_equal(looked.labels.values, before)
     ballast.unlink()
     assert paint(session, 3, value=4) or paint(session, 3, value=0)
+    assert session.unsaved == ""
     values = session.labels.values.copy()
     session.close()
     found = again(session.folder)
@@ -490,6 +517,7 @@ def test_a_limit_on_files_costs_the_stroke_in_flight(tmp_path, scan, paint):
 
     count, _, said = in_a_child(review).partition(" ")
     assert "could not be saved" in said
+    assert "then make it again" in said
     found = again(tmp_path / "s")
     assert len(found.trail) == int(count)
     found.close()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_covseg.review import ReviewSession
+from napari_covseg.review import ReviewSession, history, keeping
 
 CTRL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
@@ -105,6 +105,24 @@ def test_a_label_that_is_no_class_is_refused_and_taken_back(at_work: Any) -> Non
     assert "no class 5" in complaints[-1]
 
 
+@pytest.mark.parametrize("value", [-1, -300, 5, 255, 256, 258])
+def test_an_array_with_values_that_are_no_class_is_refused_whole(at_work: Any, value: int) -> None:
+    at_work.lesions.paint((6, 20, 20), 2)
+    at_work.live(0.1)
+    before = at_work.session.labels.values.copy()
+    assert before.any()
+    complaints: list[str] = []
+    at_work.bench.complained.connect(complaints.append)
+    other = before.astype(np.int64)
+    other[before > 0] = value
+    at_work.lesions.data = other
+    at_work.until(lambda: complaints)
+    at_work.live(0.1)
+    assert "no class" in complaints[-1]
+    assert np.array_equal(at_work.session.labels.values, before)
+    assert np.array_equal(at_work.lesions.data, before)
+
+
 def test_a_signed_session_takes_its_layer_back(at_work: Any) -> None:
     at_work.session.mark_reviewed(6)
     at_work.session.sign()
@@ -127,6 +145,54 @@ def test_a_full_disk_takes_the_stroke_back(at_work: Any, monkeypatch: pytest.Mon
     at_work.stroke((20, 10), (30, 25))
     assert complaints == ["The disk is full."]
     assert not at_work.lesions.data.any()
+
+
+def test_what_could_not_be_saved_is_told_until_a_stroke_is_saved(at_work: Any, tmp_path: Path) -> None:
+    line, folder = at_work.tabs.state_line, at_work.session.folder
+    folder.rename(tmp_path / "elsewhere")
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    assert "put it back" in line.message.text()
+    assert not at_work.lesions.data.any()
+    assert line.saved.text() == "Nothing to save yet."
+    (tmp_path / "elsewhere").rename(folder)
+    at_work.stroke((20, 10), (30, 25))
+    assert at_work.lesions.data.any()
+    assert line.message.text() == ""
+    assert line.saved.text().startswith("Saved ")
+    at_work.bench.complained.emit("Something else.")
+    at_work.stroke((40, 10), (40, 25))
+    assert "Something else." in line.message.text()
+
+
+@pytest.mark.parametrize("by_hu", [False, True])
+def test_the_log_names_the_tool_that_was_chosen_when_the_pen_was_put_down(at_work: Any, by_hu: bool) -> None:
+    at_work.viewer.dims.set_current_step(0, 6)
+    at_work.key(Qt.Key.Key_A)
+    if by_hu:
+        at_work.desk.tools.change(by_hu=True)
+    at_work.stroke((20, 10), (26, 16), between=lambda: at_work.key(Qt.Key.Key_E))
+    at_work.stroke((20, 10), (26, 16))
+    drawn, erased = corrections(at_work.session)
+    assert "eras" not in drawn.detail["tool"]
+    assert "eras" in erased.detail["tool"]
+
+
+def test_undo_says_where_it_ends(at_work: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "SNAPSHOT_AT_LAST_AFTER", 4)
+    monkeypatch.setattr(history, "UNDO_STEPS", 2)
+    for row in range(20):
+        values = at_work.session.labels.values.copy()
+        values[3, row, 4:9] = 1
+        at_work.session.absorb(values, "brush", f"row {row}")
+    while at_work.session.undo_title:
+        at_work.key(Qt.Key.Key_Z, CTRL)
+    assert at_work.tabs.state_line.message.text().startswith("Undone: row")
+    at_work.key(Qt.Key.Key_Z, CTRL)
+    ended = "Undo goes back 2 steps; this is the oldest that is kept."
+    assert at_work.tabs.state_line.message.text() == ended
+    assert at_work.tabs.panels["Review"].history.undo.toolTip() == ended
+    assert at_work.lesions.data.any()
 
 
 def test_a_slice_that_a_network_finishes_under_the_pen_keeps_the_stroke(at_work: Any) -> None:

@@ -11,6 +11,7 @@ from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.layers import BRUSH_MM, brush_mm, brush_size
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button
+from napari_covseg.widgets.tool_icons import dress
 
 MODES = (
     ("pan_zoom", "Move", "Drag moves the picture, the wheel goes through the slices, Ctrl and wheel zooms (Z)"),
@@ -41,6 +42,8 @@ class BrushRow(QWidget):  # type: ignore[misc]
             made.clicked.connect(partial(gestures.choose_mode, desk, mode))
             self.modes.addButton(made, number)
             grid.addWidget(made, 0, number)
+        self._dress()
+        desk.viewer.events.theme.connect(self._dress)
         self.size = QSlider(Qt.Orientation.Horizontal)
         self.size.setRange(1, WIDEST_MM)
         self.size.setValue(round(BRUSH_MM))
@@ -51,6 +54,9 @@ class BrushRow(QWidget):  # type: ignore[misc]
         grid.addWidget(self.size_mm, 1, 2)
         desk.opened.connect(self._on_opened)
         self._on_opened()
+
+    def _dress(self) -> None:
+        dress(self.desk.viewer, {each.text(): each for each in self.modes.buttons()})
 
     def _on_opened(self) -> None:
         lesions = gestures.lesions_of(self.desk)

@@ -127,7 +127,7 @@ HANDLES = (
         "Relabelling",
     ),
     Handle(
-        "By density",
+        "Density",
         "Shift-K",
         "Ground glass or consolidation by HU",
         lambda asked: partial(relabelling_by_hu, above_hu=asked.settings.density_hu),

@@ -22,6 +22,7 @@ from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.handles import HANDLES, Handle
 from napari_covseg.widgets.other_network import NONE_YET as NOBODY_DREW
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
+from napari_covseg.widgets.tool_icons import dress
 from napari_covseg.widgets.tool_sizes import ToolSizes
 
 COLUMNS = 3
@@ -31,6 +32,7 @@ NONE_YET, NOT_SHOWN = "no other network yet", "no other network"
 OTHER_TOLD = "Another network whose lesions are shown as white outlines, for Accept to take over"
 BOX_PX = 62
 TIGHT = "QPushButton { padding: 2px 3px; }"
+WITH_ICON = "QPushButton { padding: 2px 0 2px 3px; text-align: left; }"
 
 
 class ToolRows(QWidget):  # type: ignore[misc]
@@ -66,6 +68,8 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self.other.textActivated.connect(self._on_other)
         self.waits, self.sizes = words(faint=True), ToolSizes(desk)
         self._lay_out()
+        self._dress()
+        desk.viewer.events.theme.connect(self._dress)
         self.tools.changed.connect(self._show)
         desk.opened.connect(self._on_opened)
         desk.states_changed.connect(self._show)
@@ -94,6 +98,9 @@ class ToolRows(QWidget):  # type: ignore[misc]
         rows.addLayout(accept)
         rows.addWidget(self.waits)
 
+    def _dress(self) -> None:
+        dress(self.desk.viewer, self.buttons)
+
     def _switch(self, title: str, key: str, setting: str, tooltip: str) -> QPushButton:
         made = _tight(button(f"{title}  {_sign(key)}", f"{tooltip} ({key})", checkable=True))
         made.clicked.connect(partial(gestures.switch, self.desk, setting))
@@ -116,7 +123,8 @@ class ToolRows(QWidget):  # type: ignore[misc]
         hint = f": {handle.hint}" if handle.hint else ""
         how = "the key works where the cursor is; after a press, click the place" if handle.at == "place" else ""
         tooltip = f"{handle.title}{hint} ({'; '.join(filter(None, (handle.key, how)))})"
-        made = _tight(button(f"{handle.name}  {_sign(handle.key)}", tooltip, checkable=handle.at == "place"))
+        made = _tight(button(f"{handle.name} {_sign(handle.key)}", tooltip, checkable=handle.at == "place"))
+        made.setStyleSheet(WITH_ICON)
         made.clicked.connect(partial(self._on_tool, handle))
         return made
 

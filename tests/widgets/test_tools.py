@@ -47,7 +47,7 @@ EXPECTED = {
     "Grow": lambda scene: grow(scene, PLACE, Growth(2, PRESETS["consolidation"], 30.0)),
     "Interpolate": lambda scene: interpolate(scene, SLICE, 2, PLACE),
     "Relabel": lambda scene: relabel(scene, PLACE, 2),
-    "By density": relabel_by_hu,
+    "Density": relabel_by_hu,
     "Delete": lambda scene: relabel(scene, PLACE, 0),
     "Accept": lambda scene: accept(scene, PLACE, lesions_of_another(scene.labels.shape), ANOTHER),
     "Islands": lambda scene: remove_islands(scene, 50.0),

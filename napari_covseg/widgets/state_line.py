@@ -63,7 +63,8 @@ class StateLine(Panel):
         if session is None:
             self.saved.setText("No scan is open.")
         elif session.is_read_only:
-            whose = f"The reading of {session.begun_by}, to" if session.begun_by != session.reader else "To"
+            is_own = session.begun_by in ("", session.reader)
+            whose = "To" if is_own else f"The reading of {session.begun_by}, to"
             self.saved.setText(f"{whose} be looked at only; nothing is saved.")
         elif session.signature is not None:
             self.saved.setText(f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓")

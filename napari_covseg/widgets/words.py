@@ -40,7 +40,8 @@ def saved_line(session: ReviewSession | None) -> str:
     if session is None:
         return "No scan is open."
     if session.is_read_only:
-        whose = f"The reading of {session.begun_by}, to" if session.begun_by != session.reader else "To"
+        is_own = session.begun_by in ("", session.reader)
+        whose = "To" if is_own else f"The reading of {session.begun_by}, to"
         return f"{whose} be looked at only; nothing is saved."
     if session.signature is not None:
         return f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
 
 from napari_covseg.widgets.outline_width import contour_voxels
 from napari_covseg.widgets.pointer import under_cursor
@@ -153,6 +154,7 @@ def test_the_list_of_keys_comes_on_a_question_mark_and_names_every_key(at_work: 
 
     sheet = at_work.desk.furniture.cheat_sheet
     assert not sheet.isVisible()
+    QApplication.setActiveWindow(at_work.viewer.window._qt_window)  # no other window gets keys
     QTest.keyClick(at_work.canvas, Qt.Key.Key_Question, Qt.KeyboardModifier.ShiftModifier)
     at_work.live(0.1)
     assert sheet.isVisible()

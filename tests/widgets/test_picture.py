@@ -34,14 +34,18 @@ def test_hounsfield_units_class_and_place_are_told_under_the_cursor(at_work: Any
 @pytest.mark.parametrize("selected", ["lesions", "outlines", "case_ct"])
 def test_the_status_line_says_so_whatever_layer_is_selected(at_work: Any, selected: str) -> None:
     at_work.viewer.layers.selection.active = at_work.viewer.layers[selected]
-    at_work.viewer.mouse_over_canvas = True
     for row in (30, 24):  # Qt says nothing of a mouse that is there already
         move_to(at_work.canvas, at_work.pixel(row, 12))
         at_work.live(0.1)
-    at_work.viewer.update_status_from_cursor()  # as napari's thread does while the window is in front
     hu = round(float(at_work.bench.current.scan.hu[6, 24, 12]))
     line = at_work.viewer.window._qt_window.statusBar()._coordinates
-    at_work.until(lambda: line.text() == f"−{-hu} HU   L 18  P 36  S 15 mm", 3)
+
+    def told() -> str:
+        at_work.viewer.mouse_over_canvas = True  # the screen's own pointer leaves it whenever another window comes
+        at_work.viewer.update_status_from_cursor()  # as napari's thread does while the window is in front
+        return str(line.text())
+
+    at_work.until(lambda: told() == f"−{-hu} HU   L 18  P 36  S 15 mm", 3)
 
 
 def test_a_drag_to_the_right_widens_and_a_drag_up_brightens() -> None:

@@ -64,7 +64,7 @@ def folders_in(folder: Path, refuse: Callable[[OSError], None]) -> Iterator[tupl
     seen = {os.path.realpath(each) for each in (folder, *folder.resolve().parents)}
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         new: dict[str, str] = {}
-        for name in sorted(folders):
+        for name in sorted(folders, key=lambda name: (name.startswith("."), name)):  # hidden ones lead nowhere further
             new.setdefault(os.path.realpath(os.path.join(place, name)), name)
         folders[:] = [name for real, name in new.items() if real not in seen]
         seen |= new.keys()

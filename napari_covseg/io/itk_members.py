@@ -8,7 +8,7 @@ from pathlib import Path
 
 from napari_covseg.io.itk_header import DATA_FILE, LIST, SIZES, Header, numbers
 
-PATTERN = re.compile(r"%0?\d{0,3}d")
+PATTERN = re.compile(r"%0?\d{0,3}[di]")
 """The number of a slice in a pattern of names, as C prints it."""
 
 IN_SLICES, WHOLE = 2, 3
@@ -43,7 +43,8 @@ def files_of(path: Path, header: Header) -> tuple[Path, ...]:
 
 def _by_pattern(words: list[str], header: Header) -> list[str]:
     slices = (numbers(header.first(*SIZES), 3) or (0,))[-1]
-    first, last, step = (_number(words, place, usual) for place, usual in ((1, 1), (2, int(slices)), (3, 1)))
+    first, step = _number(words, 1, 1), _number(words, 3, 1)
+    last = _number(words, 2, first + int(slices) - 1)
     if words[0].count("%") != 1 or not PATTERN.search(words[0]) or step == 0 or abs(last - first) > MOST_FILES:
         raise RuntimeError("nobody knows which files these are")
     return [words[0] % number for number in range(first, last + (1 if step > 0 else -1), step)]

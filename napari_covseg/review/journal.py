@@ -191,7 +191,7 @@ class Journal:
         OSError, sqlite3.Error
             If it could not be written.
         """
-        self._connection.close()
+        self._put_a_copy_in_place()
         self._open_again()
 
     def write_again(self) -> None:
@@ -208,13 +208,17 @@ class Journal:
         self._lock = holder.lock(self.folder)
         if self._lock is None:
             raise OSError("another window has it")
+        self._put_a_copy_in_place()
+        self._head_file.close()
+        self._open_again()
+
+    def _put_a_copy_in_place(self) -> None:
+        """Write all rows, those of a deleted log as well, before the only file that holds them is let go of."""
         draft = self.folder / f"{FILE_NAME}.draft"
         draft.unlink(missing_ok=True)
         copied(self._connection, draft)
         draft.replace(self.folder / FILE_NAME)
         self._connection.close()  # before the other is opened: it removes a log of that name
-        self._head_file.close()
-        self._open_again()
 
     def copy_to(self, folder: Path) -> None:
         """Write a copy into another folder.
@@ -230,7 +234,7 @@ class Journal:
     def close(self) -> None:
         """Let go of the file; the write-ahead log is folded in."""
         if self._lock is not None:
-            with suppress(OSError):
+            with suppress(OSError, sqlite3.Error):
                 self.remember({"holder": None})
         with suppress(sqlite3.Error):
             self._connection.close()
@@ -279,8 +283,8 @@ class Journal:
         return written is not None and written.hash.hex() != witness.head.hash
 
     def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            with suppress(sqlite3.Error):
+        with suppress(sqlite3.Error):
+            if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
 
     def _let_go(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.io import format_of, memory, read_volume
-from napari_covseg.io.dicom_paths import stream_of
+from napari_covseg.io.dicom_paths import files_at, stream_of
 
 from .series import SLICES, series_in
 
@@ -171,3 +171,10 @@ def test_every_byte_of_a_member_is_checked_be_it_a_slice_or_not(tmp_path, kind, 
     path.write_bytes(content)
     with pytest.raises(ValueError, match="report cannot be read as DICOM; copy or export it again"):
         read_volume(path)
+
+
+def test_a_hidden_link_does_not_hide_the_folder_it_leads_to(tmp_path):
+    (tmp_path / "scan" / "series").mkdir(parents=True)
+    (tmp_path / "scan" / "series" / "a.dcm").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "scan" / ".latest").symlink_to("series")
+    assert [file.name for file in files_at(tmp_path / "scan").files] == ["a.dcm"]

@@ -197,3 +197,15 @@ def test_a_long_header_is_read_to_its_end(tmp_path):
     head, voxels = path.read_bytes().split(b"\n\n", 1)
     path.write_bytes(head + b"\nhistory:=" + b"v" * (3 << 20) + b"\n\n" + voxels)
     np.testing.assert_array_equal(read_volume(path).hu, HU.transpose(2, 1, 0))
+
+
+def test_numbers_written_shorter_than_they_are_stored_are_read(tmp_path):
+    header = "NRRD0004\ntype: double\ndimension: 3\nsizes: 3 4 5\nspace: left-posterior-superior\n"
+    header += "space directions: (1,0,0) (0,1,0) (0,0,1)\nencoding: text\n\n"
+    path = tmp_path / "scan.nrrd"
+    numbers = list(range(-950, 250, 20))
+    path.write_text(header + " ".join(map(str, numbers)))
+    assert sorted(read_volume(path).hu.ravel().tolist()) == sorted(numbers)
+    path.write_text(header + " ".join(map(str, numbers[1:])))
+    with pytest.raises(ValueError, match=r"scan\.nrrd ends before its last voxel"):
+        read_volume(path)

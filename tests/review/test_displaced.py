@@ -163,3 +163,21 @@ def test_looking_where_the_files_are_is_cheap(begun):
     for _ in range(1000):
         assert begun.journal.where == "here"
     assert time.perf_counter() - started < 0.5  # half a millisecond each, were the machine a hundred times slower
+
+
+def test_a_deleted_log_that_cannot_be_folded_in_keeps_its_rows(tmp_path):
+    from napari_covseg.review.journal import FILE_NAME, Journal
+
+    journal = Journal(tmp_path / "session", "anna")
+    for index in range(20):
+        journal.append("mark", "anna", {"slice": index}, b"voxels")
+    (tmp_path / "session" / f"{FILE_NAME}-wal").unlink()
+    in_the_way = tmp_path / "session" / f"{FILE_NAME}.draft"
+    in_the_way.mkdir()
+    with pytest.raises(OSError, match="draft"):
+        journal.fold_in()
+    in_the_way.rmdir()
+    journal.fold_in()
+    journal.append("mark", "anna", {"slice": 20}, b"voxels")
+    journal.close()
+    assert len(Journal(tmp_path / "session", "anna").trail) == 21

@@ -45,7 +45,7 @@ def test_the_benchmark_of_opening_breaks_scans_without_a_traceback_or_a_wrong_lo
     command = [sys.executable, BENCHMARKS / "bench_io.py", "--json", "--quick", "--count", "300"]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     assert (found["fuzzed"], found["tracebacks"]) == (300, 0)
-    assert found["wrong_loads"] == found["no_witness"]  # what nothing in the file could have told
+    assert found["wrong_loads"] == found["no_witness"] <= 0.08 * 300  # what nothing in the file could have told
     assert found["lines_printed"] == 0
     assert found["dicom_vs_simpleitk_speed"] > 0.5  # at least 1 on a quiet machine
     assert 1 <= found["open_peak_ratio"] <= 3.5

@@ -122,6 +122,17 @@ def test_what_the_reader_does_while_a_network_runs_stays(bench, small_scan, untr
     assert any("meanwhile; " in said and "left what you did as it is" in said for said in bench.told)
 
 
+def test_a_network_that_can_no_longer_be_written_down_is_stopped_and_said_once(bench, small_scan, untrained, tmp_path):
+    session = _open(bench, small_scan).session
+    run = bench.segment(SegmentRequest(untrained, centre=0, device="cpu"))
+    _on_slice(run, 1, lambda: session.folder.rename(tmp_path / "elsewhere"))
+    bench.runner.wait(run, 120)
+    assert run.is_cancelling
+    assert len([said for said in bench.complaints if "put it back" in said]) == 1
+    assert session.labels.values[1].any()
+    assert not session.labels.values[2].any()
+
+
 def test_undoing_what_a_network_draws_stops_it(bench, small_scan, untrained):
     session = _open(bench, small_scan).session
     run = bench.segment(SegmentRequest(untrained, centre=0, device="cpu"))

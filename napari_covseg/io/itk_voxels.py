@@ -34,6 +34,9 @@ ENCODED: Mapping[str, Coding] = {
 TRUTHS = ("T", "t", "1", "F", "f", "0")
 """The first letters by which MetaIO knows true from false."""
 
+MOST_IN_A_LETTER = 5
+"""No text stands for more bytes a letter: a number of eight takes two letters at least, but for the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class VoxelFiles:
@@ -51,9 +54,7 @@ class VoxelFiles:
 
     def too_short(self, stored_bytes: int) -> Path | None:
         """Return the first file that cannot hold its share of so many bytes of voxels, going by its size."""
-        if self.coding == "text":
-            return None  # a number may take two letters or ten: it is counted when it is read
-        most = slabs.MOST_DEFLATED if self.coding == "gzip" else 1
+        most = {"gzip": slabs.MOST_DEFLATED, "text": MOST_IN_A_LETTER}.get(self.coding, 1)
         share = stored_bytes / len(self.files)
         return next((file for file in self.files if share > most * (file.stat().st_size - self.start)), None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from napari_covseg.io.sentences import sentence_of
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.workbench.open_scan import OpenScan
@@ -56,10 +57,14 @@ class TakingIn:
         session = self.opened.session
         if session.refusal:
             return
-        if self._is_left_alone(step.index):
-            session.propose(step.index, step.labels, self._title, self.group, self._provenance)
-        else:
+        if not self._is_left_alone(step.index):
             self._kept += 1
+            return
+        try:
+            session.propose(step.index, step.labels, self._title, self.group, self._provenance)
+        except (ValueError, OSError) as error:  # the disk is full, or the session's folder is gone
+            self.run.cancel()
+            self.bench.complained.emit(sentence_of(error, "the network was stopped."))
 
     def tell(self, _: object) -> None:
         """Tell how many slices were left as the reader made them meanwhile."""

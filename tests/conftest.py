@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
     from napari_covseg.networks import Checkpoint
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+WITH_DISPLAY = Path(__file__).parents[1] / ".ci" / "with_display"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give each worker of xdist a screen of its own: two on one would take keyboard and pointer from each other."""
+    if os.environ.get("PYTEST_XDIST_WORKER") and os.environ.get("COVSEG_HEADLESS"):
+        words = [str(WITH_DISPLAY), "--keep-screen-for", str(os.getpid())]
+        keeper = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        assert keeper.stdout
+        os.environ["DISPLAY"] = f":{keeper.stdout.readline().strip()}"
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,10 +22,10 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of the window in one process: two on one screen would take the keyboard from each other."""
+    """Keep the tests of the window in one process, unless each has its own screen: then those of a file."""
     for item in items:
         if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("window"))
+            item.add_marker(pytest.mark.xdist_group(item.path.stem if os.environ.get("COVSEG_HEADLESS") else "window"))
 
 
 SHAPE = (12, 48, 40)  # slices, rows, columns in reading order

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from glob import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,11 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter
-from napari_covseg.io import written
 from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Job, Progress, Remark
 from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
 from napari_covseg.networks.lineage import RUN_ENDING
-from napari_covseg.networks.spec import Stage
 from napari_covseg.training.check import check_sample
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.gate import MARGIN, found_on, judged, surely_fell, table
@@ -34,6 +31,7 @@ from napari_covseg.training.neighbourhoods import Dealt, Split, split
 from napari_covseg.training.recipes import training_config
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.rehearsal import Rehearsal, rehearsal, synthetic_sample
+from napari_covseg.training.run_files import RunFiles
 from napari_covseg.training.schooling import Classroom, Pupil, schooled
 from napari_covseg.training.stacks import IGNORED, Stack, stack_of
 from napari_covseg.training.train import TERMS
@@ -72,7 +70,7 @@ class FineTuning:
         One per session.
     out
         The child's file, which must not be there yet. Beside it lies, until it is there, what a killed run needs to go
-        on: ``<out>.run.json``, ``<out>.<stage>.state`` and ``.done``.
+        on: `RunFiles`.
     config
         Settings of the loop, as `short_run` gives them.
     keeping
@@ -97,18 +95,10 @@ class FineTuning:
     device: str = "auto"
     resume: bool = False
 
-    def state_file(self, stage: Stage) -> Path:
-        """Return where a stage's training can be gone on with."""
-        return self.out.with_name(f"{self.out.name}.{stage.name}.state")
-
-    def finished_file(self, stage: Stage) -> Path:
-        """Return where a finished stage waits to be judged."""
-        return self.out.with_name(f"{self.out.name}.{stage.name}.done")
-
     @property
-    def run_file(self) -> Path:
-        """Return where it is written what a killed run was about."""
-        return self.out.with_name(f"{self.out.name}{RUN_ENDING}")
+    def files(self) -> RunFiles:
+        """What lies beside the child's file until it is there."""
+        return RunFiles(self.out, RUN_ENDING)
 
     def about(self) -> dict[str, Any]:
         """Return what must be the same for a run to go on."""
@@ -189,23 +179,19 @@ def _check(request: FineTuning) -> None:
         raise ValueError("No slice is marked reviewed yet; mark at least one, since only reviewed slices are learned.")
     if request.out.exists():
         raise ValueError(f"{request.out} is there already and is kept; choose another name for the child.")
-    about = request.about()
-    if request.resume and request.run_file.exists():
-        if json.loads(request.run_file.read_text("utf-8")) != about:
-            raise ValueError(
-                f"{request.run_file.name} is about other corrections or settings; start without --resume to learn anew."
-            )
-        return
-    forget(request.out)
-    with written(request.run_file) as draft:
-        draft.write_text(json.dumps(about, indent=1), "utf-8")
+    about, files = request.about(), request.files
+    if not (request.resume and files.about.exists()):
+        forget(request.out)
+    elif not files.is_about(about):
+        raise ValueError(
+            f"{files.about.name} is about other corrections or settings; start without --resume to learn anew."
+        )
+    files.begin(about)
 
 
 def forget(out: Path) -> None:
     """Remove what lies beside a child's file for a killed run to go on with."""
-    for path in out.parent.glob(f"{escape(out.name)}.*"):
-        if path.suffix in (".state", ".done") or path.name == f"{out.name}{RUN_ENDING}":
-            path.unlink(missing_ok=True)
+    RunFiles(out, RUN_ENDING).forget()
     _draft(out).unlink(missing_ok=True)
 
 
@@ -237,7 +223,7 @@ def _taught(
                 config,
                 request.keeping,
                 device=network.device,
-                files=(request.state_file(stage), request.finished_file(stage)),
+                files=(request.files.state(stage), request.files.finished(stage)),
                 enough=enough,
             )
             network.module[stage.name] = module.to(network.device)

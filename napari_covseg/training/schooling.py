@@ -16,11 +16,11 @@ from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Stage
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
-from napari_covseg.training.finished import finished_in, keep_finished
 from napari_covseg.training.frugal import is_out_of_memory, ladder
 from napari_covseg.training.keeping import Keeping, freeze, held_to, mixed_source, parts_of
 from napari_covseg.training.loop import TrainingConfig, trained
 from napari_covseg.training.losses import stage_loss
+from napari_covseg.training.run_files import finished_in, keep_finished
 from napari_covseg.training.stacks import Stack
 
 SAVE_EVERY_SECONDS = 20

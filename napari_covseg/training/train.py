@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -18,7 +17,6 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter, chosen_device
-from napari_covseg.io import written
 from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Job
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
@@ -26,12 +24,12 @@ from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source
 from napari_covseg.training.check import check_sample, held_out_check
 from napari_covseg.training.evaluation import evaluated
-from napari_covseg.training.finished import finished_in, keep_finished
 from napari_covseg.training.log import check_log_is_possible, logged
 from napari_covseg.training.loop import TrainingConfig, trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.processes import Processes
 from napari_covseg.training.regions import with_regions
+from napari_covseg.training.run_files import RunFiles, finished_in, keep_finished
 from napari_covseg.training.stacks import Stack, read_stacks
 
 TERMS = "Non-commercial research use only; not a medical device."
@@ -51,7 +49,7 @@ class TrainingRequest:
     network, width, scheme
         Registry key, width and ordered lesion classes.
     out
-        Checkpoint file; ``<out>.<stage>.state`` beside it is what a later call resumes from.
+        Checkpoint file; beside it lies, until it is there, what a later call resumes from.
     config
         Settings of the loop, for every stage of a cascade; a lung stage takes `LUNG_SHARE` of the steps.
     held_out
@@ -79,18 +77,10 @@ class TrainingRequest:
     log: Path | None = None
     workers: int | None = None
 
-    def state_file(self, stage: Stage) -> Path:
-        """Return where a stage's training can be gone on with."""
-        return self.out.with_name(f"{self.out.name}.{stage.name}.state")
-
-    def finished_file(self, stage: Stage) -> Path:
-        """Return where a finished stage waits for the others."""
-        return self.out.with_name(f"{self.out.name}.{stage.name}.done")
-
     @property
-    def about_file(self) -> Path:
-        """What says which training the files beside it belong to."""
-        return self.out.with_name(f"{self.out.name}.about")
+    def files(self) -> RunFiles:
+        """What lies beside the checkpoint until it is there."""
+        return RunFiles(self.out, ".about")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +113,7 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
         raise ValueError("Every case is held out; nothing is left to train on.")
     started = time.monotonic()
     spec, device = load(request.network), chosen_device(request.device)
-    _begin(request, spec, taught)
+    _begin(request, taught)
     torch.manual_seed(request.config.seed)
     module = _first_weights(request, spec)
     held_out = [case for case in cases if case.patient in request.held_out]
@@ -144,7 +134,7 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
     processes = Processes.here()
     if processes.first:
         checkpoint.save(module.cpu(), _card(request, taught, round(time.monotonic() - started)), request.out)
-        _forget(request, spec)
+        request.files.forget()
     processes.wait()
     kept = checkpoint.read(request.out)
     return (yield from measured(kept, held_out, request.device)) if held_out and processes.first else kept
@@ -186,7 +176,7 @@ def _learned(
     device: torch.device,
     deadline: float,
 ) -> Job[nn.Module | None]:
-    done, config = request.finished_file(stage), stage_config(request.config, stage)
+    done, config = request.files.finished(stage), stage_config(request.config, stage)
     if done.exists():
         network.load_state_dict(finished_in(done, config))
         return network
@@ -197,7 +187,7 @@ def _learned(
         stage_loss(stage, request.scheme, config.loss),
         config,
         device=device,
-        state_file=request.state_file(stage),
+        state_file=request.files.state(stage),
         deadline=deadline,
         workers=_workers(device) if request.workers is None else request.workers,
         check=held_out_check(stacks.checked, spec, stage, request.scheme, config, device),
@@ -226,7 +216,7 @@ def _first_weights(request: TrainingRequest, spec: NetworkSpec) -> nn.ModuleDict
     return module
 
 
-def _begin(request: TrainingRequest, spec: NetworkSpec, taught: Sequence[Case]) -> None:
+def _begin(request: TrainingRequest, taught: Sequence[Case]) -> None:
     """Forget what an earlier call left, or make sure that it is the same training, and say which one this is.
 
     Raises
@@ -245,23 +235,15 @@ def _begin(request: TrainingRequest, spec: NetworkSpec, taught: Sequence[Case]) 
     }
     processes = Processes.here()
     if not request.resume:
-        _forget(request, spec)
+        request.files.forget()
         processes.wait()  # before any of them writes
-    elif request.about_file.exists() and json.loads(request.about_file.read_text("utf-8")) != about:
+    elif not request.files.is_about(about):
         raise ValueError(
             f"What lies beside {request.out.name} belongs to a training of another network, or on other cases or "
             "patients; give the same, or start without --resume."
         )
     if processes.first:
-        with written(request.about_file) as draft:
-            draft.write_text(json.dumps(about), "utf-8")
-
-
-def _forget(request: TrainingRequest, spec: NetworkSpec) -> None:
-    request.about_file.unlink(missing_ok=True)
-    for stage in spec.stages:
-        request.state_file(stage).unlink(missing_ok=True)
-        request.finished_file(stage).unlink(missing_ok=True)
+        request.files.begin(about)
 
 
 def _taught_before(parent: Checkpoint) -> set[str]:

@@ -239,7 +239,7 @@ def test_a_killed_run_goes_on_to_the_same_bits_and_leaves_the_parent(lesson, par
     next(job)
     job.close()
     assert not asked.out.exists()
-    assert asked.run_file.exists()
+    assert asked.files.about.exists()
     steps = []
     resumed = drain(finetuned(replace(asked, resume=True)), steps.append)
     assert [step.step for step in steps if isinstance(step, StepDone)] == [2, 3]
@@ -256,7 +256,7 @@ def test_other_corrections_are_not_a_run_to_resume(lesson, parent, tmp_path):
     other = replace(lesson, reviewed=(1, 3))
     with pytest.raises(ValueError, match="other corrections"):
         drain(finetuned(replace(asked, lessons=(other,), resume=True)))
-    assert json.loads(asked.run_file.read_text())["sessions_sha256"] == [lesson.sha256]
+    assert json.loads(asked.files.about.read_text())["sessions_sha256"] == [lesson.sha256]
 
 
 def test_enough_ends_it_with_the_best_so_far_which_is_judged(lesson, parent, tmp_path, monkeypatch):

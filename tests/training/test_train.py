@@ -68,8 +68,8 @@ def test_a_cascade_stopped_in_its_second_stage_goes_on_to_the_same_bits(cases, t
         seen += isinstance(next(job), StepDone)
     job.close()
     lung, lesion = load("chs_net").stages
-    assert stopped.finished_file(lung).exists()
-    assert stopped.state_file(lesion).exists()
+    assert stopped.files.finished(lung).exists()
+    assert stopped.files.state(lesion).exists()
     assert not stopped.out.exists()
     steps = []
     resumed = drain(train(replace(stopped, resume=True), find_cases([cases])), steps.append)
@@ -84,7 +84,7 @@ def test_a_cascade_stopped_between_its_stages_goes_on_to_the_same_bits(cases, tm
     stopped = replace(whole, out=tmp_path / "stopped" / "mine.safetensors")
     job = train(stopped, find_cases([cases]))
     lung, _ = load("chs_net").stages
-    while not stopped.finished_file(lung).exists():
+    while not stopped.files.finished(lung).exists():
         next(job)
     job.close()
     torch.rand(7)  # whatever happened in between
@@ -95,7 +95,7 @@ def test_a_cascade_stopped_between_its_stages_goes_on_to_the_same_bits(cases, tm
 def test_a_finished_stage_of_other_settings_is_refused(cases, tmp_path):
     asked = request("chs_net", tmp_path)
     job = train(asked, find_cases([cases]))
-    while not asked.finished_file(load("chs_net").stages[0]).exists():
+    while not asked.files.finished(load("chs_net").stages[0]).exists():
         next(job)
     job.close()
     other = replace(asked, config=replace(CONFIG, seed=1), resume=True)
@@ -106,7 +106,7 @@ def test_a_finished_stage_of_other_settings_is_refused(cases, tmp_path):
 def test_without_resume_what_an_earlier_call_left_is_forgotten(cases, tmp_path):
     asked = request("res_att_unet", tmp_path)
     (stage,) = load("res_att_unet").stages
-    asked.state_file(stage).write_bytes(b"of another training")
+    asked.files.state(stage).write_bytes(b"of another training")
     assert drain(train(asked, find_cases([cases]))).card.network == "res_att_unet"
 
 
@@ -225,7 +225,7 @@ def test_a_checkpoint_whose_card_names_other_classes_than_its_weights_is_refused
 def left_behind(asked, cases):
     """Begin a training of a cascade and leave it when its lung is done."""
     job = train(asked, find_cases([cases]))
-    while not asked.finished_file(load("chs_net").stages[0]).exists():
+    while not asked.files.finished(load("chs_net").stages[0]).exists():
         next(job)
     job.close()
 
@@ -240,20 +240,20 @@ def test_what_another_training_left_is_not_gone_on_with(other, cases, tmp_path):
     left_behind(asked, cases)
     with pytest.raises(ValueError, match="other cases or patients; give the same"):
         drain(train(replace(asked, resume=True, **other), find_cases([cases])))
-    assert asked.finished_file(load("chs_net").stages[0]).exists()
+    assert asked.files.finished(load("chs_net").stages[0]).exists()
 
 
 def test_what_an_older_version_left_is_gone_on_with(cases, tmp_path):
     asked = request("chs_net", tmp_path)
     left_behind(asked, cases)
-    asked.about_file.unlink()
+    asked.files.about.unlink()
     drain(train(replace(asked, resume=True), find_cases([cases])))
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.safetensors"]
 
 
 def test_a_damaged_state_is_said(cases, tmp_path):
     asked = request("res_att_unet", tmp_path, resume=True)
-    asked.state_file(load("res_att_unet").stages[0]).write_bytes(b"half of it")
+    asked.files.state(load("res_att_unet").stages[0]).write_bytes(b"half of it")
     with pytest.raises(ValueError, match=r"lesion\.state is damaged; start without --resume"):
         drain(train(asked, find_cases([cases])))
 

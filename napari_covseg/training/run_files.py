@@ -1,0 +1,90 @@
+"""What a training keeps beside its checkpoint until that is there, so that a later call can go on with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_covseg.io import written
+from napari_covseg.networks.spec import Stage
+from napari_covseg.training.loop import TrainingConfig
+
+STATE, FINISHED = ".state", ".done"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """The files beside one checkpoint-to-be: what the run is about, and how far each of its stages is.
+
+    Parameters
+    ----------
+    out
+        The checkpoint that is to be.
+    ending
+        Of the file that says what the run is about.
+    """
+
+    out: Path
+    ending: str
+
+    @property
+    def about(self) -> Path:
+        """What says which training the files beside it belong to."""
+        return self._beside(self.ending)
+
+    def state(self, stage: Stage) -> Path:
+        """Return where a stage's training can be gone on with."""
+        return self._beside(f".{stage.name}{STATE}")
+
+    def finished(self, stage: Stage) -> Path:
+        """Return where a finished stage waits for the others of its cascade, or to be judged."""
+        return self._beside(f".{stage.name}{FINISHED}")
+
+    def is_about(self, about: Mapping[str, Any]) -> bool:
+        """Whether what an earlier call left, if anything, is of such a run."""
+        return not self.about.exists() or json.loads(self.about.read_text("utf-8")) == about
+
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Say what the run is about."""
+        with written(self.about) as draft:
+            draft.write_text(json.dumps(about, indent=1), "utf-8")
+
+    def forget(self) -> None:
+        """Remove what an earlier call left."""
+        for path in self.out.parent.glob(f"{escape(self.out.name)}.*"):
+            if path.suffix in (STATE, FINISHED) or path == self.about:
+                path.unlink(missing_ok=True)
+
+    def _beside(self, ending: str) -> Path:
+        return self.out.with_name(f"{self.out.name}{ending}")
+
+
+def keep_finished(done: Path, network: nn.Module, config: TrainingConfig) -> None:
+    """Write a trained stage and the settings it was asked for, whole or not at all."""
+    weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    with written(done) as draft:
+        torch.save({"config": asdict(config), "weights": weights}, draft)
+
+
+def finished_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
+    """Return the weights of a finished stage.
+
+    Raises
+    ------
+    ValueError
+        If it was trained with other settings.
+    """
+    kept: dict[str, Any] = torch.load(done, weights_only=True)
+    if kept["config"] != asdict(config):
+        raise ValueError(
+            f"{done.name} belongs to a training with other settings; give them, or start without --resume."
+        )
+    weights: dict[str, torch.Tensor] = kept["weights"]
+    return weights

@@ -208,7 +208,7 @@ def _gaps(desk: Any, seconds: float) -> tuple[list[float], int, int]:
     timer.setInterval(TICK_MS)
     timer.timeout.connect(lambda: ticks.append(time.perf_counter()))
     depth = desk.session.geometry.shape[0]
-    request = SegmentRequest(desk.bench.chosen, "range", 0, 0, min(depth, GAP_SLICES * 5) - 1, device="cpu")
+    request = SegmentRequest(desk.bench.choice.checkpoint, "range", 0, 0, min(depth, GAP_SLICES * 5) - 1, device="cpu")
     run = desk.bench.segment(request)
     while not run.progress.done and not run.over:  # the network is woken: torch is imported, weights are read
         _loop(0.05)

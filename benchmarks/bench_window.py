@@ -235,7 +235,7 @@ def _gaps(desk: Any, seconds: float) -> tuple[list[float], list[float], list[flo
     """
     from napari_covseg.workbench import SegmentRequest
 
-    request = SegmentRequest(desk.bench.chosen, centre=desk.session.geometry.shape[0] // 2, device="cpu")
+    request = SegmentRequest(desk.bench.choice.checkpoint, centre=desk.session.geometry.shape[0] // 2, device="cpu")
     run = desk.bench.segment(request)
     with _ticking() as waking:
         while not run.progress.done and not run.over:

@@ -309,7 +309,7 @@ def _judged(studio: Studio) -> None:
     for run in studio.desk.bench.runner.runs:
         run.cancel()
         studio.wait(run)
-    parent, panel = studio.desk.bench.chosen, studio.tabs.panels["Learn"]
+    parent, panel = studio.desk.bench.choice.checkpoint, studio.tabs.panels["Learn"]
     learned = (Row("lesion", 0.71, 0.83, *(None,) * 2, 4.0, 2.0, *(None,) * 2, 9000),)
     older = (Row("lesion", 0.80, 0.74, *(None,) * 2, 9.0, 12.0, *(None,) * 2, 9000),)
     figures = {"gate": judged(learned, older, (2, 12), 0.01).figures()}

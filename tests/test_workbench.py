@@ -196,7 +196,7 @@ def test_learning_gives_a_child_that_can_be_chosen_and_leaves_the_parent(bench, 
     assert child.card.scans_sha256 == (session.scan_sha256,)
     assert set(child.card.metrics["on_the_learned_slices"]) == {"before", "after"}
     assert untrained.path.read_bytes() == before
-    assert [c.name for c in bench.checkpoints("res_att_unet") if not c.is_shipped] == [child.name, untrained.name]
+    assert [c.name for c in bench.choice.known("res_att_unet") if not c.is_shipped] == [child.name, untrained.name]
 
 
 def test_a_run_of_learning_can_be_wrapped_up_and_the_verdict_overruled_with_a_reason(bench, small_scan, untrained):
@@ -209,17 +209,17 @@ def test_a_run_of_learning_can_be_wrapped_up_and_the_verdict_overruled_with_a_re
     run.stepped.connect(lambda step: run.wrap_up() if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 300)
     (child,) = learned
-    family = {branch.checkpoint.name: (branch.depth, branch.promoted) for branch in bench.family("res_att_unet")}
+    family = {branch.checkpoint.name: (branch.depth, branch.promoted) for branch in bench.choice.family("res_att_unet")}
     assert family[untrained.name] == (0, True)
     assert family[child.name] == (1, False)
     with pytest.raises(ValueError, match="why"):
-        bench.promote(child)
-    assert bench.chosen != child
-    bench.promote(child, "it finds the nodule")
-    assert bench.chosen == child
-    assert {branch.checkpoint.name: branch.promoted for branch in bench.family("res_att_unet")}[child.name]
-    bench.choose("res_att_unet", untrained)
-    assert bench.chosen == untrained
+        bench.choice.promote(child, bench.reader)
+    assert bench.choice.checkpoint != child
+    bench.choice.promote(child, bench.reader, "it finds the nodule")
+    assert bench.choice.checkpoint == child
+    assert {branch.checkpoint.name: branch.promoted for branch in bench.choice.family("res_att_unet")}[child.name]
+    bench.choice.take("res_att_unet", untrained)
+    assert bench.choice.checkpoint == untrained
 
 
 def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(bench, small_scan, untrained):

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     viewer, tabs = opened_room(_fresh_folder(out) if asked.demo else None)
     desk = desk_of(viewer)
     if asked.network:
-        desk.bench.choose(asked.network)
+        desk.bench.choice.take(asked.network)
     if asked.scan:
         desk.attempt(lambda: desk.bench.open(asked.scan))
     code = _demonstrate(viewer, tabs, out) if asked.demo else 0
@@ -40,8 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _demonstrate(viewer: Viewer, tabs: CovSegTabs, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     bench = desk_of(viewer).bench
-    if bench.chosen is None and (own := lineage.first(bench.network, home())):
-        bench.choose(bench.network, own)
+    if bench.choice.checkpoint is None and (own := lineage.first(bench.choice.network, home())):
+        bench.choice.take(bench.choice.network, own)
     try:
         written = Demo(viewer, tabs, out).carry_out()
     except (ValueError, OSError) as error:

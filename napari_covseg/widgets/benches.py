@@ -146,7 +146,7 @@ class Desk(QObject):  # type: ignore[misc]
             (bench.exported, self.exported),
             (bench.bundled, self.bundled),
             (bench.asked, self.asked),
-            (bench.chose, self.chose),
+            (bench.choice.changed, self.chose),
             (bench.listed, self.listed),
             (bench.segmented_rest, self.segmented_rest),
             (bench.said, self.said),

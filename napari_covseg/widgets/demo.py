@@ -74,7 +74,7 @@ class Demo:
         return self.written
 
     def _segment(self) -> None:
-        trained = self.bench.chosen
+        trained = self.bench.choice.checkpoint
         if trained is None:
             raise ValueError("No trained weights are at hand, and the demo needs some; make them with 'covseg train'.")
         self._wait(self.bench.segment(SegmentRequest(trained, centre=gestures.slice_shown(self.desk))))

@@ -61,7 +61,7 @@ class FamilyRows(QWidget):  # type: ignore[misc]
 
     def show_family(self) -> None:
         """Show the chosen network's checkpoints as they are now."""
-        branches = self.desk.bench.family(self.desk.bench.network)
+        branches = self.desk.bench.choice.family(self.desk.bench.choice.network)
         self.tree.clear()
         self._grow(branches)
         self.tree.expandAll()
@@ -69,7 +69,7 @@ class FamilyRows(QWidget):  # type: ignore[misc]
         self.setVisible(len(branches) > 1)
 
     def _grow(self, branches: Sequence[Branch]) -> None:
-        chosen = self.desk.bench.chosen
+        chosen = self.desk.bench.choice.checkpoint
         above: list[QTreeWidgetItem] = []
         for branch in branches:
             del above[branch.depth :]
@@ -86,13 +86,13 @@ class FamilyRows(QWidget):  # type: ignore[misc]
 
     def _on_chosen(self, item: QTreeWidgetItem) -> None:
         branch: Branch = item.data(0, CHECKPOINT)
-        if branch.checkpoint == self.desk.bench.chosen:
+        if branch.checkpoint == self.desk.bench.choice.checkpoint:
             return
         if not branch.promoted:
             self.doubted.emit(branch.checkpoint)
             return
         trained = branch.checkpoint
-        self.desk.bench.choose(trained.card.network, trained)
+        self.desk.bench.choice.take(trained.card.network, trained)
         self.desk.bench.said.emit(f"From now on Segment uses the one {_place(trained)}.")
 
 

@@ -87,9 +87,9 @@ class LearnPanel(Panel):
         self._begin(resume=True)
 
     def _begin(self, *, resume: bool) -> None:
-        if trained := self.bench.chosen:
+        if trained := self.bench.choice.checkpoint:
             self._parent = trained
-            self.bench.choose(trained.card.network, trained)  # until the reader decides, a child replaces nobody
+            self.bench.choice.take(trained.card.network, trained)  # until the reader decides, a child replaces nobody
             self._run = self.desk.attempt(lambda: self.bench.finetune(trained, steps=self.steps, resume=resume))
             if self._run is not None:
                 self._run.stepped.connect(self._on_step)
@@ -128,7 +128,7 @@ class LearnPanel(Panel):
         self.bench.said.emit(f"Learned. {headline(child.card.metrics.get('gate', {}))} Say in Learn which one to use.")
 
     def _on_doubted(self, child: Checkpoint) -> None:
-        self.verdict.ask(self.bench.chosen, child)
+        self.verdict.ask(self.bench.choice.checkpoint, child)
 
     def _show_state(self) -> None:
         session, running = self.desk.session, self._is_running
@@ -136,8 +136,8 @@ class LearnPanel(Panel):
         self.go.setText("Stopping…" if stopping else "Stop" if running else "Learn")
         if session is None:
             reason = NOTHING_OPEN
-        elif self.bench.chosen is None:
-            reason = f"No trained weights of {listing(self.bench.network).title} are here yet."
+        elif self.bench.choice.checkpoint is None:
+            reason = f"No trained weights of {listing(self.bench.choice.network).title} are here yet."
         else:
             reason = "" if session.marks else NO_SLICE
         self.ready.setText(self._ready())
@@ -157,14 +157,14 @@ class LearnPanel(Panel):
 
     def _show_resume(self) -> None:
         """Offer to go on with a stopped run; to know whether that can be takes reading what is reviewed."""
-        trained = self.bench.chosen
+        trained = self.bench.choice.checkpoint
         if not self.isVisible() or self._is_running or trained is None:
             self.resume.hide()
         else:
             self.resume.setVisible(self.bench.can_resume(trained))
 
     def _ready(self) -> str:
-        session, trained = self.desk.session, self.bench.chosen
+        session, trained = self.desk.session, self.bench.choice.checkpoint
         if session is None or trained is None:
             return ""
         taught = [each.card.created_utc for each in self._children(session.scan_sha256)]
@@ -178,7 +178,7 @@ class LearnPanel(Panel):
         return f"{said}. In use: {checkpoint_title(trained)}."
 
     def _children(self, scan_sha256: str) -> list[Checkpoint]:
-        checkpoints = self.bench.checkpoints(self.bench.network)
+        checkpoints = self.bench.choice.known(self.bench.choice.network)
         return [each for each in checkpoints if scan_sha256 in each.card.scans_sha256]
 
     def _show_progress(self) -> None:

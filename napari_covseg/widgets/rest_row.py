@@ -48,7 +48,7 @@ class RestRow(QWidget):  # type: ignore[misc]
 
     def show_state(self) -> None:
         """Offer it, or say why not."""
-        session, trained = self.desk.session, self.desk.bench.chosen
+        session, trained = self.desk.session, self.desk.bench.choice.checkpoint
         has_learned = session is not None and trained is not None and session.scan_sha256 in trained.card.scans_sha256
         self.setVisible(has_learned or self.is_running)
         if has_learned or self.is_running:
@@ -68,7 +68,7 @@ class RestRow(QWidget):  # type: ignore[misc]
     def _on_go(self) -> None:
         if self.is_running and self._run is not None:
             self._run.cancel()
-        elif trained := self.desk.bench.chosen:
+        elif trained := self.desk.bench.choice.checkpoint:
             self._run = self.desk.attempt(lambda: self.desk.bench.segment_rest(trained))
         self.show_state()
 

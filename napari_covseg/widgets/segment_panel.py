@@ -35,7 +35,7 @@ class SegmentPanel(Panel):
         self.network = QComboBox()
         self.network.setToolTip("The network that proposes")
         for key in best_first(self.bench.folder):
-            note = "" if self.bench.checkpoints(key) else " (untrained)"
+            note = "" if self.bench.choice.known(key) else " (untrained)"
             self.network.addItem(listing(key).title + note, key)
         self.summary, self.measured = words(), words(faint=True)
         self.go = button("Segment", "Run the network; finished slices appear at once, from this one outward", big=True)
@@ -106,11 +106,11 @@ class SegmentPanel(Panel):
         self.desk.ticked.connect(self._show_progress)
 
     def _on_network(self) -> None:
-        self.bench.choose(self.network.currentData())
+        self.bench.choice.take(self.network.currentData())
 
     def _on_checkpoint(self, trained: Checkpoint | None) -> None:
-        if trained is not None and trained != self.bench.chosen:
-            self.bench.choose(trained.card.network, trained)
+        if trained is not None and trained != self.bench.choice.checkpoint:
+            self.bench.choice.take(trained.card.network, trained)
 
     def _on_more(self, shown: bool) -> None:
         self.form.native.setVisible(shown)
@@ -120,7 +120,7 @@ class SegmentPanel(Panel):
         if self._run is not None and not self._run.over:
             self._run.cancel()
             self._show_state()
-        elif trained := self.bench.chosen:
+        elif trained := self.bench.choice.checkpoint:
             self._run = self.desk.attempt(lambda: self.bench.segment(self._request(trained)))
             if self._run is not None:
                 self._run.finished.connect(partial(self.outcome.tell, self.bench.current, checkpoint_title(trained)))
@@ -146,16 +146,18 @@ class SegmentPanel(Panel):
         self._show_state()
 
     def _show_choice(self) -> None:
-        trained = self.bench.chosen
-        self.network.setCurrentIndex(self.network.findData(self.bench.network))
-        self.summary.setText(listing(self.bench.network).summary)
+        trained = self.bench.choice.checkpoint
+        self.network.setCurrentIndex(self.network.findData(self.bench.choice.network))
+        self.summary.setText(listing(self.bench.choice.network).summary)
         self.measured.setText(measured_dice(trained.card) if trained else "")
         self.form.offer(self._promoted(), trained)
         self._show_state()
 
     def _promoted(self) -> list[Checkpoint]:
         """Return what may be segmented with: a child that its gate held back is taken up in Learn, with a reason."""
-        return [each for each in self.bench.checkpoints(self.bench.network) if is_promoted(each, self.bench.folder)]
+        return [
+            each for each in self.bench.choice.known(self.bench.choice.network) if is_promoted(each, self.bench.folder)
+        ]
 
     def _show_state(self) -> None:
         running = self._run is not None and not self._run.over
@@ -171,8 +173,9 @@ class SegmentPanel(Panel):
             return NOTHING_OPEN
         if self.desk.session.refusal:
             return str(self.desk.session.refusal)
-        if self.bench.chosen is None:
-            return f"No trained weights of {listing(self.bench.network).title} are here yet; train it or copy them in."
+        choice = self.bench.choice
+        if choice.checkpoint is None:
+            return f"No trained weights of {listing(choice.network).title} are here yet; train it or copy them in."
         return ""
 
     def _show_progress(self) -> None:

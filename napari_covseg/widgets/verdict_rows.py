@@ -85,13 +85,13 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         child = self._child
         if child is None:
             return
-        self.desk.attempt(lambda: self.desk.bench.promote(child, reason))
-        if self.desk.bench.chosen == child:
+        self.desk.attempt(lambda: self.desk.bench.choice.promote(child, self.desk.bench.reader, reason))
+        if self.desk.bench.choice.checkpoint == child:
             self._done(f"Segment and Learn use {checkpoint_title(child)} from now on")
 
     def _on_keep(self) -> None:
         if self._parent is not None:
-            self.desk.bench.choose(self._parent.card.network, self._parent)
+            self.desk.bench.choice.take(self._parent.card.network, self._parent)
             self._done(f"Segment and Learn go on with {checkpoint_title(self._parent)}")
 
     def _done(self, what: str) -> None:

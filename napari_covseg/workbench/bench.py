@@ -30,6 +30,7 @@ from napari_covseg.review.places import FoundAt
 from napari_covseg.review.readers import ReadersAgreement, reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
 from napari_covseg.volume import Volume
+from napari_covseg.workbench.choice import Choice
 from napari_covseg.workbench.long_work import Tool, applying, bundling, exporting, learning, listing, reading, segmented
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
@@ -64,7 +65,6 @@ class Workbench:
     exported = Signal(Path)
     bundled = Signal(object)
     asked = Signal(Path, Stated, UnstatedError)
-    chose = Signal(object)
     listed = Signal(object)
     segmented_rest = Signal(Correction)
     said = Signal(str)
@@ -78,9 +78,8 @@ class Workbench:
         self._still = StillLabels()
         self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
-        self._chosen: dict[str, Checkpoint] = {}
         self._taking: list[TakingIn] = []
-        self.network = checkpoint.best_first(self.folder)[0]
+        self.choice = Choice(self.folder)
         self.runner.changed.connect(self._tidy)
         self.tool_runner.changed.connect(self._tidy)
 
@@ -356,47 +355,9 @@ class Workbench:
         run.finished.connect(lambda found: self.bundled.emit(found))
         return run
 
-    def checkpoints(self, network: str) -> tuple[Checkpoint, ...]:
-        """Return a network's checkpoints: those shipped, then the reader's own, newest first."""
-        return checkpoint.known(network, self.folder)
-
-    @property
-    def chosen(self) -> Checkpoint | None:
-        """The checkpoint that segments and learns: the one chosen, else the network's first; None if it has none.
-
-        A child that its gate held back is never the first: it is used when a reader says so.
-        """
-        chosen = self._chosen.get(self.network)
-        if chosen is not None and chosen.path.exists():
-            return chosen
-        return lineage.first(self.network, self.folder)
-
-    def choose(self, network: str, trained: Checkpoint | None = None) -> None:
-        """Work with this network from now on, and with this checkpoint of it where one is given."""
-        self.network = network
-        if trained is not None:
-            self._chosen[network] = trained
-        self.chose.emit(self.chosen)
-
     def can_resume(self, parent: Checkpoint) -> bool:
         """Whether a fine-tuning of this parent on the open scan's corrections, as they stand, was stopped midway."""
         return self.current is not None and self._killed(parent)[0] is not None
-
-    def promote(self, child: Checkpoint, reason: str = "") -> None:
-        """Work with a fine-tuned checkpoint from now on; against its gate only with a reason, which is kept.
-
-        Raises
-        ------
-        ValueError
-            If the gate did not promote it and no reason is given.
-        """
-        if not lineage.is_promoted(child, self.folder):
-            lineage.overrule(child, self.reader, reason, folder=self.folder)
-        self.choose(child.card.network, child)
-
-    def family(self, network: str) -> tuple[lineage.Branch, ...]:
-        """Return a network's checkpoints as a tree; `choose` goes back to any of them."""
-        return lineage.tree(network, self.folder)
 
     @property
     def remembered(self) -> Remembered:

@@ -31,7 +31,7 @@ def learning(window: Any, scan_path: Path, trained: Checkpoint, short_rehearsal:
     """A window at the Learn panel; the scan is labelled, and a network of random weights is in use."""
     driver = window()
     driver.open(scan_path)
-    driver.bench.choose("res_att_unet", trained)
+    driver.bench.choice.take("res_att_unet", trained)
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[:, 18:30, 6:18] = 1
     for index in range(len(labels)):
@@ -91,20 +91,20 @@ def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: C
     assert panel.curve.note.isVisible()
     assert "1 corrected slice alone" in panel.curve.note.text()
     assert child.card.metrics["gate"]["words"] in rows.result.text()
-    assert learning.bench.chosen == trained
+    assert learning.bench.choice.checkpoint == trained
     assert rows.use.text() == "Use it all the same"
     assert "bold" in rows.keep.styleSheet()
     press(learning, rows.use)
-    assert learning.bench.chosen == trained
+    assert learning.bench.choice.checkpoint == trained
     assert rows.why.isVisible()
     QTest.keyClick(rows.why, Qt.Key.Key_Return)
     learning.live(0.1)
-    assert learning.bench.chosen == trained
+    assert learning.bench.choice.checkpoint == trained
     assert "Say in a few words why" in learning.tabs.state_line.message.text()
     QTest.keyClicks(rows.why, "it finds the lower lobe")
     QTest.keyClick(rows.why, Qt.Key.Key_Return)
     learning.live(0.1)
-    assert learning.bench.chosen == child
+    assert learning.bench.choice.checkpoint == child
     said = learning.tabs.state_line.message.text()
     assert said == f"Segment and Learn use {checkpoint_title(child)} from now on."
     assert [(each.checkpoint_sha256, each.reason) for each in decisions()] == [
@@ -120,7 +120,7 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     review(learning, 6)
     child = learned(learning, steps=2)
     press(learning, panel.verdict.keep)
-    assert learning.bench.chosen == trained
+    assert learning.bench.choice.checkpoint == trained
     said = learning.tabs.state_line.message.text()
     assert said == f"Segment and Learn go on with {checkpoint_title(trained)}."
     assert decisions() == ()
@@ -132,14 +132,14 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     assert panel.family.items[below].parent() is panel.family.items[parent]
     assert [panel.family.items[number].text(1) for number in (parent, below)] == ["in use", "not promoted"]
     click_item(learning, below)
-    assert learning.bench.chosen == trained
+    assert learning.bench.choice.checkpoint == trained
     press(learning, panel.verdict.use)
     QTest.keyClicks(panel.verdict.why, "second thoughts")
     QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
     learning.live(0.1)
-    assert learning.bench.chosen == child
+    assert learning.bench.choice.checkpoint == child
     click_item(learning, parent)
-    assert learning.bench.chosen == trained
+    assert learning.bench.choice.checkpoint == trained
     assert panel.family.items[parent].text(1) == "in use"
 
 
@@ -155,7 +155,7 @@ def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -
     assert "2 slices it did not learn from" in rows.result.text()
     assert "bold" in rows.use.styleSheet()
     press(learning, rows.use)
-    assert learning.bench.chosen == child
+    assert learning.bench.choice.checkpoint == child
     assert not rows.why.isVisible()
     assert decisions() == ()
 
@@ -272,7 +272,7 @@ def taken_up(learning: Any, trained: Checkpoint) -> Checkpoint:
     known = {"parent_sha256": trained.sha256, "scans_sha256": (learning.session.scan_sha256,)}
     card = trained.card.model_copy(update=known)
     child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("child.safetensors"))
-    learning.bench.promote(child)
+    learning.bench.choice.promote(child, learning.bench.reader)
     learning.live(0.1)
     return child
 
@@ -347,10 +347,10 @@ def test_the_rest_is_offered_only_for_a_network_that_learned_from_the_scan(
     learning: Any, taken_up: Checkpoint, trained: Checkpoint
 ) -> None:
     assert learning.panel.rest.isVisible()
-    learning.bench.choose("res_att_unet", trained)
+    learning.bench.choice.take("res_att_unet", trained)
     learning.live(0.05)
     assert not learning.panel.rest.isVisible()
-    learning.bench.choose("res_att_unet", taken_up)
+    learning.bench.choice.take("res_att_unet", taken_up)
     learning.live(0.05)
     assert learning.panel.rest.isVisible()
 

@@ -81,13 +81,13 @@ def test_a_reader_does_the_whole_job_and_finds_it_again_tomorrow(sample: Any, wi
     panel.steps = 3
     panel.go.click()
     driver.until(lambda: not driver.bench.runner.busy, 300)
-    child = next(c for c in checkpoint.known(driver.bench.network) if not c.is_shipped)
-    assert child.card.parent_sha256 == checkpoint.find(driver.bench.network).sha256
+    child = next(c for c in checkpoint.known(driver.bench.choice.network) if not c.is_shipped)
+    assert child.card.parent_sha256 == checkpoint.find(driver.bench.choice.network).sha256
     panel.verdict.use.click()
-    assert driver.bench.chosen != child
+    assert driver.bench.choice.checkpoint != child
     QTest.keyClicks(panel.verdict.why, "one slice says little; it draws well")
     QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
-    assert driver.bench.chosen == child
+    assert driver.bench.choice.checkpoint == child
 
     mask, scan = nib.load(_export(driver, tmp_path / "out")), nib.load(sample_scan())
     assert np.array_equal(mask.affine, scan.affine)

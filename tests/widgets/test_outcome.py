@@ -27,7 +27,7 @@ def test_a_segmentation_ends_with_what_it_found(quick_network: Any, at_work: Any
 def title(driver: Any) -> str:
     from napari_covseg.workbench import checkpoint_title
 
-    return str(checkpoint_title(driver.bench.chosen))
+    return str(checkpoint_title(driver.bench.choice.checkpoint))
 
 
 def test_nothing_is_said_of_a_scan_that_is_no_longer_open(quick_network: Any, at_work: Any, tmp_path: Path) -> None:

@@ -1,0 +1,64 @@
+"""Which network the reader works with, and which checkpoint of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from psygnal import Signal
+
+from napari_covseg.networks import Checkpoint, checkpoint, lineage
+
+
+class Choice:
+    """The network and checkpoint that segment and learn; what was chosen of each network is remembered.
+
+    Parameters
+    ----------
+    folder
+        Where the reader's own checkpoints live.
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.network = checkpoint.best_first(folder)[0]
+        self._chosen: dict[str, Checkpoint] = {}
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """The one chosen, else the network's first; None if it has none.
+
+        A child that its gate held back is never the first: it is used when a reader says so.
+        """
+        chosen = self._chosen.get(self.network)
+        if chosen is not None and chosen.path.exists():
+            return chosen
+        return lineage.first(self.network, self.folder)
+
+    def take(self, network: str, trained: Checkpoint | None = None) -> None:
+        """Work with this network from now on, and with this checkpoint of it where one is given; `changed` tells it."""
+        self.network = network
+        if trained is not None:
+            self._chosen[network] = trained
+        self.changed.emit(self.checkpoint)
+
+    def promote(self, child: Checkpoint, reader: str, reason: str = "") -> None:
+        """Work with a fine-tuned checkpoint from now on; against its gate only with a reason, which is kept.
+
+        Raises
+        ------
+        ValueError
+            If the gate did not promote it and no reason is given.
+        """
+        if not lineage.is_promoted(child, self.folder):
+            lineage.overrule(child, reader, reason, folder=self.folder)
+        self.take(child.card.network, child)
+
+    def known(self, network: str) -> tuple[Checkpoint, ...]:
+        """Return a network's checkpoints: those shipped, then the reader's own, newest first."""
+        return checkpoint.known(network, self.folder)
+
+    def family(self, network: str) -> tuple[lineage.Branch, ...]:
+        """Return a network's checkpoints as a tree; `take` goes back to any of them."""
+        return lineage.tree(network, self.folder)

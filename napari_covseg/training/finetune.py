@@ -22,6 +22,7 @@ from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
 from napari_covseg.networks.lineage import RUN_ENDING
 from napari_covseg.training.check import check_sample
+from napari_covseg.training.classroom import Classroom, Pupil
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.gate import MARGIN, found_on, judged, surely_fell, table
 from napari_covseg.training.keeping import NOBODY, Keeping, between
@@ -32,7 +33,7 @@ from napari_covseg.training.recipes import training_config
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.rehearsal import Rehearsal, rehearsal, synthetic_sample
 from napari_covseg.training.run_files import RunFiles
-from napari_covseg.training.schooling import Classroom, Pupil, schooled
+from napari_covseg.training.schooling import schooled
 from napari_covseg.training.stacks import IGNORED, Stack, stack_of
 from napari_covseg.training.train import TERMS
 

@@ -1,28 +1,20 @@
 """What holds a child to what its parent knows, while it learns what was corrected.
 
-A step of fine-tuning has parts: reviewed slices, rehearsed ones, and unlabelled slices of the same scans; on the last
-two the child is held to what the parent says (distillation).
+On rehearsed slices and on unlabelled ones of the same scans it is held to what the parent says (distillation).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Stage
-from napari_covseg.training.batches import batch_source
-from napari_covseg.training.crops import Crop, cropped_sample
-from napari_covseg.training.loop import Beside, TrainingConfig
-from napari_covseg.training.losses import class_probabilities, taught_channels, teaching
+from napari_covseg.training.loop import Beside
+from napari_covseg.training.losses import class_probabilities, taught_channels
 from napari_covseg.training.rehearsal import OF_BEFORE
-from napari_covseg.training.source import Batch, BatchSource
-from napari_covseg.training.stacks import IGNORED, Stack
 
 NOBODY: frozenset[str] = frozenset()
 """What was looked for on unlabelled slices."""
@@ -61,52 +53,6 @@ class Keeping:
     def batch_norm_stays(self, slices: int) -> bool:
         """Whether batch norms stay as they are for so many reviewed slices."""
         return slices <= FEW_SLICES if self.freeze_batch_norm is None else self.freeze_batch_norm
-
-
-def mixed_source(
-    sources: Sequence[BatchSource],
-) -> BatchSource:
-    """Return the source whose part k comes from source k."""
-
-    def batch_at(step: int, part: int = 0) -> Batch:
-        return sources[part](step, part)
-
-    return batch_at
-
-
-def parts_of(
-    stacks: Sequence[Stack],
-    rehearsed: Sequence[Stack],
-    unlabelled: Sequence[Stack],
-    stage: Stage,
-    spec: NetworkSpec,
-    scheme: Names,
-    config: TrainingConfig,
-    keeping: Keeping,
-) -> list[BatchSource]:
-    """Return the sources of one stage's parts: what was reviewed, and beside it half as much of each other kind."""
-    beside = replace(config, batch=max(1, config.batch // 2))
-    sources = [batch_source(stacks, spec, stage, scheme, config)]
-    if keeping.replay and any(teaching(stage, scheme, stack.annotated).says_something for stack in rehearsed):
-        sources.append(batch_source(rehearsed, spec, stage, scheme, beside))
-    if keeping.distil and unlabelled:
-        sources.append(unlabelled_source(unlabelled, spec, stage, beside))
-    return sources
-
-
-def unlabelled_source(stacks: Sequence[Stack], spec: NetworkSpec, stage: Stage, config: TrainingConfig) -> BatchSource:
-    """Return crops of slices nobody labelled, anywhere in them, with all labels ignored."""
-    places = [(index, k) for index, stack in enumerate(stacks) for k in range(len(stack.grey))]
-
-    def batch_at(step: int, part: int = 0) -> Batch:
-        rng = np.random.default_rng((config.seed, step, part))
-        picks = [places[int(rng.integers(len(places)))] for _ in range(config.batch)]
-        samples = [cropped_sample(stacks[i], spec, stage, Crop(k, None, config), rng) for i, k in picks]
-        streams = tuple(torch.stack(each) for each in zip(*(sample.streams for sample in samples), strict=True))
-        labels = torch.full_like(torch.stack([sample.labels for sample in samples]), IGNORED)
-        return streams, labels, [NOBODY] * config.batch
-
-    return batch_at
 
 
 def held_to(parent: nn.Module, stage: Stage, scheme: Names, keeping: Keeping, parts: int) -> Beside:

@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from napari_covseg.jobs import Job, Remark
-from napari_covseg.networks import NetworkSpec
-from napari_covseg.networks.spec import Names, Stage
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
+from napari_covseg.training.classroom import Classroom, Pupil, mixed_source, parts_of
 from napari_covseg.training.frugal import is_out_of_memory, ladder
-from napari_covseg.training.keeping import Keeping, freeze, held_to, mixed_source, parts_of
+from napari_covseg.training.keeping import Keeping, freeze, held_to
 from napari_covseg.training.loop import TrainingConfig, trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.run_files import finished_in, keep_finished
-from napari_covseg.training.stacks import Stack
 
 SAVE_EVERY_SECONDS = 20
 """A fine-tuning takes a minute or two; what a kill may cost is less than in a training of hours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Classroom:
-    """What is taught, rehearsed, left to the parent's say, and watched but never learned."""
-
-    taught: Sequence[Stack]
-    rehearsed: Sequence[Stack]
-    unlabelled: Sequence[Stack]
-    watched: Sequence[Stack]
-
-
-class Pupil(NamedTuple):
-    """Which stage of which network, and its lesion classes."""
-
-    spec: NetworkSpec
-    stage: Stage
-    scheme: Names
 
 
 def schooled(
@@ -126,7 +105,7 @@ def _lesson(
     own = deepcopy(network)
     if keeping.freeze_encoder:
         freeze(own, spec.encoder)
-    sources = parts_of(room.taught, room.rehearsed, room.unlabelled, stage, spec, scheme, config, keeping)
+    sources = parts_of(room, pupil, config, keeping)
     config = replace(config, parts=len(sources))
     taught = yield from trained(
         own,

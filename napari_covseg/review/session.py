@@ -21,6 +21,7 @@ from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.keeping import Keeper
 from napari_covseg.review.opening import is_session, journal_of, scan_of
+from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.recovery import FILE_NAME
 from napari_covseg.review.session_facts import SessionFacts
 from napari_covseg.review.signing import fingerprint
@@ -40,7 +41,7 @@ class ReviewSession(SessionFacts):
     journal
         Where it lives; what it holds already is replayed. It must know its scan: see `begin`.
     reader
-        Who is reading.
+        Who is reading; told as she typed her name when she began it.
 
     Raises
     ------
@@ -53,7 +54,8 @@ class ReviewSession(SessionFacts):
     saved = Signal(object)
 
     def __init__(self, journal: Journal, reader: str) -> None:
-        self.journal, self.reader = journal, reader
+        self.journal = journal
+        self.reader = self.begun_by if same_reader(self.begun_by, reader) else reader
         self.scan_sha256, self.scan_name, self.home_geometry = scan_of(journal)
         self.geometry = self.home_geometry.reading()
         self._standing, base, loss = standing_of(journal, self.geometry.shape)
@@ -249,7 +251,7 @@ class ReviewSession(SessionFacts):
         if self.signature is None:
             raise ValueError("This session is not signed; go on with it as it is.")
         signed_by = self.signature.reader
-        if self.reader not in (signed_by, self.begun_by):
+        if not any(same_reader(self.reader, each) for each in (signed_by, self.begun_by)):
             raise ValueError(f"{signed_by} signed this session and alone opens it again; begin your own beside it.")
         self._state("reopen", {"version": self.version + 1, "reason": reason})
 

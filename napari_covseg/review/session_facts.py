@@ -13,6 +13,7 @@ from napari_covseg.review.before_after import proposed
 from napari_covseg.review.correction import Correction, Labels
 from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.review.journal import Journal
+from napari_covseg.review.reader_names import name_key, same_reader
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.standing import Standing
 from napari_covseg.volume import LESIONS, Geometry, LabelMap, Provenance
@@ -72,6 +73,11 @@ class SessionFacts:
     def begun_by(self) -> str:
         """The reader whose session it is; empty where an earlier version did not say."""
         return str(self.journal.about.get("reader") or "")
+
+    @property
+    def is_of_another_reader(self) -> bool:
+        """Whether somebody else than who is reading now began it."""
+        return bool(name_key(self.begun_by)) and not same_reader(self.begun_by, self.reader)
 
     @property
     def labels(self) -> LabelMap:

@@ -19,6 +19,7 @@ from napari_covseg.review.places import (
     place_of,
     session_at,
 )
+from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.readers import ReadersAgreement, Reading, agreement_of_readers, reading_of
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.session_facts import ONLY_LOOKED_AT
@@ -120,7 +121,8 @@ class Shelf:
             entry = self.worklist.entry(path)
         except SQLAlchemyError:  # whoever follows the session tells it
             return ""
-        return entry.reader if entry and entry.state == "in review" and entry.reader != reader else ""
+        is_held = entry is not None and entry.state == "in review" and not same_reader(entry.reader, reader)
+        return entry.reader if entry and is_held else ""
 
     def _follow(self, session: ReviewSession, path: Path) -> None:
         if self.worklist is not None and session not in self._turns:
@@ -130,9 +132,10 @@ class Shelf:
 
 
 def other_readings(session: ReviewSession) -> dict[Path, str]:
-    """Return the folders of other sessions of the same scan, and who began each."""
+    """Return the folders of other readers' sessions of the same scan, and who began each."""
     beside = (folder for folder in folders_beside(session.folder) if folder != session.folder)
-    return {folder: str(facts_in(folder).get("reader") or "") for folder in beside}
+    readers = {folder: str(facts_in(folder).get("reader") or "") for folder in beside}
+    return {folder: reader for folder, reader in readers.items() if not same_reader(reader, session.begun_by)}
 
 
 def listed_sessions(sessions: Path, worklist: Worklist) -> tuple[Path, ...]:
@@ -149,7 +152,7 @@ def listed_sessions(sessions: Path, worklist: Worklist) -> tuple[Path, ...]:
     chosen: list[Path] = []
     for entry in worklist.entries():
         readers = of_scan.get(entry.path.resolve(), {}) if entry.state != "rejected" else {}
-        own = [folder for folder, reader in readers.items() if reader == entry.reader]
+        own = [folder for folder, reader in readers.items() if same_reader(reader, entry.reader)]
         chosen += own or readers
     return tuple(chosen)
 

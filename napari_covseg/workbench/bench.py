@@ -71,7 +71,7 @@ class Workbench:
     complained = Signal(str)
 
     def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
-        self.reader = reader or getpass.getuser()
+        self.reader = reader if reader and not reader.isspace() else getpass.getuser()
         self.folder = folder or home()
         self.runner, self.tool_runner = JobRunner(), JobRunner(stands_back=False)
         self.current: OpenScan | None = None

@@ -136,6 +136,32 @@ def test_the_same_file_of_which_something_else_is_stated_has_not_changed(begun, 
     assert place_of(sessions, changed, "Dr A", found_at).read_only == ""
 
 
+@pytest.mark.parametrize("typed", ["dr a", " Dr  A ", "DR\u00a0A"])
+def test_a_reader_who_types_her_name_otherwise_is_the_same_reader(begun, sessions, small_scan, typed):
+    scan, found_at, shelf = read_volume(small_scan), FoundAt(small_scan), Shelf(sessions, print)
+    session = shelf.take(scan, typed, found_at)
+    assert (session.is_read_only, session.is_of_another_reader, session.reader) == (False, False, "Dr A")
+    session.sign()
+    session.reopen()
+    assert {event.reader for event in session.trail} == {"Dr A"}
+    with pytest.raises(ValueError, match="has a session of this scan already"):
+        shelf.take(scan, typed, found_at, beside=True)
+    other = shelf.take(scan, "Dr B", found_at, beside=True)
+    assert other_readings(other) == {begun.folder: "Dr A"}
+    shelf.close()
+
+
+def test_of_two_sessions_of_two_ways_to_type_a_name_each_is_found_again(begun, sessions, small_scan):
+    scan, found_at, shelf = read_volume(small_scan), FoundAt(small_scan), Shelf(sessions, print)
+    second = shelf.take(scan, "Dr B", found_at, beside=True)
+    second.journal.remember({"reader": "dr a"})  # as earlier versions took it for another reader's
+    shelf.close()
+    assert place_of(sessions, scan, "Dr A", found_at).folder == begun.folder
+    assert place_of(sessions, scan, "dr a", found_at).folder == second.folder
+    assert place_of(sessions, scan, "DR A", found_at).folder == begun.folder
+    assert other_readings(begun) == {}
+
+
 def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun, sessions, small_scan):
     scan, found_at, told = read_volume(small_scan), FoundAt(small_scan), []
     shelf = Shelf(sessions, told.append)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -29,8 +28,6 @@ from napari_covseg.review.standing import Loss, standing_of
 from napari_covseg.volume import Provenance, Volume
 
 NO_ORIGIN = Provenance()
-
-log = logging.getLogger(__name__)
 
 
 class ReviewSession(SessionFacts):
@@ -255,13 +252,19 @@ class ReviewSession(SessionFacts):
             raise ValueError(f"{signed_by} signed this session and alone opens it again; begin your own beside it.")
         self._state("reopen", {"version": self.version + 1, "reason": reason})
 
-    def close(self) -> None:
-        """Let go of the journal; a snapshot makes the next opening quick."""
-        if told := kept(self.journal, self._keeper):
-            log.warning(told)
+    def close(self) -> str:
+        """Let go of the journal; a snapshot makes the next opening quick.
+
+        Returns
+        -------
+        str
+            What the reader is to be told where the files were no longer in their place; empty where they were.
+        """
+        told = kept(self.journal, self._keeper, at_close=True)
         if self._keeper.rows_since:
             self._keeper.take()
         self.journal.close()
+        return told
 
     def _refuse(self) -> None:
         if self.refusal:

@@ -38,7 +38,7 @@ class Shelf:
     folder
         Where sessions live.
     complain
-        Is told in a sentence what the worklist refuses.
+        Is told in a sentence what the worklist refuses, and what became of files that were not in their place.
     """
 
     def __init__(self, folder: Path, complain: Callable[[str], None]) -> None:
@@ -73,11 +73,12 @@ class Shelf:
         return self._open[key]
 
     def let_go(self, session: ReviewSession) -> None:
-        """Close a session."""
+        """Close a session; where its files were no longer in their place, what became of them is told."""
         if turn := self._turns.pop(session, None):
             turn.close()
         self._open = {key: each for key, each in self._open.items() if each is not session}
-        session.close()
+        if told := session.close():
+            self._complain(told)
 
     def list_on(self, worklist: Worklist) -> None:
         """Let a worklist follow what is opened from now on, in place of the one before."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_covseg.io.stated import NOTHING, Stated, keep, kept_in
+from napari_covseg.io.stated import NOTHING, Stated, kept_in, read
 from napari_covseg.review import snapshot
 from napari_covseg.review.opening import is_session
 from napari_covseg.review.reader_names import name_key, same_reader
@@ -120,8 +120,7 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     session = ReviewSession.begin(place.folder, scan, reader, found_at.path)
     session.notes += (place.note,) if place.note else ()
     if not session.is_read_only:
-        with suppress(OSError):  # it is asked again next time
-            keep(found_at.stated, place.folder)
+        session.keep_stated(found_at.stated)
     return session
 
 
@@ -134,7 +133,9 @@ def changed_since(sessions: Path, scan: Volume, found_at: FoundAt) -> Path | Non
     for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
         if not folder.name.startswith(f"{scan.name}-") or not is_session(folder):
             continue
-        if facts_in(folder).get("scan_path") == place and kept_in(folder) == found_at.stated:
+        facts = facts_in(folder)
+        stated = read(facts["stated"]) if facts.get("stated") else kept_in(folder)
+        if facts.get("scan_path") == place and stated == found_at.stated:
             return folder
     return None
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from napari_covseg.io import stated
+from napari_covseg.io.stated import NOTHING, Stated
 from napari_covseg.review.anchor import DisplacedError
 from napari_covseg.review.audit import Event, Kind
 from napari_covseg.review.condition import belied, is_replaced, sentences
@@ -252,6 +254,14 @@ class ReviewSession(SessionFacts):
             raise ValueError(f"{signed_by} signed this session and alone opens it again; begin your own beside it.")
         self._state("reopen", {"version": self.version + 1, "reason": reason})
 
+    def keep_stated(self, about_scan: Stated) -> None:
+        """Remember what was stated about the scan; what cannot be written now is asked again next time."""
+        if about_scan != NOTHING:
+            with suppress(OSError):
+                if self.journal.about.get("stated") != stated.told(about_scan):
+                    self.journal.remember({"stated": stated.told(about_scan)})
+                stated.keep(about_scan, self.folder)
+
     def close(self) -> str:
         """Let go of the journal; a snapshot makes the next opening quick.
 
@@ -261,6 +271,7 @@ class ReviewSession(SessionFacts):
             What the reader is to be told where the files were no longer in their place; empty where they were.
         """
         told = kept(self.journal, self._keeper, at_close=True)
+        self._keep_stated_again()
         if self._keeper.rows_since:
             self._keeper.take()
         self.journal.close()
@@ -275,11 +286,17 @@ class ReviewSession(SessionFacts):
             event = self.journal.append(kind, self.reader, detail, payload)
         except OSError as error:
             self.unsaved = kept(self.journal, self._keeper) if isinstance(error, DisplacedError) else str(error)
+            self._keep_stated_again()
             raise OSError(self.unsaved) from error
         self.unsaved = ""
         self.saved_at = event.time_utc
         self.saved.emit(event.time_utc)
         return event
+
+    def _keep_stated_again(self) -> None:
+        """Write again what was stated, where the session is in its place and the file is not."""
+        if not self.is_read_only and self.journal.where == "here" and not (self.folder / stated.KEPT_IN).exists():
+            self.keep_stated(self.stated)
 
     def _state(self, kind: Kind, detail: dict[str, Any]) -> None:
         self._standing.take(self._record(kind, detail), self.journal.payload)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_covseg.io import stated
+from napari_covseg.io.stated import Stated
 from napari_covseg.review.audit import Event
 from napari_covseg.review.before_after import proposed
 from napari_covseg.review.correction import Correction, Labels
@@ -63,6 +65,12 @@ class SessionFacts:
     def scan_path(self) -> Path:
         """Where the scan was when it was opened last."""
         return Path(self.journal.about.get("scan_path") or "")
+
+    @property
+    def stated(self) -> Stated:
+        """What was stated about the scan when it was opened; the file beside the journal may be gone."""
+        facts = self.journal.about.get("stated")
+        return stated.read(facts) if facts else stated.kept_in(self.folder)
 
     @property
     def folder(self) -> Path:

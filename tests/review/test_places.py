@@ -1,13 +1,24 @@
 """A scan finds its session wherever it lies; a changed one is told; readers have places of their own."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from napari_covseg.io import Stated, read_volume
+from napari_covseg.io.stated import kept_in
 from napari_covseg.jobs import drain
 from napari_covseg.review import ReviewSession
-from napari_covseg.review.places import FoundAt, facts_in, folders_beside, folders_of, place_of, session_at
+from napari_covseg.review.places import (
+    FoundAt,
+    changed_since,
+    facts_in,
+    folders_beside,
+    folders_of,
+    place_of,
+    session_at,
+)
 from napari_covseg.review.readers import reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions, other_readings
 from napari_covseg.review.whereabouts import scan_found
@@ -160,6 +171,30 @@ def test_of_two_sessions_of_two_ways_to_type_a_name_each_is_found_again(begun, s
     assert place_of(sessions, scan, "dr a", found_at).folder == second.folder
     assert place_of(sessions, scan, "DR A", found_at).folder == begun.folder
     assert other_readings(begun) == {}
+
+
+@pytest.mark.parametrize("when", ["open", "closed", "with its folder"])
+def test_what_was_stated_is_written_again(sessions, small_scan, when):
+    scan, stated = read_volume(small_scan), Stated(spacing_mm=(0.7, 0.7, 5.0))
+    found_at = FoundAt(small_scan, stated)
+    session = session_at(place_of(sessions, scan, "Dr A", found_at), scan, "Dr A", found_at)
+    if when == "closed":
+        session.close()
+    file = session.folder / "stated.json"
+    if when == "with its folder":
+        shutil.rmtree(session.folder)
+        with pytest.raises(OSError, match="make it again"):
+            session.mark_reviewed(1)
+        assert kept_in(session.folder) == stated
+    else:
+        file.unlink()
+    assert session.stated == stated
+    assert changed_since(sessions, scan, found_at) == session.folder
+    session.close()
+    again = ReviewSession.resume(session.folder, "Dr A")
+    assert again.stated == stated
+    again.close()
+    assert kept_in(session.folder) == stated
 
 
 def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun, sessions, small_scan):

@@ -1,6 +1,7 @@
 """The application without its window: open, segment, correct, mark, learn, export, and again tomorrow."""
 
 import gzip
+import shutil
 import threading
 
 import nibabel as nib
@@ -122,15 +123,38 @@ def test_what_the_reader_does_while_a_network_runs_stays(bench, small_scan, untr
     assert any("meanwhile; " in said and "left what you did as it is" in said for said in bench.told)
 
 
-def test_a_network_that_can_no_longer_be_written_down_is_stopped_and_said_once(bench, small_scan, untrained, tmp_path):
+def _replaced(folder):
+    shutil.copytree(folder, folder.with_name("yesterday"))
+    shutil.rmtree(folder)
+    folder.with_name("yesterday").rename(folder)
+
+
+DISPLACED = {
+    "put it back": lambda folder: folder.rename(folder.parent.parent / "elsewhere"),
+    "were deleted while it was open": shutil.rmtree,
+    "Another session was put in the place": _replaced,
+}
+
+
+@pytest.mark.parametrize("told", DISPLACED)
+def test_a_network_that_can_no_longer_be_written_down_is_stopped_and_said_once(bench, small_scan, untrained, told):
     session = _open(bench, small_scan).session
     run = bench.segment(SegmentRequest(untrained, centre=0, device="cpu"))
-    _on_slice(run, 1, lambda: session.folder.rename(tmp_path / "elsewhere"))
+    _on_slice(run, 1, lambda: DISPLACED[told](session.folder))
     bench.runner.wait(run, 120)
     assert run.is_cancelling
-    assert len([said for said in bench.complaints if "put it back" in said]) == 1
+    assert len([said for said in bench.complaints if told in said]) == len(bench.complaints) == 1
     assert session.labels.values[1].any()
     assert not session.labels.values[2].any()
+
+
+def test_the_rest_that_can_no_longer_be_written_down_is_complained_of_and_nothing_changed(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    run = bench.segment_rest(untrained, device="cpu")
+    _on_slice(run, 1, lambda: DISPLACED["put it back"](session.folder))
+    bench.runner.wait(run, 120)
+    assert len([said for said in bench.complaints if "put it back" in said]) == 1
+    assert not session.labels.values.any()
 
 
 def test_undoing_what_a_network_draws_stops_it(bench, small_scan, untrained):

@@ -1,5 +1,6 @@
 """Tools without a window: on the bench they are told, refused, undone, and never wait for a network."""
 
+import shutil
 import threading
 import time
 from functools import partial
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.jobs import Progress
-from napari_covseg.review import copy_slice, fill, relabel, remove_islands, smooth, smoothing
+from napari_covseg.review import Proposals, copy_slice, fill, relabel, remove_islands, smooth, smoothing
 from napari_covseg.workbench import SegmentRequest, Workbench
 
 
@@ -174,6 +175,33 @@ def test_signed_is_signed(bench):
     for act in (lambda: bench.apply(tool), lambda: bench.apply_aside(tool, "Relabelling")):
         with pytest.raises(ValueError, match="signed"):
             act()
+
+
+def test_what_networks_drew_is_written_again_where_it_is_deleted_and_what_cannot_be_is_said(
+    bench, untrained, small_scan
+):
+    run = bench.segment(SegmentRequest(untrained, scope="slice", centre=3, device="cpu"))
+    bench.runner.wait(run, 120)
+    proposals, (name,) = bench.current.proposals, bench.current.proposals.networks
+    drawn = proposals.labels(name)
+    shutil.rmtree(proposals.folder)
+    bench.runner.wait(bench.export(small_scan.parent / "out"), 60)
+    assert np.array_equal(Proposals(bench.current.session.folder, drawn.shape).labels(name), drawn)
+    assert not any("was deleted" in word for word in bench.words)
+    bench.close()
+    tomorrow = Workbench("Dr A")
+    complaints = []
+    tomorrow.complained.connect(complaints.append)
+    tomorrow.runner.wait(tomorrow.open(small_scan), 30)
+    shutil.rmtree(proposals.folder)
+    for _ in range(2):
+        tomorrow.runner.wait(tomorrow.export(small_scan.parent / "out2"), 60)
+    assert (
+        complaints[0] == f"What {name} drew was deleted from the session's folder; segment with it again to compare. "
+        "Every correction is there."
+    )
+    assert len([each for each in complaints if "was deleted" in each]) == 1
+    tomorrow.close()
 
 
 def test_what_networks_drew_is_kept_for_comparison_also_after_a_restart(bench, untrained, small_scan):

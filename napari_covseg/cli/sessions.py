@@ -45,8 +45,7 @@ def scan_of(session: ReviewSession) -> tuple[Path, Volume]:
     ValueError
         If the scan is not to be found, or is another one by now.
     """
-    from napari_covseg.io.stated import kept_in
     from napari_covseg.review.whereabouts import scan_found
 
-    job = scan_found(session.scan_path, session.scan_sha256, kept_in(session.folder))
+    job = scan_found(session.scan_path, session.scan_sha256, session.stated)
     return followed(job, f"Looking for the scan of {session.folder.name}")

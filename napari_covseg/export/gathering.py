@@ -17,7 +17,6 @@ from napari_covseg.export.bundle import (
     refuse_twice,
 )
 from napari_covseg.io import read_labels
-from napari_covseg.io.stated import kept_in
 from napari_covseg.jobs import Job, Progress, Remark, retold
 from napari_covseg.review import ReviewSession
 from napari_covseg.review.session_facts import ONLY_LOOKED_AT
@@ -125,7 +124,7 @@ def _bundled(
             raise NothingReviewedError(f"No slice of {session.case} is marked reviewed; mark those that are true.")
         if not overwrite:
             refuse_twice(out, name)  # before the scan is looked for
-        found = scan_found(session.scan_path, session.scan_sha256, kept_in(folder), near)
+        found = scan_found(session.scan_path, session.scan_sha256, session.stated, near)
         path, scan = yield from retold(found, lambda step: tell(step.doing))
         lung = lungs_beside(path, scan)
         one = ReviewedScan(scan, session.labels, session.reviewed, session.scan_sha256, lung)

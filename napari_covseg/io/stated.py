@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -84,13 +83,26 @@ def keep(stated: Stated, folder: Path) -> None:
     """Remember in a session's folder what was stated when its scan was opened, so that it can be opened again."""
     if stated != NOTHING:
         with written(folder / KEPT_IN) as draft:
-            draft.write_text(json.dumps(asdict(stated)), "utf-8")
+            draft.write_bytes(TypeAdapter(Stated).dump_json(stated))
 
 
 def kept_in(folder: Path) -> Stated:
     """Return what was stated when the scan of a session was opened; nothing where nothing was."""
     with suppress(OSError, ValidationError):
         return TypeAdapter(Stated).validate_json((folder / KEPT_IN).read_text("utf-8"))
+    return NOTHING
+
+
+def told(stated: Stated) -> dict[str, Any]:
+    """Return what was stated, as JSON has it."""
+    facts: dict[str, Any] = TypeAdapter(Stated).dump_python(stated, mode="json")
+    return facts
+
+
+def read(facts: object) -> Stated:
+    """Return what `told` told; nothing where it cannot be understood."""
+    with suppress(ValidationError):
+        return TypeAdapter(Stated).validate_python(facts)
     return NOTHING
 
 

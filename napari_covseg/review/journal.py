@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from napari_covseg.review import audit, holder, recovery, snapshot
-from napari_covseg.review.anchor import Anchor, DisplacedError, Where
+from napari_covseg.review.anchor import Anchor, DisplacedError, Where, is_read_back
 from napari_covseg.review.audit import Event, Kind
 from napari_covseg.review.holder import Holder
 from napari_covseg.review.recovery import FILE_NAME, LOG_NAME, Damage, Found, Witness
@@ -258,7 +258,8 @@ class Journal:
             raise
         _lay_out(self.folder / LOG_NAME)
         self._head_file.open()
-        self._anchor = Anchor(self.folder, self._head_file)
+        self._connection = found.connection
+        self._anchor = Anchor(self.folder, self._head_file, self._is_ours)
         return found, "", left_by
 
     def _open_again(self) -> None:
@@ -268,7 +269,10 @@ class Journal:
         if self._last:
             self._head_file.write(self._last, self.head)
         self._head_file.open()
-        self._anchor = Anchor(self.folder, self._head_file)
+        self._anchor = Anchor(self.folder, self._head_file, self._is_ours)
+
+    def _is_ours(self) -> bool:
+        return is_read_back(self._connection, self.folder / FILE_NAME)
 
     def _who_holds_it(self) -> str:
         who = Holder.told(self.about.get("holder"))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.review.correction import Box, Labels
+from napari_covseg.review.scene import box_of
 
 ROUNDING = 1e-5
 TRUNCATE = 3.0
@@ -49,8 +49,9 @@ def sight_of(kind: Kernel, size_mm: float, shape: tuple[int, ...], spacing_mm: t
     """Return what a kernel sees, within a slice where the shape is flat: the median's ball, or a Gaussian."""
     if kind == "gaussian":
         sigmas = [size_mm / mm if n > 1 else 0.0 for n, mm in zip(shape, spacing_mm, strict=True)]
-        i, j, k = (int(TRUNCATE * sigma + 0.5) for sigma in sigmas)
-        return Sight((i, j, k), lambda mask: _blurred(mask, sigmas, (i, j, k)), 1.0, 12)
+        bells = [_bell(sigma) for sigma in sigmas]
+        i, j, k = (len(bell) // 2 for bell in bells)
+        return Sight((i, j, k), lambda mask: _blurred(mask, bells), 1.0, 4)
     i, j, k = (int(size_mm / mm + ROUNDING) if n > 1 else 0 for n, mm in zip(shape, spacing_mm, strict=True))
     away = [(np.arange(-n, n + 1) * mm) ** 2 for n, mm in zip((i, j, k), spacing_mm, strict=True)]
     squared = np.add.outer(np.add.outer(away[0], away[1]), away[2])
@@ -79,17 +80,30 @@ def smoothed(labels: Labels, sight: Sight) -> Job[Labels]:
 
 
 def _smoothed_block(inner: Labels, around: Labels, sight: Sight) -> Labels:
-    values = np.flatnonzero(np.bincount(around.ravel()))
-    weights = {int(value): sight.seen(around == value) for value in values[values > 0]}
-    share = sum(weights.values())
-    becomes = np.asarray(share > (0.5 + ROUNDING) * sight.most)
+    becomes = np.asarray(sight.seen(around > 0) > (0.5 + ROUNDING) * sight.most)
     found: Labels = np.where(becomes, inner, np.uint8(0))
     is_new = becomes & (inner == 0)
-    heaviest = np.zeros(inner.shape, dtype=np.float32)
-    for value, weight in weights.items():
-        found[is_new & (weight > heaviest)] = value
-        np.maximum(heaviest, weight, out=heaviest)
+    box = box_of(is_new, _all_of(inner))
+    if box is not None:
+        i, j, k = (slice(b.start, b.stop + 2 * reach) for b, reach in zip(box, sight.reaches, strict=True))
+        np.copyto(found[box], _heaviest(around[i, j, k], sight), where=is_new[box])
     return found
+
+
+def _heaviest(around: Labels, sight: Sight) -> Labels:
+    """Return the class that weighs most at each voxel that lies no nearer than the reaches to the edge."""
+    values: Labels = np.flatnonzero(np.bincount(around.ravel())).astype(np.uint8)
+    values = values[values > 0]
+    if len(values) == 1:
+        return values  # as good as an array of it
+    weights = [sight.seen(around == value) for value in values]
+    found: Labels = values[np.argmax(weights, axis=0)]
+    return found
+
+
+def _all_of(labels: Labels) -> Box:
+    i, j, k = (slice(0, n) for n in labels.shape)
+    return i, j, k
 
 
 def _blocks(shape: tuple[int, ...], sight: Sight) -> Iterator[Box]:
@@ -100,14 +114,30 @@ def _blocks(shape: tuple[int, ...], sight: Sight) -> Iterator[Box]:
         yield i, j, k
 
 
-def _blurred(
-    mask: npt.NDArray[np.bool_], sigmas: list[float], reaches: tuple[int, int, int]
-) -> npt.NDArray[np.float32]:
-    found: npt.NDArray[np.float32] = ndimage.gaussian_filter(
-        mask, sigmas, output=np.float32, truncate=TRUNCATE, mode="nearest"
-    )
-    i, j, k = (slice(reach, n - reach) for reach, n in zip(reaches, mask.shape, strict=True))
-    return found[i, j, k]
+def _bell(sigma_voxels: float) -> npt.NDArray[np.float32]:
+    """Return a Gaussian that sums to 1, cut off at `TRUNCATE` standard deviations."""
+    reach = int(TRUNCATE * sigma_voxels + 0.5)
+    away = np.arange(-reach, reach + 1)
+    bell = np.exp(-0.5 * (away / max(sigma_voxels, ROUNDING)) ** 2)
+    found: npt.NDArray[np.float32] = (bell / bell.sum()).astype(np.float32)
+    return found
+
+
+def _blurred(mask: npt.NDArray[np.bool_], bells: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+    """Return a mask under a bell along each axis: as products of matrices, which a processor is quickest at."""
+    slices, rows, columns = (_sliding(bell, n) for bell, n in zip(bells, mask.shape, strict=True))
+    found = rows @ (mask.astype(np.float32) @ columns.T)
+    found = slices @ found.reshape(len(found), -1)
+    return found.reshape(len(slices), len(rows), len(columns))
+
+
+def _sliding(bell: npt.NDArray[np.float32], length: int) -> npt.NDArray[np.float32]:
+    """Return the matrix that slides a bell along so many voxels, as far as it lies within them."""
+    places = length - len(bell) + 1
+    found = np.zeros((places, length), dtype=np.float32)
+    for at in range(places):
+        found[at, at : at + len(bell)] = bell
+    return found
 
 
 def _counted(mask: npt.NDArray[np.bool_], ball: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_covseg.io.stated import NOTHING, Stated, keep, kept_in
+from napari_covseg.io.stated import NOTHING, Stated, kept_in, read
 from napari_covseg.review import snapshot
 from napari_covseg.review.opening import is_session
+from napari_covseg.review.reader_names import name_key, same_reader
 from napari_covseg.review.recovery import FILE_NAME
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.tables import about_of
@@ -44,9 +45,10 @@ class Place:
 
 def folder_of(sessions: Path, scan: Volume, reader: str, path: Path) -> Path:
     """Return the folder of a reader's session of a scan: the reader's own where there is one, else the first."""
-    folders = folders_of(sessions, scan, path)
-    own = (folder for folder in folders[1:] if facts_in(folder).get("reader") == reader)
-    return next(own, _first(sessions, scan, path))
+    names = {folder: _reader_of(folder) for folder in folders_of(sessions, scan, path)}
+    own = [folder for folder, name in names.items() if same_reader(name, reader)]
+    own.sort(key=lambda folder: names[folder] != reader)  # earlier versions began one for every way of typing a name
+    return own[0] if own else _first(sessions, scan, path)
 
 
 def folders_of(sessions: Path, scan: Volume, path: Path) -> tuple[Path, ...]:
@@ -72,7 +74,7 @@ def folder_for_another_reader(sessions: Path, scan: Volume, reader: str, path: P
     folders = folders_of(sessions, scan, path)
     if not folders:
         raise ValueError("Nobody has read this scan yet; the session that is open is the first.")
-    if any(facts_in(folder).get("reader") == reader for folder in folders):
+    if any(same_reader(_reader_of(folder), reader) for folder in folders):
         raise ValueError(f"{reader} has a session of this scan already; another reader may begin one beside it.")
     return sessions / f"{_first(sessions, scan, path).name}-{max(1, *map(_number, folders)) + 1}"
 
@@ -83,8 +85,8 @@ def place_of(sessions: Path, scan: Volume, reader: str, found_at: FoundAt) -> Pl
     Nobody writes in the session of another reader.
     """
     folder = folder_of(sessions, scan, reader, found_at.path)
-    whose = str(facts_in(folder).get("reader") or "")
-    if whose not in ("", reader):
+    whose = _reader_of(folder)
+    if name_key(whose) and not same_reader(whose, reader):
         return Place(folder, read_only=f"This is the reading of {whose}. {OWN_BESIDE}", of=whose)
     other = None if is_session(folder) else changed_since(sessions, scan, found_at)
     if other is None:
@@ -118,8 +120,7 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     session = ReviewSession.begin(place.folder, scan, reader, found_at.path)
     session.notes += (place.note,) if place.note else ()
     if not session.is_read_only:
-        with suppress(OSError):  # it is asked again next time
-            keep(found_at.stated, place.folder)
+        session.keep_stated(found_at.stated)
     return session
 
 
@@ -132,7 +133,9 @@ def changed_since(sessions: Path, scan: Volume, found_at: FoundAt) -> Path | Non
     for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
         if not folder.name.startswith(f"{scan.name}-") or not is_session(folder):
             continue
-        if facts_in(folder).get("scan_path") == place and kept_in(folder) == found_at.stated:
+        facts = facts_in(folder)
+        stated = read(facts["stated"]) if facts.get("stated") else kept_in(folder)
+        if facts.get("scan_path") == place and stated == found_at.stated:
             return folder
     return None
 
@@ -144,6 +147,11 @@ def facts_in(folder: Path) -> Mapping[str, Any]:
         with closing(sqlite3.connect(address, uri=True, timeout=1)) as connection:
             return about_of(connection)
     return next((each.about for each in snapshot.kept(folder)), {})
+
+
+def _reader_of(folder: Path) -> str:
+    """Return who began a session, as it says without being opened; empty where nobody knows."""
+    return str(facts_in(folder).get("reader") or "")
 
 
 def _first(sessions: Path, scan: Volume, path: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,6 +11,8 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
+from napari_covseg.io import stated
+from napari_covseg.io.stated import NOTHING, Stated
 from napari_covseg.review.anchor import DisplacedError
 from napari_covseg.review.audit import Event, Kind
 from napari_covseg.review.condition import belied, is_replaced, sentences
@@ -21,6 +22,7 @@ from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
 from napari_covseg.review.journal import Journal
 from napari_covseg.review.keeping import Keeper
 from napari_covseg.review.opening import is_session, journal_of, scan_of
+from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.recovery import FILE_NAME
 from napari_covseg.review.session_facts import SessionFacts
 from napari_covseg.review.signing import fingerprint
@@ -28,8 +30,6 @@ from napari_covseg.review.standing import Loss, standing_of
 from napari_covseg.volume import Provenance, Volume
 
 NO_ORIGIN = Provenance()
-
-log = logging.getLogger(__name__)
 
 
 class ReviewSession(SessionFacts):
@@ -40,7 +40,7 @@ class ReviewSession(SessionFacts):
     journal
         Where it lives; what it holds already is replayed. It must know its scan: see `begin`.
     reader
-        Who is reading.
+        Who is reading; told as she typed her name when she began it.
 
     Raises
     ------
@@ -53,7 +53,8 @@ class ReviewSession(SessionFacts):
     saved = Signal(object)
 
     def __init__(self, journal: Journal, reader: str) -> None:
-        self.journal, self.reader = journal, reader
+        self.journal = journal
+        self.reader = self.begun_by if same_reader(self.begun_by, reader) else reader
         self.scan_sha256, self.scan_name, self.home_geometry = scan_of(journal)
         self.geometry = self.home_geometry.reading()
         self._standing, base, loss = standing_of(journal, self.geometry.shape)
@@ -249,17 +250,32 @@ class ReviewSession(SessionFacts):
         if self.signature is None:
             raise ValueError("This session is not signed; go on with it as it is.")
         signed_by = self.signature.reader
-        if self.reader not in (signed_by, self.begun_by):
+        if not any(same_reader(self.reader, each) for each in (signed_by, self.begun_by)):
             raise ValueError(f"{signed_by} signed this session and alone opens it again; begin your own beside it.")
         self._state("reopen", {"version": self.version + 1, "reason": reason})
 
-    def close(self) -> None:
-        """Let go of the journal; a snapshot makes the next opening quick."""
-        if told := kept(self.journal, self._keeper):
-            log.warning(told)
+    def keep_stated(self, about_scan: Stated) -> None:
+        """Remember what was stated about the scan; what cannot be written now is asked again next time."""
+        if about_scan != NOTHING:
+            with suppress(OSError):
+                if self.journal.about.get("stated") != stated.told(about_scan):
+                    self.journal.remember({"stated": stated.told(about_scan)})
+                stated.keep(about_scan, self.folder)
+
+    def close(self) -> str:
+        """Let go of the journal; a snapshot makes the next opening quick.
+
+        Returns
+        -------
+        str
+            What the reader is to be told where the files were no longer in their place; empty where they were.
+        """
+        told = kept(self.journal, self._keeper, at_close=True)
+        self._keep_stated_again()
         if self._keeper.rows_since:
             self._keeper.take()
         self.journal.close()
+        return told
 
     def _refuse(self) -> None:
         if self.refusal:
@@ -270,11 +286,17 @@ class ReviewSession(SessionFacts):
             event = self.journal.append(kind, self.reader, detail, payload)
         except OSError as error:
             self.unsaved = kept(self.journal, self._keeper) if isinstance(error, DisplacedError) else str(error)
+            self._keep_stated_again()
             raise OSError(self.unsaved) from error
         self.unsaved = ""
         self.saved_at = event.time_utc
         self.saved.emit(event.time_utc)
         return event
+
+    def _keep_stated_again(self) -> None:
+        """Write again what was stated, where the session is in its place and the file is not."""
+        if not self.is_read_only and self.journal.where == "here" and not (self.folder / stated.KEPT_IN).exists():
+            self.keep_stated(self.stated)
 
     def _state(self, kind: Kind, detail: dict[str, Any]) -> None:
         self._standing.take(self._record(kind, detail), self.journal.payload)

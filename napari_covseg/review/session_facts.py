@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_covseg.io import stated
+from napari_covseg.io.stated import Stated
 from napari_covseg.review.audit import Event
 from napari_covseg.review.before_after import proposed
 from napari_covseg.review.correction import Correction, Labels
 from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.review.journal import Journal
+from napari_covseg.review.reader_names import name_key, same_reader
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.standing import Standing
 from napari_covseg.volume import LESIONS, Geometry, LabelMap, Provenance
@@ -64,6 +67,12 @@ class SessionFacts:
         return Path(self.journal.about.get("scan_path") or "")
 
     @property
+    def stated(self) -> Stated:
+        """What was stated about the scan when it was opened; the file beside the journal may be gone."""
+        facts = self.journal.about.get("stated")
+        return stated.read(facts) if facts else stated.kept_in(self.folder)
+
+    @property
     def folder(self) -> Path:
         """Where the session lives."""
         return self.journal.folder
@@ -72,6 +81,11 @@ class SessionFacts:
     def begun_by(self) -> str:
         """The reader whose session it is; empty where an earlier version did not say."""
         return str(self.journal.about.get("reader") or "")
+
+    @property
+    def is_of_another_reader(self) -> bool:
+        """Whether somebody else than who is reading now began it."""
+        return bool(name_key(self.begun_by)) and not same_reader(self.begun_by, self.reader)
 
     @property
     def labels(self) -> LabelMap:

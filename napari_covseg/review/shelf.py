@@ -19,6 +19,7 @@ from napari_covseg.review.places import (
     place_of,
     session_at,
 )
+from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.readers import ReadersAgreement, Reading, agreement_of_readers, reading_of
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.session_facts import ONLY_LOOKED_AT
@@ -37,7 +38,7 @@ class Shelf:
     folder
         Where sessions live.
     complain
-        Is told in a sentence what the worklist refuses.
+        Is told in a sentence what the worklist refuses, and what became of files that were not in their place.
     """
 
     def __init__(self, folder: Path, complain: Callable[[str], None]) -> None:
@@ -72,11 +73,12 @@ class Shelf:
         return self._open[key]
 
     def let_go(self, session: ReviewSession) -> None:
-        """Close a session."""
+        """Close a session; where its files were no longer in their place, what became of them is told."""
         if turn := self._turns.pop(session, None):
             turn.close()
         self._open = {key: each for key, each in self._open.items() if each is not session}
-        session.close()
+        if told := session.close():
+            self._complain(told)
 
     def list_on(self, worklist: Worklist) -> None:
         """Let a worklist follow what is opened from now on, in place of the one before."""
@@ -120,7 +122,8 @@ class Shelf:
             entry = self.worklist.entry(path)
         except SQLAlchemyError:  # whoever follows the session tells it
             return ""
-        return entry.reader if entry and entry.state == "in review" and entry.reader != reader else ""
+        is_held = entry is not None and entry.state == "in review" and not same_reader(entry.reader, reader)
+        return entry.reader if entry and is_held else ""
 
     def _follow(self, session: ReviewSession, path: Path) -> None:
         if self.worklist is not None and session not in self._turns:
@@ -130,9 +133,10 @@ class Shelf:
 
 
 def other_readings(session: ReviewSession) -> dict[Path, str]:
-    """Return the folders of other sessions of the same scan, and who began each."""
+    """Return the folders of other readers' sessions of the same scan, and who began each."""
     beside = (folder for folder in folders_beside(session.folder) if folder != session.folder)
-    return {folder: str(facts_in(folder).get("reader") or "") for folder in beside}
+    readers = {folder: str(facts_in(folder).get("reader") or "") for folder in beside}
+    return {folder: reader for folder, reader in readers.items() if not same_reader(reader, session.begun_by)}
 
 
 def listed_sessions(sessions: Path, worklist: Worklist) -> tuple[Path, ...]:
@@ -149,7 +153,7 @@ def listed_sessions(sessions: Path, worklist: Worklist) -> tuple[Path, ...]:
     chosen: list[Path] = []
     for entry in worklist.entries():
         readers = of_scan.get(entry.path.resolve(), {}) if entry.state != "rejected" else {}
-        own = [folder for folder, reader in readers.items() if reader == entry.reader]
+        own = [folder for folder, reader in readers.items() if same_reader(reader, entry.reader)]
         chosen += own or readers
     return tuple(chosen)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.worklist import IN_REVIEW, REJECTED, SIGNED, Worklist
 
@@ -50,11 +51,11 @@ class Turn:
             if entry.state != SIGNED:
                 self._worklist.sign(self._path, self._session.signature.reader)
             return
-        if entry.state == SIGNED and entry.reader != reader:
+        if entry.state == SIGNED and not same_reader(entry.reader, reader):
             return  # a second reading takes no scan from the first
         if entry.state == SIGNED:
             self._worklist.put_back(self._path, reader)
-        if entry.state != IN_REVIEW or entry.reader != reader:
+        if entry.state != IN_REVIEW or not same_reader(entry.reader, reader):
             self._worklist.take(self._path, reader)
 
     def _try(self, tell: Callable[[], None]) -> None:

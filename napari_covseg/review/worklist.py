@@ -24,6 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 
 from napari_covseg.io import home, stem_of
 from napari_covseg.io.scans_in import scans_in
+from napari_covseg.review.reader_names import name_key, same_reader
 
 State = Literal["new", "in review", "signed", "rejected"]
 SortedBy = Literal["name", "state", "reader", "minutes", "changed"]
@@ -139,7 +140,7 @@ class Worklist:
     def next(self, reader: str) -> Entry | None:
         """Take the next scan: one that the reader has in review already, or else a new one; None if there is none."""
         for entry in self.entries(states=(IN_REVIEW,)):
-            if entry.reader == reader:
+            if same_reader(entry.reader, reader):
                 return entry
         for entry in self.entries(states=(NEW,)):
             if self._changed(entry.path, (NEW,), state=IN_REVIEW, reader=reader):  # nobody was quicker
@@ -158,7 +159,7 @@ class Worklist:
         entry = self._known(path)
         if entry.state != IN_REVIEW:
             raise ValueError(f"{entry.name} is {entry.state} by {entry.reader}; put it back first to review it again.")
-        if entry.reader != reader:
+        if not same_reader(entry.reader, reader):
             raise ValueError(f"{entry.reader} has {entry.name} in review; take another scan, or ask for this one.")
         return entry
 
@@ -210,10 +211,10 @@ class Worklist:
         self._engine.dispose()
 
     def _moved(self, path: Path, reader: str, state: State, note: str = "") -> Entry:
-        if not self._changed(path, (IN_REVIEW,), of=reader, state=state, reader=reader, note=note):
+        if not self._changed(path, (IN_REVIEW,), of=reader, state=state, note=note):
             self._changed(path, (NEW,), state=state, reader=reader, note=note)
         entry = self._known(path)
-        if entry.state != state or entry.reader != reader:
+        if entry.state != state or not same_reader(entry.reader, reader):
             raise ValueError(f"{entry.name} is {entry.state} with {entry.reader}; it was left so.")
         return entry
 
@@ -221,7 +222,8 @@ class Worklist:
         """Change an entry if it is in one of these states, and with this reader, in one step; return whether it was."""
         conditions = [*self._at(path), _SCANS.c.state.in_(list(states))]
         if of is not None:
-            conditions.append(_SCANS.c.reader == of)
+            entry = self.entry(path)  # no database folds names as we do: the condition is on how it stands there
+            conditions.append(_SCANS.c.reader == (entry.reader if entry and same_reader(entry.reader, of) else of))
         with self._engine.begin() as connection:
             done = connection.execute(sa.update(_SCANS).where(*conditions).values(changed_utc=_now(), **values))
         return bool(done.rowcount)
@@ -261,7 +263,7 @@ class Worklist:
 _KEYS: dict[str, Any] = {
     "name": lambda entry: entry.name.casefold(),
     "state": lambda entry: STATES.index(entry.state),
-    "reader": lambda entry: entry.reader.casefold(),
+    "reader": lambda entry: name_key(entry.reader),
     "minutes": lambda entry: entry.minutes,
     "changed": lambda entry: entry.changed_utc,
 }

@@ -116,11 +116,20 @@ class Desk(QObject):  # type: ignore[misc]
             self.bench.complained.emit(UNREACHED.format(type(error).__name__))
         return None
 
-    def close(self) -> None:
-        """Stop what runs and let go of sessions; what was finished is on disk."""
+    def close(self) -> str:
+        """Stop what runs and let go of sessions; what was finished is on disk.
+
+        Returns
+        -------
+        str
+            What was complained of at the very end, when no panel shows it any more; empty where all went well.
+        """
         if self.is_closed:
-            return
+            return ""
         self.is_closed = True
+        last_words: list[str] = []
+        self.bench.complained.disconnect(self._notify)
+        self.bench.complained.connect(last_words.append)
         _desks.pop(self.viewer, None)
         self._timer.stop()
         self.blockSignals(True)
@@ -134,6 +143,7 @@ class Desk(QObject):  # type: ignore[misc]
         self.link.close()
         self.bench.close()
         gc.unfreeze()
+        return " ".join(last_words)
 
     def _listen(self) -> None:
         bench = self.bench

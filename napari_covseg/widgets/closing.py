@@ -1,7 +1,8 @@
-"""Closing the window while something runs: the reader is asked once, and what is finished is on disk either way."""
+"""Closing the window: the reader is asked once while something runs, and told what went wrong at the very end."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, QObject, QTimer
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 STOP, STAY = "Stop and close", "Keep working"
 
+log = logging.getLogger(__name__)
+
 
 class Closing(QObject):  # type: ignore[misc]
     """Stands between the reader and the end of the window.
 
     napari asks in its own words when its keys or the cross close a window; while something of ours runs our question
-    takes the place of that one. A script that closes the window is never asked.
+    takes the place of that one. A script that closes the window is never asked, and told in the terminal.
 
     Parameters
     ----------
@@ -34,6 +37,7 @@ class Closing(QObject):  # type: ignore[misc]
         self.desk = desk
         self.window: Any = window
         self._close: Any = window.close
+        self._is_by_hand = False
         window.close = self._on_key
         window.installEventFilter(self)
 
@@ -57,17 +61,21 @@ class Closing(QObject):  # type: ignore[misc]
         window.event(event)
         if event.isAccepted():
             window.hide()  # what still runs may need a moment to stop
-            self.desk.close()
+            by_hand = self._is_by_hand or event.spontaneous()
+            if told := self.desk.close():
+                tell(told) if by_hand else log.warning(told)
         return True
 
     def _on_key(self, quit_app: bool = False, confirm_need: bool = False) -> Any:
         """Stand in for the window's own `close`, which napari calls for its keys and menus."""
         close = self._close
+        self._is_by_hand = confirm_need
         if not confirm_need or not self.desk.bench.runner.busy:
             return close(quit_app=quit_app, confirm_need=confirm_need)
         return close(quit_app=quit_app) if self._agreed() else None
 
     def _agreed(self) -> bool:
+        self._is_by_hand = True
         return ask(self.window, still_running(self.desk.bench.runner.runs))
 
 
@@ -80,6 +88,12 @@ def still_running(runs: tuple[Run[Any], ...]) -> str:
     more = f"and {len(runs) - 1} more waiting" if len(runs) > 1 else ""
     details = ", ".join(filter(None, (done, time_left(first.seconds_left), more)))
     return f"{first.title} is not done yet" + (f" ({details})." if details else ".")
+
+
+def tell(what: str) -> None:
+    """Tell what went wrong while the window closed; the reader reads it when she is ready."""
+    box = QMessageBox(QMessageBox.Icon.Warning, "CovSeg", what)
+    box.exec()
 
 
 def ask(parent: QWidget, what: str) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QWidget
 
+from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.readers import ReadersAgreement
 from napari_covseg.review.shelf import other_readings
 from napari_covseg.volume import SHORT_TITLES
@@ -61,7 +62,7 @@ class SecondReaderRows(QWidget):  # type: ignore[misc]
             self.hide()
             return
         me = self.desk.bench.reader
-        has_own = me in (session.begun_by, *self._others.values())
+        has_own = any(same_reader(me, each) for each in (session.begun_by, *self._others.values()))
         self.setVisible(bool(self._others) or not has_own)
         allow(self.begin, f"{me} has a session of this scan already." if has_own else "")
         allow(self.agree, "" if self._others else NOBODY_ELSE)

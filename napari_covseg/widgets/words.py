@@ -40,8 +40,7 @@ def saved_line(session: ReviewSession | None) -> str:
     if session is None:
         return "No scan is open."
     if session.is_read_only:
-        is_own = session.begun_by in ("", session.reader)
-        whose = "To" if is_own else f"The reading of {session.begun_by}, to"
+        whose = f"The reading of {session.begun_by}, to" if session.is_of_another_reader else "To"
         return f"{whose} be looked at only; nothing is saved."
     if session.signature is not None:
         return f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓"

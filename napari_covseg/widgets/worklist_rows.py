@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
+from napari_covseg.review.reader_names import same_reader
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
 from napari_covseg.widgets.words import count
@@ -107,7 +108,7 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         bench, worklist = self.desk.bench, self.worklist
         current = bench.current
         here = self.desk.ask(lambda: worklist.entry(current.path)) if worklist and current else None
-        if here is not None and here.state == "in review" and here.reader == bench.reader:
+        if here is not None and here.state == "in review" and same_reader(here.reader, bench.reader):
             bench.said.emit(STILL_YOURS.format(here.name))
         else:
             self.desk.attempt(bench.open_next)

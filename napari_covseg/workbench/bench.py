@@ -20,7 +20,7 @@ from napari_covseg.export import mask_path
 from napari_covseg.io import Stated, UnstatedError, home
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
 from napari_covseg.io.sentences import sentence_of
-from napari_covseg.io.stated import NOTHING, kept_in
+from napari_covseg.io.stated import NOTHING
 from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.review import Correction, Mark, ReviewSession, Scene
@@ -71,7 +71,7 @@ class Workbench:
     complained = Signal(str)
 
     def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
-        self.reader = reader or getpass.getuser()
+        self.reader = reader if reader and not reader.isspace() else getpass.getuser()
         self.folder = folder or home()
         self.runner, self.tool_runner = JobRunner(), JobRunner(stands_back=False)
         self.current: OpenScan | None = None
@@ -102,7 +102,7 @@ class Workbench:
             If no scan is open.
         """
         opened = self._opened()
-        found_at = FoundAt(opened.path, kept_in(opened.session.folder))
+        found_at = FoundAt(opened.path, opened.session.stated)
         run = self.start(reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
         run.finished.connect(partial(self._take, found_at, beside=True))
         return run
@@ -377,6 +377,8 @@ class Workbench:
         self.tool_runner.close()
         self._still.let_go()
         self.shelf.close()
+        for opened in self._on_bench.values():
+            self._keep_proposals(opened)
         self._on_bench.clear()
         self.current = None
 
@@ -438,13 +440,22 @@ class Workbench:
     def _tidy(self) -> None:
         """Let go of runs that are over, and of sessions that are neither on screen nor needed by a job."""
         self._taking = [each for each in self._taking if not each.run.over]
+        self._keep_proposals(self.current)
         if self.runner.busy or self.tool_runner.busy:
             return
         for session, opened in list(self._on_bench.items()):
             if opened is not self.current:
                 self._still.let_go()
                 self.shelf.let_go(session)
+                self._keep_proposals(opened)
                 del self._on_bench[session]
+
+    def _keep_proposals(self, opened: OpenScan | None) -> None:
+        """Write again what networks drew where it was deleted beside a session; tell once what is gone for good."""
+        if opened is None or opened.session.is_read_only or opened.session.journal.where != "here":
+            return
+        if gone := opened.proposals.write_again():
+            self.complained.emit(gone)
 
     def _tell_of(self, session: ReviewSession) -> None:
         if session.notes:

@@ -1,13 +1,24 @@
 """A scan finds its session wherever it lies; a changed one is told; readers have places of their own."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from napari_covseg.io import Stated, read_volume
+from napari_covseg.io.stated import kept_in
 from napari_covseg.jobs import drain
 from napari_covseg.review import ReviewSession
-from napari_covseg.review.places import FoundAt, facts_in, folders_beside, folders_of, place_of, session_at
+from napari_covseg.review.places import (
+    FoundAt,
+    changed_since,
+    facts_in,
+    folders_beside,
+    folders_of,
+    place_of,
+    session_at,
+)
 from napari_covseg.review.readers import reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions, other_readings
 from napari_covseg.review.whereabouts import scan_found
@@ -134,6 +145,56 @@ def test_the_same_file_of_which_something_else_is_stated_has_not_changed(begun, 
     changed = _change(small_scan)
     found_at = FoundAt(small_scan, Stated(series="2"))
     assert place_of(sessions, changed, "Dr A", found_at).read_only == ""
+
+
+@pytest.mark.parametrize("typed", ["dr a", " Dr  A ", "DR\u00a0A"])
+def test_a_reader_who_types_her_name_otherwise_is_the_same_reader(begun, sessions, small_scan, typed):
+    scan, found_at, shelf = read_volume(small_scan), FoundAt(small_scan), Shelf(sessions, print)
+    session = shelf.take(scan, typed, found_at)
+    assert (session.is_read_only, session.is_of_another_reader, session.reader) == (False, False, "Dr A")
+    session.sign()
+    session.reopen()
+    assert {event.reader for event in session.trail} == {"Dr A"}
+    with pytest.raises(ValueError, match="has a session of this scan already"):
+        shelf.take(scan, typed, found_at, beside=True)
+    other = shelf.take(scan, "Dr B", found_at, beside=True)
+    assert other_readings(other) == {begun.folder: "Dr A"}
+    shelf.close()
+
+
+def test_of_two_sessions_of_two_ways_to_type_a_name_each_is_found_again(begun, sessions, small_scan):
+    scan, found_at, shelf = read_volume(small_scan), FoundAt(small_scan), Shelf(sessions, print)
+    second = shelf.take(scan, "Dr B", found_at, beside=True)
+    second.journal.remember({"reader": "dr a"})  # as earlier versions took it for another reader's
+    shelf.close()
+    assert place_of(sessions, scan, "Dr A", found_at).folder == begun.folder
+    assert place_of(sessions, scan, "dr a", found_at).folder == second.folder
+    assert place_of(sessions, scan, "DR A", found_at).folder == begun.folder
+    assert other_readings(begun) == {}
+
+
+@pytest.mark.parametrize("when", ["open", "closed", "with its folder"])
+def test_what_was_stated_is_written_again(sessions, small_scan, when):
+    scan, stated = read_volume(small_scan), Stated(spacing_mm=(0.7, 0.7, 5.0))
+    found_at = FoundAt(small_scan, stated)
+    session = session_at(place_of(sessions, scan, "Dr A", found_at), scan, "Dr A", found_at)
+    if when == "closed":
+        session.close()
+    file = session.folder / "stated.json"
+    if when == "with its folder":
+        shutil.rmtree(session.folder)
+        with pytest.raises(OSError, match="make it again"):
+            session.mark_reviewed(1)
+        assert kept_in(session.folder) == stated
+    else:
+        file.unlink()
+    assert session.stated == stated
+    assert changed_since(sessions, scan, found_at) == session.folder
+    session.close()
+    again = ReviewSession.resume(session.folder, "Dr A")
+    assert again.stated == stated
+    again.close()
+    assert kept_in(session.folder) == stated
 
 
 def test_a_second_reader_reads_beside_the_first_and_comes_back_to_her_own(begun, sessions, small_scan):

@@ -1,5 +1,7 @@
 """What networks drew is there after a restart, and nothing in it can stop a review."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -42,7 +44,7 @@ def test_a_network_that_drew_nothing_here_has_an_empty_map(proposals):
 def test_a_damaged_slice_is_left_out(proposals, damage):
     (path,) = [each / "2" for each in proposals.folder.glob("*") if (each / "1").exists()]
     path.write_bytes(path.read_bytes()[:-4] if damage is None else damage)
-    masc = proposals.labels("MASC-Net")
+    masc = Proposals(proposals.folder.parent, SHAPE).labels("MASC-Net")
     assert not masc[2].any()
     assert np.array_equal(masc[1], drawn(1))
 
@@ -51,8 +53,49 @@ def test_where_nothing_can_be_written_the_review_goes_on(tmp_path):
     (tmp_path / "proposals").write_text("in the way")
     proposals = Proposals(tmp_path, SHAPE)
     proposals.write("MASC-Net", 1, drawn(1))
-    assert proposals.networks == ()
-    assert not proposals.labels("MASC-Net").any()
+    assert Proposals(tmp_path, SHAPE).networks == ()
+    assert np.array_equal(proposals.labels("MASC-Net")[1], drawn(1))
+    (tmp_path / "proposals").unlink()
+    assert proposals.write_again() == ""
+    assert np.array_equal(Proposals(tmp_path, SHAPE).labels("MASC-Net")[1], drawn(1))
+
+
+@pytest.mark.parametrize("is_read", [False, True])
+def test_what_is_deleted_is_written_again_as_far_as_it_is_held(proposals, tmp_path, is_read):
+    again = Proposals(tmp_path, SHAPE)
+    again.write("Two-Stream", 0, drawn(1), 3.0)
+    if is_read:
+        again.labels("MASC-Net")
+        again.labels("Res/Att U-Net")
+    shutil.rmtree(proposals.folder)
+    told = again.write_again()
+    assert told.startswith("What MASC-Net and Res/Att U-Net drew was deleted") is not is_read
+    assert again.write_again() == ""
+    found = Proposals(tmp_path, SHAPE)
+    assert found.networks == again.networks
+    assert found.networks == (("MASC-Net", "Res/Att U-Net", "Two-Stream") if is_read else ("Two-Stream",))
+    assert np.array_equal(found.labels("Two-Stream")[0], drawn(1))
+    assert found.uncertain_voxels[0] == 3.0
+    assert found.labels("MASC-Net").any() == is_read
+
+
+def test_a_single_slice_that_is_deleted_is_written_again(proposals, tmp_path):
+    for file in proposals.folder.glob("*/2"):
+        file.unlink()
+    assert proposals.write_again() == ""
+    assert np.array_equal(Proposals(tmp_path, SHAPE).labels("MASC-Net")[2], drawn(2))
+
+
+def test_a_folder_that_was_moved_is_not_made_anew(tmp_path):
+    folder = tmp_path / "session"
+    folder.mkdir()
+    proposals = Proposals(folder, SHAPE)
+    folder.rename(tmp_path / "moved")
+    proposals.write("MASC-Net", 1, drawn(1))
+    assert not folder.exists()
+    (tmp_path / "moved").rename(folder)
+    proposals.write_again()
+    assert np.array_equal(Proposals(folder, SHAPE).labels("MASC-Net")[1], drawn(1))
 
 
 def test_how_unsure_the_last_network_was_is_there_after_a_restart(proposals, tmp_path):

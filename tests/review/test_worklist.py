@@ -133,6 +133,18 @@ def test_what_another_reader_has_is_left_alone(worklist, scans):
     assert worklist.put_back(path, "Dr A").state == "new"
 
 
+def test_a_name_typed_otherwise_is_the_same_reader_and_stays_as_it_was_first(worklist, scans):
+    path = scans / "b_ct.nii.gz"
+    worklist.take(path, "J\u00f6rg Wei\u00df")
+    typed = " JO\u0308RG  weiss"
+    assert worklist.next(typed).path == path
+    assert worklist.take(path, typed).reader == "J\u00f6rg Wei\u00df"
+    assert worklist.sign(path, typed).reader == "J\u00f6rg Wei\u00df"
+    worklist.put_back(path, "Dr B")
+    worklist.take(path, typed)
+    assert worklist.put_back(path, "j\u00f6rg weiss").state == "new"
+
+
 def test_a_rejected_scan_says_why(worklist, scans):
     path = scans / "b_ct.nii.gz"
     with pytest.raises(ValueError, match="Say why"):

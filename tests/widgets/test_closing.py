@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -108,6 +109,39 @@ def test_nothing_is_asked_while_nothing_runs_or_when_a_script_closes(running: An
     running.viewer.close()
     assert asked == []
     assert not is_open(running)
+
+
+def test_what_goes_wrong_at_the_very_end_is_told_in_a_box(at_work: Any) -> None:
+    from qtpy.QtCore import QTimer
+
+    seen: list[str] = []
+
+    def read() -> None:
+        for box in QApplication.topLevelWidgets():
+            if isinstance(box, QMessageBox) and box.isVisible():
+                seen.append(box.text())
+                box.accept()
+
+    looking = QTimer(interval=100)
+    looking.timeout.connect(read)
+    looking.start()
+    get_settings().application.confirm_close_window = False
+    folder, values = at_work.session.folder, at_work.session.labels.values.copy()
+    shutil.rmtree(folder)
+    cross(at_work)
+    looking.stop()
+    leave(at_work)
+    assert len(seen) == 1
+    assert "were deleted while it was open; everything" in seen[0]
+    session = ReviewSession.resume(folder, "tester")
+    assert np.array_equal(session.labels.values, values)
+    session.close()
+
+
+def test_a_script_is_told_where_it_reads(at_work: Any, caplog: pytest.LogCaptureFixture) -> None:
+    shutil.rmtree(at_work.session.folder)
+    at_work.viewer.close()
+    assert [each.message for each in caplog.records if "were deleted while it was open" in each.message]
 
 
 def test_a_stroke_that_was_not_settled_yet_is_saved(at_work: Any) -> None:

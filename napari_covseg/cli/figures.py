@@ -9,6 +9,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from napari_covseg.cli.console import table
+from napari_covseg.io.sentences import count
 
 if TYPE_CHECKING:
     from napari_covseg.training.evaluation import Evaluation
@@ -92,14 +93,14 @@ def _titles(evaluations: Sequence[Evaluation]) -> list[str]:
 def _averages(evaluation: Evaluation, caption: str) -> Any:
     trained = evaluation.checkpoint
     rows = table("class", "over", *COLUMNS.values())
-    counted_cases = _count(len(evaluation.cases), "case")
+    counted_cases = count(len(evaluation.cases), "case")
     rows.title = f"{trained.card.network} ({trained.name}), {counted_cases}, {evaluation.seconds:.0f} s"
     rows.caption, rows.caption_justify = caption, "left"
     averages = {kind: getattr(evaluation, kind)() for kind in AVERAGES}
     for name in evaluation.names:
         for kind, (words, counted) in AVERAGES.items():
             scores = averages[kind][name]
-            rows.add_row(name, f"{words} {_count(scores[f'{counted}s'], counted)}", *_cells(scores))
+            rows.add_row(name, f"{words} {count(scores[f'{counted}s'], counted)}", *_cells(scores))
     return rows
 
 
@@ -120,10 +121,6 @@ def _paired(found: Sequence[Mapping[str, Any]]) -> Any:
         names = f"{one['first']} - {one['second']}"
         rows.add_row(names, one["class"], f"{one['mean']:+.3f}", interval, str(one["cases"]))
     return rows
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _cells(scores: Mapping[str, Any]) -> list[str]:

@@ -32,3 +32,8 @@ def _of_the_system(error: OSError) -> str:
         return f"The disk{where} is full; make room on it and try again."
     what = f"{error.filename}: " if named else ""
     return f"{what}{error.strerror}; check the path and that it may be read and written."
+
+
+def count(number: int, thing: str, things: str = "") -> str:
+    """Return a number of things, the plural where it is due: ``1 slice``, ``3 slices``."""
+    return f"{number} {thing if number == 1 else things or f'{thing}s'}"

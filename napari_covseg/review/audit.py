@@ -114,8 +114,3 @@ def is_chained(rows: Sequence[Row], known: Ranges) -> bool:
             return False
         previous = row.hash
     return True
-
-
-def in_words(ranges: Ranges) -> str:
-    """Return ranges in words: ``3, 7–9``."""
-    return ", ".join(f"{low}" if low == high else f"{low}–{high}" for low, high in ranges)

@@ -148,7 +148,11 @@ def _slabs(
 
 def _numbered_at_once(mask: npt.NDArray[Any], connectivity: int) -> npt.NDArray[np.uint32]:
     ours = np.require(mask, requirements=("C", "W"))  # it takes no array that may not be written
-    found: npt.NDArray[np.uint32] = cc3d.connected_components(ours, connectivity=connectivity, out_dtype=np.uint32)
+    found: npt.NDArray[np.uint32]
+    try:
+        found = cc3d.connected_components(ours, connectivity=connectivity, out_dtype=np.uint32)
+    except RuntimeError:  # in a mask of as many single voxels as there is room for, 4.1 runs out of numbers
+        found = cc3d.connected_components(ours.view(np.uint8), connectivity=connectivity, out_dtype=np.uint32)
     return found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from napari_covseg.review.audit import GENESIS, Event, in_words
+from napari_covseg.io.sentences import count
+from napari_covseg.review.audit import GENESIS, Event
 from napari_covseg.review.journal import Condition, Journal
 from napari_covseg.review.signing import fingerprint
 from napari_covseg.review.standing import Loss, Standing
+from napari_covseg.review.words import ranges_in_words
 
 
 def sentences(journal: Journal, standing: Standing, loss: Loss | None) -> tuple[str, ...]:
@@ -69,7 +71,7 @@ def _of_loss(loss: Loss, condition: Condition) -> str:
     undone = "; what was done before can no longer be undone" if loss.is_history_gone else ""
     if loss.changes:
         since = f" made after {_clock(loss.after)}" if loss.after else ""
-        return f"{found}up to {_count(loss.changes, 'change')}{since} could not be read and must be made again{undone}."
+        return f"{found}up to {count(loss.changes, 'change')}{since} could not be read and must be made again{undone}."
     changed = condition.damage.changed if condition.damage else ()
     if loss.entries or changed:
         return f"{found}all corrections are there, but {_of_entries(loss.entries, changed, condition)}{undone}."
@@ -80,14 +82,10 @@ def _of_entries(gone: int, changed: tuple[int, ...], condition: Condition) -> st
     """Return ``2 entries of its log are lost and 1 entry of its log was changed``."""
     missing = condition.damage.missing if condition.damage else ()
     lost = gone - sum(any(low <= seq <= high for low, high in missing) for seq in changed)
-    told = [f"{_entries(lost)} {'is' if lost == 1 else 'are'} lost"] if lost > 0 else []
+    told = [f"{count(lost, 'entry of its log is', 'entries of its log are')} lost"] if lost > 0 else []
     if changed:
-        told.append(f"{_entries(len(changed))} {'was' if len(changed) == 1 else 'were'} changed")
+        told.append(f"{count(len(changed), 'entry of its log was', 'entries of its log were')} changed")
     return " and ".join(told)
-
-
-def _entries(number: int) -> str:
-    return "1 entry of its log" if number == 1 else f"{number} entries of its log"
 
 
 def _of_crash(journal: Journal) -> str:
@@ -97,8 +95,8 @@ def _of_crash(journal: Journal) -> str:
 
 
 def _of_gap(event: Event) -> str:
-    missing = in_words(tuple((low, high) for low, high in event.detail["missing"]))
-    changed = in_words(tuple((seq, seq) for seq in event.detail.get("changed", ())))
+    missing = ranges_in_words(tuple((low, high) for low, high in event.detail["missing"]))
+    changed = ranges_in_words(tuple((seq, seq) for seq in event.detail.get("changed", ())))
     why = f" ({changed} had been changed)" if changed else ""
     return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: entries {missing} are missing{why}."
 
@@ -111,7 +109,3 @@ def _is_another_map(standing: Standing) -> bool:
 
 def _clock(event: Event) -> str:
     return f"{event.time_utc.astimezone():%H:%M:%S}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

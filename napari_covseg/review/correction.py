@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -123,12 +124,15 @@ def difference(
     if not changed_slices:
         return None
     low, high = changed_slices[0], changed_slices[-1] + 1
-    changed = (before[low:high] != after[low:high]).any(axis=0)
-    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    box = (
-        slice(low, high),
-        slice(int(rows[0]), int(rows[-1]) + 1),
-        slice(int(columns[0]), int(columns[-1]) + 1),
-    )
-    start = (first_slice + low, int(rows[0]), int(columns[0]))
+    rows, columns = box_in_plane((before[low:high] != after[low:high]).any(axis=0))
+    box = (slice(low, high), rows, columns)
+    start = (first_slice + low, rows.start, columns.start)
     return Correction(start, before[box].copy(), after[box].copy(), tool, title, group)
+
+
+def box_in_plane(plane: npt.NDArray[Any]) -> tuple[slice, slice]:
+    """Return the smallest box of what is not 0 in a plane (H, W); an empty one where all is."""
+    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

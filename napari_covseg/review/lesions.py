@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from napari_covseg.review.components import BY_CORNERS, IN_A_SLICE, numbered
-from napari_covseg.review.correction import Correction, Labels
+from napari_covseg.review.correction import Correction, Labels, box_in_plane
 from napari_covseg.review.scene import Place
 from napari_covseg.volume import Volume
 
@@ -127,7 +127,7 @@ class LesionTable:
 
 def _pieces(labels: Labels, hu: npt.NDArray[Any]) -> _Pieces:
     """Return the components of a slice; of each, the middle voxel in reading order stands for it."""
-    around = _box_of(labels)
+    around = box_in_plane(labels)
     inner = labels[around]
     found = numbered(inner, IN_A_SLICE).ravel()
     at = np.flatnonzero(found)
@@ -143,7 +143,7 @@ def _pieces(labels: Labels, hu: npt.NDArray[Any]) -> _Pieces:
 
 def _links(labels: Labels, pieces: Sequence[_Pieces]) -> Counts:
     """Return which pieces of two neighbouring slices hang together, (N, 2)."""
-    around = _box_of(np.asarray(labels.any(axis=0)))
+    around = box_in_plane(np.asarray(labels.any(axis=0)))
     found = np.zeros(labels.shape, dtype=np.uint32)
     found[:, around[0], around[1]] = numbered(labels[:, around[0], around[1]], BY_CORNERS)
     upper, lower = (plane.ravel()[each.at] for plane, each in zip(found, pieces, strict=True))
@@ -153,11 +153,3 @@ def _links(labels: Labels, pieces: Sequence[_Pieces]) -> Counts:
     ours = np.concatenate([down, first_upper[np.searchsorted(shared, lower[up])]])
     theirs = np.concatenate([first_lower[np.searchsorted(shared, upper[down])], up])
     return np.stack([ours, theirs], axis=1)
-
-
-def _box_of(plane: npt.NDArray[Any]) -> tuple[slice, slice]:
-    """Return the smallest box of what is not 0 in a slice; an empty one where all is."""
-    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
-    if not len(rows):
-        return slice(0, 0), slice(0, 0)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

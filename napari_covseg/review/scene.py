@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_covseg.review.correction import Box, Correction, Labels, difference
+from napari_covseg.review.words import slices_named
 from napari_covseg.volume import LESIONS, Volume
 
 Mask = npt.NDArray[np.bool_]
@@ -127,7 +128,7 @@ class Scene:
             return None
         first, row, column = found.start
         found = replace(found, start=(first, row + box[1].start, column + box[2].start))
-        return replace(found, title=f"{title} on {slices_said(found.slices)}{note}")
+        return replace(found, title=f"{title} on {slices_named(found.slices)}{note}")
 
 
 def box_of(mask: Mask, around: Box, margin_voxels: int = 0) -> Box | None:
@@ -145,13 +146,6 @@ def box_of(mask: Mask, around: Box, margin_voxels: int = 0) -> Box | None:
         (max(a.start, a.start + low - margin_voxels), min(a.stop, a.start + high + margin_voxels))
         for a, (low, high) in zip(around, spans, strict=True)
     )
-
-
-def slices_said(slices: range) -> str:
-    """Return slices as the reader counts them, from 1 at the apex."""
-    if len(slices) == 1:
-        return f"slice {slices[0] + 1}"
-    return f"slices {slices[0] + 1}–{slices[-1] + 1}"
 
 
 def _box(spans: Any) -> Box:

@@ -19,7 +19,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from napari_covseg.io import written
-from napari_covseg.review.correction import Labels
+from napari_covseg.review.correction import Labels, box_in_plane
 
 PREFIX = "labels-"
 Drawn = Mapping[int, Mapping[int, bytes]]
@@ -63,11 +63,11 @@ class Snapshot:
 
 def packed(plane: Labels) -> bytes:
     """Return a slice (H, W), compressed: the box that holds all its labels, and where it is."""
-    rows, columns = np.flatnonzero(plane.any(axis=1)), np.flatnonzero(plane.any(axis=0))
-    if not rows.size:
+    rows, columns = box_in_plane(plane)
+    if not rows.stop:
         return b""
-    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    return _BOX.pack(top, bottom, left, right) + zlib.compress(plane[top:bottom, left:right].tobytes(), level=1)
+    place = _BOX.pack(rows.start, rows.stop, columns.start, columns.stop)
+    return place + zlib.compress(plane[rows, columns].tobytes(), level=1)
 
 
 def unpack(content: bytes, plane: Labels) -> None:

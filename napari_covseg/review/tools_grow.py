@@ -62,7 +62,8 @@ def fill(scene: Scene, place: Place, value: int) -> Correction | None:
     if here == value:
         return None
     box, mask = _around(scene, place, here) if here else _enclosed(scene, place)
-    after = np.where(mask, np.uint8(value), scene.labels[box])
+    after = scene.labels[box].copy()
+    np.copyto(after, np.uint8(value), where=mask)  # half the time of np.where
     return scene.correction(box, after, "fill", f"fill with {TITLES[value]}" if value else "erase a component")
 
 

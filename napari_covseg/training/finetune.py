@@ -17,6 +17,7 @@ from torch import nn
 
 from napari_covseg.inference import Segmenter
 from napari_covseg.io.cases import Case
+from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Job, Progress, Remark
 from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
@@ -330,4 +331,4 @@ def _card(request: FineTuning, lessons: Sequence[Lesson], dealt: Sequence[Split]
 
 
 def _told_of(slices: int, sessions: int) -> str:
-    return f"{slices} reviewed slice{'' if slices == 1 else 's'} of {sessions} session{'' if sessions == 1 else 's'}"
+    return f"{count(slices, 'reviewed slice')} of {count(sessions, 'session')}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_covseg.widgets.words import count
+from napari_covseg.io.sentences import count
 
 if TYPE_CHECKING:
     from napari_covseg.export.gathering import Gathered
@@ -33,16 +33,13 @@ def gathered_words(found: Gathered, folder: Path) -> str:
         if not isinstance(one.error, FileExistsError | NothingReviewedError)
     ]
     cases = f"{count(len(found.bundled), 'case')} with {count(slices, 'reviewed slice')}"
+    kept = count(there, "case was", "cases were")
     told = [
         f"Written and read back: {cases}, in {folder}" if found.bundled else "Nothing was written.",
-        f"{_cases(there)} there already and kept. Press again to replace, or choose another folder." if there else "",
+        f"{kept} there already and kept. Press again to replace, or choose another folder." if there else "",
         f"{count(unreviewed, 'session')} left out: no slice is marked reviewed." if unreviewed else "",
         *failed[:MOST_TOLD],
         f"And {len(failed) - MOST_TOLD} more could not be taken." if len(failed) > MOST_TOLD else "",
         NEXT if found.bundled else "",
     ]
     return "\n".join(sentence for sentence in told if sentence)
-
-
-def _cases(number: int) -> str:
-    return "1 case was" if number == 1 else f"{number} cases were"

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_covseg.io import format_of, is_named_labels
 from napari_covseg.io.formats import KNOWN
 from napari_covseg.io.scans_in import is_list_of_scans, only_scan_in
-from napari_covseg.widgets.words import count
+from napari_covseg.io.sentences import count
 
 if TYPE_CHECKING:
     from napari_covseg.review.worklist import Worklist

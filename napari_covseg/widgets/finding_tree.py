@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QTreeWidget, QTreeWidgetItem
 
+from napari_covseg.io.sentences import count
 from napari_covseg.measure.findings import Finding
 from napari_covseg.review.before_signing import LEAST_LOOK_S
-from napari_covseg.widgets.words import count
 
 FINDING = Qt.ItemDataRole.UserRole
 MOST_ROWS, INDENT_PX = 8, 14

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from napari_covseg.io.sentences import count
 from napari_covseg.volume import LESIONS, SHORT_TITLES
-from napari_covseg.widgets.words import before_and_after, count
+from napari_covseg.widgets.words import before_and_after
 
 ORDER = ("lesion", *LESIONS.names)
 UNKNOWN = "–"

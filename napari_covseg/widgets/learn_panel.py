@@ -8,6 +8,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QWidget
 
+from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.registry import listing
@@ -17,7 +18,7 @@ from napari_covseg.widgets.loss_curve import LossCurve
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, words
 from napari_covseg.widgets.rest_row import RestRow
 from napari_covseg.widgets.verdict_rows import VerdictRows
-from napari_covseg.widgets.words import count, how_far
+from napari_covseg.widgets.words import how_far
 from napari_covseg.workbench import checkpoint_title
 
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."

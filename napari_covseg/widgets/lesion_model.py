@@ -9,8 +9,9 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtGui import QColor
 
 from napari_covseg.review import Lesion
+from napari_covseg.review.words import slice_numbers
 from napari_covseg.volume import LESIONS, SHORT_TITLES
-from napari_covseg.widgets.words import signed, slice_numbers
+from napari_covseg.widgets.words import signed
 
 HEADINGS = ("Lesion", "mL", "HU", "Slices")
 TOLD = ("What it is called", "How large it is", "How dense it is on average, in Hounsfield units", "Where it is")

@@ -8,13 +8,13 @@ from typing import Any
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView, QWidget
 
+from napari_covseg.io.sentences import count
 from napari_covseg.review import Lesion
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.lesion_model import LesionModel, sortable
 from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
-from napari_covseg.widgets.words import count
 
 WIDTH, HEIGHT = 286, 150
 EMPTY = "No lesions yet: let a network propose (Segment), or choose a class in Review and paint."

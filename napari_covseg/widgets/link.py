@@ -17,12 +17,13 @@ from psygnal import Signal
 
 from napari_covseg.io.sentences import sentence_of
 from napari_covseg.review import Correction, difference
+from napari_covseg.review.words import slices_named
 from napari_covseg.widgets.anchor import anchored
 from napari_covseg.widgets.layers import ReadingLayers, layers_of
 from napari_covseg.widgets.lungs import LungLayer
 from napari_covseg.widgets.pen import Pen, timer
 from napari_covseg.widgets.picture import as_on_a_light_box, fit, is_on_screen, scale_bar
-from napari_covseg.widgets.settling import VALUES, changed_slices, in_bytes, named, no_class, refuse_foreign
+from napari_covseg.widgets.settling import VALUES, changed_slices, in_bytes, no_class, refuse_foreign
 from napari_covseg.widgets.tally import Tally
 from napari_covseg.workbench import OpenScan, Workbench
 
@@ -67,7 +68,7 @@ class Link:
         if changed is None:
             return
         slab = slice(changed[0], changed[1])
-        title = f"{self.pen.tool} on {named(range(*changed))}"
+        title = f"{self.pen.tool} on {slices_named(range(*changed))}"
         try:
             refuse_foreign(self._array[slab])
             made = difference(values[slab], self._array[slab], self.pen.tool, title, first_slice=changed[0])

@@ -6,9 +6,9 @@ from typing import Any
 
 from qtpy.QtWidgets import QWidget
 
+from napari_covseg.io.sentences import count
 from napari_covseg.widgets.panel import stacked, words
 from napari_covseg.widgets.theme import theme_of
-from napari_covseg.widgets.words import count
 
 LINE = "#35b779"
 LEARNED, HELD_OUT = "what it learns", "held out"

@@ -8,10 +8,12 @@ from napari.viewer import Viewer
 from qtpy.QtWidgets import QFileDialog
 
 from napari_covseg.io import Stated, sample_scan
+from napari_covseg.io.sentences import count
+from napari_covseg.review.words import slices_named
 from napari_covseg.widgets.panel import Panel, button, words
 from napari_covseg.widgets.recent_scans import RecentScans
 from napari_covseg.widgets.series import Question
-from napari_covseg.widgets.words import count, scan_line, slice_numbers
+from napari_covseg.widgets.words import scan_line
 from napari_covseg.widgets.worklist_rows import WorklistRows
 from napari_covseg.workbench import OpenScan
 
@@ -90,7 +92,7 @@ def _session_line(opened: OpenScan) -> str:
     if session.reviewed:
         left = session.geometry.shape[0] - len(session.reviewed)
         onward = f"Next: Review, {count(left, 'slice')} to go." if left else "Next: sign in Review, then Export."
-        return f"Reviewed: slices {slice_numbers(session.reviewed)}. {onward}"
+        return f"Reviewed: {slices_named(session.reviewed)}. {onward}"
     if session.undo_title:
         return "Next: Review, correct what is wrong and mark the slices reviewed."
     return "Next: Segment, then correct and review."

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_covseg.io.sentences import count
 from napari_covseg.review import Lesion
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.words import count
 from napari_covseg.workbench import OpenScan
 
 if TYPE_CHECKING:

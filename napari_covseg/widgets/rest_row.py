@@ -6,10 +6,11 @@ from typing import Any
 
 from qtpy.QtWidgets import QWidget
 
+from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Run
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
-from napari_covseg.widgets.words import count, time_left
+from napari_covseg.widgets.words import time_left
 
 AGAIN, STOP = "Re-segment the rest of this scan", "Stop; leave all as it is"
 AGAIN_TOLD = (

@@ -7,6 +7,8 @@ from functools import partial
 from napari.viewer import Viewer
 from qtpy.QtWidgets import QButtonGroup, QLayout
 
+from napari_covseg.io.sentences import count
+from napari_covseg.review.words import slice_numbers
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
@@ -18,7 +20,7 @@ from napari_covseg.widgets.second_reader import SecondReaderRows
 from napari_covseg.widgets.sign_rows import SignRows
 from napari_covseg.widgets.tool_rows import ToolRows
 from napari_covseg.widgets.windows import PRESETS
-from napari_covseg.widgets.words import clock, count, slice_numbers
+from napari_covseg.widgets.words import clock
 
 FIRST = "Open a scan and segment it; then correct it here, slice by slice."
 

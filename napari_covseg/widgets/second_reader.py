@@ -7,13 +7,13 @@ from pathlib import Path
 
 from qtpy.QtWidgets import QWidget
 
+from napari_covseg.io.sentences import count
 from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.readers import ReadersAgreement
 from napari_covseg.review.shelf import other_readings
 from napari_covseg.volume import SHORT_TITLES
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
-from napari_covseg.widgets.words import count
 
 BEGIN_TOLD = "Begin a session of your own of this scan, beside that of the reader who began this one"
 AGREE_TOLD = "Compare your labels with the other reader's, on the slices that both reviewed"

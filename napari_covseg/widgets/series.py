@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QListWidget, QWidget
 
 from napari_covseg.io import SeriesSummary, Stated, UnstatedError
+from napari_covseg.io.sentences import count
 from napari_covseg.io.stated import is_spacing
 from napari_covseg.widgets.panel import button, stacked, words
 from napari_covseg.widgets.windows import PRESETS
@@ -61,7 +62,7 @@ class Question(QWidget):  # type: ignore[misc]
     def _ask_series(self, series: tuple[SeriesSummary, ...]) -> QWidget:
         choices = QListWidget()
         for number, each in enumerate(series, start=1):
-            facts = (each.modality, each.description, f"{each.slices} slice{'s' if each.slices > 1 else ''}")
+            facts = (each.modality, each.description, count(each.slices, "slice"))
             choices.addItem(f"{number}: {', '.join(fact for fact in facts if fact)}")
         choices.setCurrentRow(
             max(range(len(series)), key=lambda row: (series[row].modality == "CT", series[row].slices))

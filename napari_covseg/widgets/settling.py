@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from napari_covseg.review.correction import Labels
 from napari_covseg.volume import LESIONS
-from napari_covseg.widgets.words import slice_numbers
 
 VALUES = frozenset(each.value for each in LESIONS)
 FOREIGN = 255
@@ -40,11 +39,6 @@ def refuse_foreign(values: Labels) -> None:
         raise ValueError(f"{no_class('outside 0–254')} The layer was put back as it was.")
     if highest > max(VALUES):
         raise ValueError(f"{no_class(highest)} The stroke was taken back.")
-
-
-def named(slices: range) -> str:
-    """Return slices as a title of a correction names them."""
-    return f"slice{'s' if len(slices) > 1 else ''} {slice_numbers(slices)}"
 
 
 def changed_slices(before: Labels, after: Labels) -> tuple[int, int] | None:

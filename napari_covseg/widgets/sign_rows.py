@@ -7,12 +7,12 @@ from typing import Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_covseg.io.sentences import count
 from napari_covseg.measure.findings import Finding
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.finding_tree import FindingTree
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
-from napari_covseg.widgets.words import count
 
 SIGN, SIGN_AGAIN, REOPEN = "Sign", "Press again to sign", "Open again"
 SIGN_WAITS_MS = 30_000

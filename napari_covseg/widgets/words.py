@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -66,22 +66,6 @@ def how_far(run: Run[Any]) -> str:
         done = progress.doing if progress.doing != run.title else ""
     left = "paused" if run.is_paused else time_left(run.seconds_left)
     return " · ".join(part for part in (done, left) if part)
-
-
-def slice_numbers(indices: Sequence[int]) -> str:
-    """Return slices by number from 1 at the apex, runs drawn together: ``12, 40–42``."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and index == runs[-1][1] + 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    return ", ".join(f"{a + 1}" if a == b else f"{a + 1}–{b + 1}" for a, b in runs)
-
-
-def count(number: int, thing: str) -> str:
-    """Return a number of things, the plural where it is due."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def measured_dice(card: Card) -> str:

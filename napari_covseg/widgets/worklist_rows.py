@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
+from napari_covseg.io.sentences import count
 from napari_covseg.review.reader_names import same_reader
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
-from napari_covseg.widgets.words import count
 from napari_covseg.widgets.worklist_view import WorklistView
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from psygnal import Signal
 from napari_covseg.export import mask_path
 from napari_covseg.io import Stated, UnstatedError, home
 from napari_covseg.io.remembered import Recent, Remembered, remember, remembered
-from napari_covseg.io.sentences import sentence_of
+from napari_covseg.io.sentences import count, sentence_of
 from napari_covseg.io.stated import NOTHING
 from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
@@ -29,6 +29,7 @@ from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt
 from napari_covseg.review.readers import ReadersAgreement, reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
+from napari_covseg.review.words import slices_named
 from napari_covseg.volume import Volume
 from napari_covseg.workbench.choice import Choice
 from napari_covseg.workbench.long_work import Tool, applying, bundling, exporting, learning, listing, reading, segmented
@@ -477,8 +478,7 @@ class Workbench:
         if taken is None:
             self.said.emit(f"{title} draws the rest of the scan as it stands; nothing was changed.")
             return
-        slices = len(taken.changed_slices)
-        self.said.emit(f"The rest was segmented again: {slices} {'slice' if slices == 1 else 'slices'} changed.")
+        self.said.emit(f"The rest was segmented again: {count(len(taken.changed_slices), 'slice')} changed.")
         if opened is self.current:
             self.segmented_rest.emit(taken)
 
@@ -506,5 +506,5 @@ class Workbench:
 
 def _unmarked(session: ReviewSession, marked: Mapping[int, Mark]) -> str:
     """Return a sentence for the slices that were marked reviewed and are not now; nothing where all still are."""
-    numbers = ", ".join(str(index + 1) for index in sorted(marked.keys() - session.marks.keys()))
-    return f"No longer marked reviewed: slice {numbers}." if numbers else ""
+    lost = sorted(marked.keys() - session.marks.keys())
+    return f"No longer marked reviewed: {slices_named(lost)}." if lost else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from napari_covseg.io.sentences import sentence_of
+from napari_covseg.io.sentences import count, sentence_of
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
 from napari_covseg.workbench.open_scan import OpenScan
@@ -28,19 +28,19 @@ class TakingIn:
         The scan.
     trained
         The network.
-    count
+    slices
         On how many slices it was asked to run.
     run
         The run, not begun yet.
     """
 
     def __init__(
-        self, bench: Workbench, opened: OpenScan, trained: Checkpoint, count: int, run: Run[Segmentation]
+        self, bench: Workbench, opened: OpenScan, trained: Checkpoint, slices: int, run: Run[Segmentation]
     ) -> None:
         self.bench, self.opened, self.run = bench, opened, run
         self.network = checkpoint_title(trained)
         self.group = secrets.token_hex(4)
-        self._title = f"{self.network} on {'one slice' if count == 1 else f'{count} slices'}"
+        self._title = f"{self.network} on {count(slices, 'slice')}"
         self._provenance = provenance_of(trained)
         self._is_left_alone = left_alone(opened.session)
         self._kept = 0
@@ -69,8 +69,8 @@ class TakingIn:
     def tell(self, _: object) -> None:
         """Tell how many slices were left as the reader made them meanwhile."""
         if self._kept:
-            slices = "one slice" if self._kept == 1 else f"{self._kept} slices"
-            self.bench.said.emit(f"You worked on {slices} meanwhile; {self.network} left what you did as it is.")
+            kept = count(self._kept, "slice")
+            self.bench.said.emit(f"You worked on {kept} meanwhile; {self.network} left what you did as it is.")
 
 
 def keep_drawn(bench: Workbench, opened: OpenScan, network: str, step: object) -> None:

@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from napari_covseg.io.sentences import sentence_of
+from napari_covseg.io.sentences import count, sentence_of
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,11 @@ from napari_covseg.io.sentences import sentence_of
 )
 def test_every_error_is_a_sentence(error, said):
     assert sentence_of(error, "look here.").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("number", "others", "said"),
+    [(0, (), "0 slices"), (1, (), "1 slice"), (2, (), "2 slices"), (1, ("dice",), "1 slice"), (2, ("dice",), "2 dice")],
+)
+def test_things_are_counted_with_the_plural_where_it_is_due(number, others, said):
+    assert count(number, "slice", *others) == said

@@ -3,6 +3,7 @@
 import pytest
 
 from napari_covseg.review import audit
+from napari_covseg.review.words import ranges_in_words
 
 
 def chain(count):
@@ -59,4 +60,4 @@ def test_gaps_are_told_in_ranges_without_those_that_are_known():
     assert audit.missing([1, 2, 3], 3) == ()
     assert audit.missing([1, 4, 5], 7) == ((2, 3), (6, 7))
     assert audit.missing([1, 4, 5], 7, known=((2, 3),)) == ((6, 7),)
-    assert audit.in_words(((2, 3), (6, 6))) == "2–3, 6"
+    assert ranges_in_words(((2, 3), (6, 6))) == "2–3, 6"

@@ -81,3 +81,13 @@ def test_a_thread_that_winds_through_all_of_the_scan_is_found_whole(make_scene):
     box, mask = components.component(scene, (0, 1, 1), lambda box: scene.labels[box] != 0, components.BY_FACES)
     assert np.count_nonzero(mask) == np.count_nonzero(labels)
     assert mask.shape == tuple(span.stop - span.start for span in box)
+
+
+@pytest.mark.parametrize("connectivity", [components.BY_FACES, components.BY_CORNERS])
+@pytest.mark.parametrize("shape", [(1, 9, 1), (3, 3, 3), (1, 127, 127), (75, 1, 129), (9, 9, 1)])
+def test_as_many_single_voxels_as_there_is_room_for_are_as_many_components(shape, connectivity):
+    mask = np.zeros(shape, dtype=bool)
+    mask[::2, ::2, ::2] = True
+    found = components.numbered(mask, connectivity)
+    assert np.array_equal(found[mask], 1 + np.arange(np.count_nonzero(mask)))
+    assert not found[~mask].any()

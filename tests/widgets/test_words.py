@@ -11,13 +11,6 @@ from napari_covseg.widgets.gate_words import told
 from napari_covseg.widgets.windows import LUNG, PRESETS, after, preset_of
 
 
-@pytest.mark.parametrize(
-    ("indices", "said"), [((), ""), ((11,), "12"), ((11, 39, 40, 41), "12, 40–42"), ((0, 1), "1–2")]
-)
-def test_slices_are_counted_from_one_and_runs_drawn_together(indices: tuple[int, ...], said: str) -> None:
-    assert words.slice_numbers(indices) == said
-
-
 @pytest.mark.parametrize(("seconds", "said"), [(None, ""), (0.2, "1 s left"), (59, "59 s left"), (61, "1:01 left")])
 def test_time_left(seconds: float | None, said: str) -> None:
     assert words.time_left(seconds) == said

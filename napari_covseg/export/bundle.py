@@ -165,6 +165,7 @@ def _entry(one: ReviewedScan, patient: str) -> dict[str, Any]:
         "annotated": [*LOOKED_FOR, *(["lung"] if one.lung is not None else [])],
         "patient": patient,
         "slices": [index + 1 for index in sorted(one.reviewed)],
+        "scan_sha256": one.scan_sha256,
         "session_sha256": reviewed_sha256(one.scan_sha256, one.labels, one.reviewed),
     }
 

@@ -48,8 +48,23 @@ class RunFiles:
         return self._beside(f".{stage.name}{FINISHED}")
 
     def is_about(self, about: Mapping[str, Any]) -> bool:
-        """Whether what an earlier call left, if anything, is of such a run."""
-        return not self.about.exists() or json.loads(self.about.read_text("utf-8")) == about
+        """Whether what an earlier call left, if anything, is of such a run.
+
+        Raises
+        ------
+        ValueError
+            If what it says is damaged.
+        """
+        try:
+            return not self.about.exists() or json.loads(self.about.read_text("utf-8")) == about
+        except ValueError as error:
+            raise ValueError(f"{self.about.name} is damaged; start without --resume.") from error
+
+    @property
+    def hold_any_work(self) -> bool:
+        """Whether there is anything to go on with."""
+        beside = self.out.parent.glob(f"{escape(self.out.name)}.*")
+        return any(path.suffix in (STATE, FINISHED) for path in beside)
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Say what the run is about."""

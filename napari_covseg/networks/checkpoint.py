@@ -76,11 +76,14 @@ class Card(BaseModel):
     def measured_dice(self) -> Mapping[str, float]:
         """Dice by class, as ``dice_<name>``, over all voxels of patients it never saw.
 
-        Where everybody was taught, nobody is left to measure it on: then it is the same recipe's in cross-validation.
-        Empty where neither was measured.
+        Where everybody was taught, nobody is left to measure it on: then it is that of a sibling, which learned by the
+        same recipe without some patients, else the same recipe's in cross-validation. Empty where none was measured.
         """
-        found: Mapping[str, float] = self.metrics.get("held_out_pooled") or self.metrics.get(
-            "cross_validated_pooled", {}
+        sibling: Mapping[str, Mapping[str, float]] = self.metrics.get("sibling", {})
+        found: Mapping[str, float] = (
+            self.metrics.get("held_out_pooled")
+            or sibling.get("held_out_pooled")
+            or self.metrics.get("cross_validated_pooled", {})
         )
         return found
 

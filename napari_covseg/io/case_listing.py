@@ -28,7 +28,6 @@ _MEANT = {
     "annotated": f"a list of classes ({', '.join(CLASSES)})",
     "patient": "a name in quotes",
     "slices": "a list of slice numbers",
-    "scan_sha256": "a checksum in quotes",
     "session_sha256": "a checksum in quotes",
 }
 
@@ -40,14 +39,13 @@ def _is_class(name: str) -> str:
 
 
 class CaseEntry(BaseModel):
-    """What is said of a case; ``scan_sha256`` and ``session_sha256`` are of the session that a bundle has it from."""
+    """What is said of a case; ``session_sha256`` is of the review session that a bundle has it from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     annotated: tuple[Annotated[str, AfterValidator(_is_class)], ...] = LOOKED_FOR
     patient: str | None = None
     slices: tuple[StrictInt, ...] | None = None
-    scan_sha256: str | None = None
     session_sha256: str | None = None
 
 

@@ -52,8 +52,6 @@ class Case:
         Cases of one patient never end up on both sides of a split.
     slices
         Slice numbers that count, from 1 at the apex; None for all.
-    scan_sha256
-        Which scan it was where a bundle has it from a review session.
     """
 
     name: str
@@ -63,7 +61,6 @@ class Case:
     annotated: frozenset[str]
     patient: str
     slices: tuple[int, ...] | None = None
-    scan_sha256: str | None = None
 
     @property
     def is_picture(self) -> bool:
@@ -138,7 +135,7 @@ def _cases_in(folder: Path, tell: Callable[[str], object]) -> list[Case]:
             entry = entry_of(name, entries)
             patient = entry.patient or folder.resolve().name  # the name of ``.`` is empty
             mask, known = lung if lung.exists() else None, frozenset(entry.annotated)
-            cases.append(Case(name, image, labels, mask, known, patient, entry.slices, entry.scan_sha256))
+            cases.append(Case(name, image, labels, mask, known, patient, entry.slices))
     for sentence in _left_out(folder):
         tell(sentence)
     if not cases:

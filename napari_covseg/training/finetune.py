@@ -156,9 +156,9 @@ def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -
 
 
 def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callable[[], bool]) -> Job[Checkpoint]:
-    yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
     torch.manual_seed(request.config.seed)
     network = Segmenter(request.parent, request.device)
+    yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
     dealt = split(lessons)
     yield Dealt(*(sum(len(getattr(part, name)) for part in dealt) for name in ("taught", "held_out")))
     held = [replace(one, reviewed=part.held_out) for one, part in zip(lessons, dealt, strict=True) if part.held_out]
@@ -200,6 +200,7 @@ def _checked(request: FineTuning) -> tuple[Lesson, ...]:
         raise ValueError("No slice is marked reviewed yet; mark at least one, since only reviewed slices are learned.")
     if request.out.exists():
         raise ValueError(f"{request.out} is there already and is kept; choose another name for the child.")
+    checkpoint.check_free(request.out, request.parent.sha256)
     about, files = request.about(), request.files
     if not (request.resume and files.about.exists()):
         forget(request.out)

@@ -39,7 +39,7 @@ class Lesson:
     @property
     def sha256(self) -> str:
         """Fingerprint of what is taught: the scan, which slices, their labels, what was looked for."""
-        return reviewed_sha256(self.scan_sha256, self.labels, self.reviewed, self.annotated)
+        return reviewed_sha256(self.scan, self.labels, self.reviewed, self.annotated)
 
     @property
     def unreviewed(self) -> tuple[int, ...]:
@@ -57,7 +57,7 @@ def lesson_of_case(case: Case) -> Lesson:
     """
     scan, labels, _ = read_case(case)
     reviewed, known = case.indices(scan.geometry.shape[0]), case.annotated - {"lung"}
-    return Lesson(scan, labels, reviewed, case.scan_sha256 or scan.sha256, known)
+    return Lesson(scan, labels, reviewed, scan.sha256, known)
 
 
 def joined(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:

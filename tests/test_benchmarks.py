@@ -123,7 +123,7 @@ def test_what_is_kept_of_the_effort_is_for_the_same_settings_alone(effort, untra
         (keeping, "FEW_SLICES", 3),
         (gate, "MARGIN", 0.02),
         (rehearsal, "ASKED", 5),
-        (queue, "FLOOR", 0.5),
+        (queue, "UNSURE_SHARE", 0.5),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(module, name, value)

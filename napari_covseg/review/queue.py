@@ -1,7 +1,7 @@
-"""Which slice the reader should look at next: where a network is least sure, spread over the scan.
+"""Which slice the reader should look at next: of every part of the scan the one where a network is least sure.
 
-A first queue. The most uncertain slices of a scan lie side by side and show the same lesion, so each choice makes its
-neighbourhood less worth looking at.
+A first queue. The most uncertain slices of a scan lie side by side, often where there is no lesion at all (the bases of
+the lungs), and a network may be sure and wrong: so each part of the scan has its turn.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from napari_covseg.volume import Geometry
 
-FLOOR = 0.25
-"""Share of the largest worth that every slice has at least: a network may be sure and wrong."""
+UNSURE_SHARE = 0.25
+"""Of the most uncertain slice's doubt: a slice with more is suggested for its doubt, others for where they lie."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ def suggestion(
     chosen = first_queue(uncertain_voxels, geometry.spacing_mm[0], 1, seen)
     if not chosen:
         return None
-    worth = _worth(uncertain_voxels)
-    is_unsure = FLOOR < worth[chosen[0]] > worth.min()
-    return Suggestion(chosen[0], float(uncertain_voxels[chosen[0]]) * geometry.voxel_ml if is_unsure else 0.0)
+    unsure = np.nan_to_num(uncertain_voxels)
+    is_unsure = unsure[chosen[0]] > UNSURE_SHARE * unsure.max(initial=0.0)
+    return Suggestion(chosen[0], float(unsure[chosen[0]]) * geometry.voxel_ml if is_unsure else 0.0)
 
 
 def first_queue(
@@ -65,9 +65,9 @@ def first_queue(
 ) -> tuple[int, ...]:
     """Return the slices to look at, the most worthwhile first.
 
-    A slice is worth what it is more uncertain than the surest one, less the nearer it lies to one that was seen or
-    chosen before: nothing at that slice itself, all of it from a share of the scan away. Of slices that are worth the
-    same, the one nearest the middle is chosen, where the lungs are widest.
+    The scan is dealt into as many equal parts as there are slices seen and to choose. Of each part where none was seen
+    the most uncertain slice is chosen, less so the nearer it lies to one seen or chosen before; where nothing is
+    uncertain, the middle of the part.
 
     Parameters
     ----------
@@ -87,34 +87,23 @@ def first_queue(
     """
     if not spacing_mm > 0:
         raise ValueError(f"Slices lie a positive distance apart, not {spacing_mm} mm.")
-    worth = _worth(uncertainty)
-    depth = len(worth)
-    from_middle = np.argsort(np.abs(np.arange(depth) - (depth - 1) / 2), kind="stable")
-    reach_mm = max(spacing_mm, depth * spacing_mm / (count + len(seen) + 1) / 2)
-    chosen: list[int] = []
+    unsure = np.nan_to_num(np.asarray(uncertainty, dtype=np.float64), nan=0.0)
+    depth, taken = len(unsure), set(seen)
+    parts = min(depth, count + len(taken))
+    part_of = np.arange(depth) * parts // max(1, depth)
+    from_middle = np.argsort(np.abs((np.arange(depth) + 0.5) * parts / max(1, depth) % 1 - 0.5), kind="stable")
+    reach_mm = max(spacing_mm, depth * spacing_mm / (parts + 1) / 2)
     far = np.ones(depth)
-    for index in seen:
+    for index in taken:
         far = np.minimum(far, _novelty(depth, index, spacing_mm, reach_mm))
-    taken = set(seen)
+    chosen: list[int] = []
     while len(chosen) < min(count, depth - len(set(seen))):
-        score = worth * far
-        score[list(taken)] = -1.0
+        score = np.where(np.isin(part_of, part_of[list(taken)]), -1.0, unsure * far)
         best = int(from_middle[score[from_middle].argmax()])
         chosen.append(best)
         taken.add(best)
         far = np.minimum(far, _novelty(depth, best, spacing_mm, reach_mm))
     return tuple(chosen)
-
-
-def _worth(uncertainty: Sequence[float] | npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Return what each slice is worth for its uncertainty alone, from `FLOOR` to 1.
-
-    What a network is unsure of on every slice alike (skin, vessels, noise) tells no slice from another: it is several
-    times as much as what it is unsure of in lesions.
-    """
-    unsure = np.nan_to_num(np.asarray(uncertainty, dtype=np.float64), nan=0.0)
-    more = unsure - unsure.min(initial=np.inf)
-    return np.maximum(more / more.max(), FLOOR) if more.any() else np.ones(len(unsure))
 
 
 def _novelty(depth: int, index: int, spacing_mm: float, reach_mm: float) -> npt.NDArray[np.float64]:

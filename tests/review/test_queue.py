@@ -86,11 +86,21 @@ def test_every_slice_is_suggested_once_and_then_none():
     assert seen == set(range(40))
 
 
-def test_what_is_uncertain_on_every_slice_alike_tells_no_slice_from_another():
-    lesion = 100 * np.exp(-(((np.arange(45) - 14) / 5.0) ** 2))
-    alone, above_the_rest = (first_queue(lesion + everywhere, 5.0, 5) for everywhere in (0.0, 60.0))
-    assert alone == above_the_rest
-    assert sum(abs(index - 14) < 10 for index in alone) >= 3
+def test_however_much_it_doubts_one_end_every_part_of_the_scan_has_its_slice():
+    uncertainty = np.linspace(1.0, 1.1, 50)
+    uncertainty[40:] = 100.0
+    queue = first_queue(uncertainty, 5.0, 5)
+    assert queue[0] >= 40
+    assert sorted(index // 10 for index in queue) == [0, 1, 2, 3, 4]
+
+
+def test_one_by_one_it_leads_to_the_part_that_was_not_seen():
+    uncertainty = np.linspace(10.0, 1.0, 40)
+    seen: list[int] = []
+    for _ in range(4):
+        seen += first_queue(uncertainty, 5.0, 1, seen)
+    assert seen[0] == 0
+    assert len({index // 10 for index in seen}) >= 3
 
 
 def test_where_nothing_tells_slices_apart_the_middle_comes_first():

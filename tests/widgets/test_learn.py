@@ -265,6 +265,17 @@ def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) ->
     assert (curve.losses, curve.held_out) == ((), ())
 
 
+def test_a_curve_that_goes_on_midway_says_so(learning: Any) -> None:
+    curve = learning.panel.curve
+    curve.clear()
+    curve.dealt(1, 0)
+    curve.append(3, 1.0)
+    curve.append(4, 0.9)
+    assert curve.note.text().startswith("It went on at step 3; what was learned before is not drawn. There is no")
+    curve.clear()
+    assert curve.note.text() == ""
+
+
 @pytest.fixture
 def taken_up(learning: Any, trained: Checkpoint) -> Checkpoint:
     """A child that has learned from the open scan is in use; one slice is reviewed."""

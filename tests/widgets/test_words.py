@@ -1,19 +1,38 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
 
+from napari_covseg.jobs import Progress, Run
 from napari_covseg.networks import Card
 from napari_covseg.widgets import words
 from napari_covseg.widgets.gate_words import told
 from napari_covseg.widgets.windows import LUNG, PRESETS, after, preset_of
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(None, ""), (0.2, "1 s left"), (59, "59 s left"), (61, "1:01 left")])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, ""), (0.2, "1 s left"), (59, "59 s left"), (61, "about 1 min left"), (150, "about 2 min left")],
+)
 def test_time_left(seconds: float | None, said: str) -> None:
     assert words.time_left(seconds) == said
+
+
+def test_how_far_a_run_is_says_that_nobody_knows_yet_how_long_it_takes() -> None:
+    run = Run((_ for _ in ()), "Learning")
+    run.started_at = time.monotonic()
+    run.take(Progress(0, 14, "measuring", aside=True))
+    assert words.how_far(run) == "measuring"
+    run.take(Progress(1, 14))
+    assert words.how_far(run) == "1 of 14 · working out how long"
+    run.pause()
+    assert words.how_far(run) == "1 of 14 · paused"
+    run.go_on()
+    run.take(Progress(2, 14))
+    assert words.how_far(run) == "2 of 14 · 1 s left"
 
 
 def test_a_table_says_what_was_before_and_after_and_the_verdict_why() -> None:

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit
 
+from napari_covseg.io.cases import find_cases
+from napari_covseg.io.packing import packed
+from napari_covseg.jobs import drain
 from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.lineage import decisions, is_promoted
 from napari_covseg.review import difference
+from napari_covseg.training import rehearsal
 from napari_covseg.training.gate import Row, judged
+from napari_covseg.widgets.learn_panel import LearnPanel
 from napari_covseg.workbench import checkpoint_title
 
 from .conftest import SHAPE
@@ -274,6 +281,88 @@ def test_a_curve_that_goes_on_midway_says_so(learning: Any) -> None:
     assert curve.note.text().startswith("It went on at step 3; what was learned before is not drawn. There is no")
     curve.clear()
     assert curve.note.text() == ""
+
+
+def choose_in_dialog(driver: Any, button: Any, place: Path) -> None:
+    """Press a button that asks for a folder or file, type the place into Qt's own dialog, and press Enter."""
+
+    def fill() -> None:
+        if dialog := QApplication.activeModalWidget():
+            timer.stop()
+            line = dialog.findChild(QLineEdit, "fileNameEdit")
+            line.setText(str(place))
+            QTest.keyClick(line, Qt.Key.Key_Return)
+
+    timer = QTimer()
+    timer.timeout.connect(fill)
+    timer.start(100)
+    press(driver, button)
+
+
+@pytest.fixture
+def older_folder(tmp_path: Path, _short_sample: tuple[Path, Path, Path]) -> Path:
+    """Older cases of the reader's own: one case of one patient."""
+    folder = tmp_path / "ward_7"
+    shutil.copytree(_short_sample[0].parent, folder)
+    return folder
+
+
+def test_older_cases_are_chosen_kept_while_the_window_is_open_and_given_back(learning: Any, older_folder: Path) -> None:
+    rows = learning.panel.older
+    assert rows.which.text() == "Older cases: <b>the bundled sample</b>"
+    assert rows.what_for.isVisible()
+    assert not rows.back.isVisible()
+    choose_in_dialog(learning, rows.folder_button, older_folder)
+    assert rows.which.text() == "Older cases: <b>ward_7</b>, 1 case of 1 patient"
+    assert LearnPanel(learning.viewer).older.which.text() == rows.which.text()
+    press(learning, rows.back)
+    assert rows.which.text() == "Older cases: <b>the bundled sample</b>"
+    assert learning.bench.older is None
+
+
+def test_a_pack_is_chosen_too(learning: Any, older_folder: Path, tmp_path: Path) -> None:
+    pack = tmp_path / "ward.npz"
+    drain(packed(find_cases([older_folder]), pack))
+    choose_in_dialog(learning, learning.panel.older.pack_button, pack)
+    assert learning.panel.older.which.text() == "Older cases: <b>ward.npz</b>, 1 case of 1 patient"
+
+
+def test_a_folder_without_cases_is_told_and_loses_nothing(learning: Any, older_folder: Path, tmp_path: Path) -> None:
+    rows, empty = learning.panel.older, tmp_path / "empty"
+    empty.mkdir()
+    rows.choose(older_folder)
+    choose_in_dialog(learning, rows.folder_button, empty)
+    assert "empty holds no case" in learning.tabs.state_line.message.text()
+    assert "ward_7" in rows.which.text()
+    assert learning.bench.older.place == older_folder
+
+
+def test_the_chosen_cases_are_rehearsed_and_a_stopped_run_goes_on_only_with_them(
+    learning: Any, older_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, found = learning.panel, []
+    learning.bench.learned.connect(found.append)
+    monkeypatch.setattr(rehearsal, "sample_scan", lambda: pytest.fail("the sample was rehearsed"))
+    review(learning, 6)
+    panel.older.choose(older_folder)
+    panel.steps = MANY_STEPS
+    press(learning, panel.go)
+    assert not panel.older.folder_button.isVisible()
+    learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
+    press(learning, panel.go)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=DEADLINE_S)
+    learning.live(0.1)
+    assert panel.resume.isVisible()
+    press(learning, panel.older.back)
+    assert not panel.resume.isVisible()
+    panel.older.choose(older_folder)
+    press(learning, panel.resume)
+    learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
+    press(learning, panel.enough)
+    learning.until(lambda: found, seconds=DEADLINE_S)
+    learning.live(0.1)
+    assert panel.older.folder_button.isVisible()
+    assert not panel.older.what_for.isVisible()
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ class LearnPanel(Panel):
         super().__init__(napari_viewer)
         self._run: Run[Any] | None = None
         self._parent: Checkpoint | None = None
+        self._of_sample = True
         self.steps: int | None = None
         self.ready, self.why, self.progress = words(), words(faint=True), words()
         self.go = button("Learn", "Teach a copy of the network your reviewed slices; takes a minute or so", big=True)
@@ -76,6 +77,7 @@ class LearnPanel(Panel):
         self.desk.ticked.connect(self._show_progress)
         self.desk.learned.connect(self._on_learned)
         self.desk.opened.connect(self._on_opened)
+        self.desk.chose.connect(self._on_chose)
 
     @property
     def _is_running(self) -> bool:
@@ -96,6 +98,7 @@ class LearnPanel(Panel):
             self._parent = trained
             self.bench.choice.take(trained.card.network, trained)  # until the reader decides, a child replaces nobody
             older = self.bench.older
+            self._of_sample = older is None
             replay = older.place if older else None
             self._run = self.desk.attempt(
                 lambda: self.bench.finetune(trained, steps=self.steps, replay=replay, resume=resume)
@@ -132,9 +135,15 @@ class LearnPanel(Panel):
         self.verdict.clear()
         self._show_older()
 
+    def _on_chose(self, chosen: Checkpoint | None) -> None:
+        self.verdict.follow(chosen)
+        if self.verdict.is_empty and not self._is_running:
+            self.curve.hide()  # it led to what is not spoken of any more
+        self._show_older()
+
     def _on_learned(self, child: Checkpoint) -> None:
         if self._parent is not None and child.card.parent_sha256 == self._parent.sha256:
-            self.verdict.ask(self._parent, child)
+            self.verdict.ask(self._parent, child, of_sample=self._of_sample)
         self._show_older()
         self.bench.said.emit(f"Learned. {headline(child.card.metrics.get('gate', {}))} Say in Learn which one to use.")
 
@@ -160,7 +169,7 @@ class LearnPanel(Panel):
         self._show_progress()
 
     def _show_older(self) -> None:
-        self.older.show_state(is_learning=self._is_running, is_judged=self.verdict.choice.isVisible())
+        self.older.show_state(is_learning=self._is_running, is_judged=not self.verdict.is_empty)
 
     def _show_running(self, *, stopping: bool) -> None:
         run = self._run

@@ -97,7 +97,8 @@ def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: C
     assert panel.curve.held_out == ()
     assert panel.curve.note.isVisible()
     assert "1 corrected slice alone" in panel.curve.note.text()
-    assert child.card.metrics["gate"]["words"] in rows.result.text()
+    assert "the bundled sample" in rows.figures.text()
+    assert "older cases" not in rows.result.text() + rows.figures.text()
     assert learning.bench.choice.checkpoint == trained
     assert rows.use.text() == "Use it all the same"
     assert "bold" in rows.keep.styleSheet()
@@ -128,6 +129,8 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     child = learned(learning, steps=2)
     press(learning, panel.verdict.keep)
     assert learning.bench.choice.checkpoint == trained
+    assert not panel.verdict.result.isVisible()
+    assert not panel.curve.isVisible()
     said = learning.tabs.state_line.message.text()
     assert said == f"Segment and Learn go on with {checkpoint_title(trained)}."
     assert decisions() == ()
@@ -140,13 +143,17 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     assert [panel.family.items[number].text(1) for number in (parent, below)] == ["in use", "not promoted"]
     click_item(learning, below)
     assert learning.bench.choice.checkpoint == trained
+    assert panel.verdict.figures.isVisible()
     press(learning, panel.verdict.use)
     QTest.keyClicks(panel.verdict.why, "second thoughts")
     QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
     learning.live(0.1)
     assert learning.bench.choice.checkpoint == child
+    assert panel.verdict.figures.isVisible()
     click_item(learning, parent)
     assert learning.bench.choice.checkpoint == trained
+    assert not panel.verdict.result.isVisible()
+    assert not panel.verdict.figures.isVisible()
     assert panel.family.items[parent].text(1) == "in use"
 
 
@@ -158,8 +165,8 @@ def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -
     rows = learning.panel.verdict
     rows.ask(trained, child)
     learning.live(0.1)
-    assert "Better than the one before." in rows.result.text()
-    assert "2 slices it did not learn from" in rows.result.text()
+    assert "The new one is recommended." in rows.result.text()
+    assert "2 slices it did not learn from" in rows.figures.text()
     assert "bold" in rows.use.styleSheet()
     press(learning, rows.use)
     assert learning.bench.choice.checkpoint == child
@@ -268,6 +275,7 @@ def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) ->
         curve.append_held_out(3, 0.5)
     assert len(curve.losses) == 6
     assert [step for step, _ in curve.held_out] == [3, 6]
+    assert curve.note.text() == ""
     curve.clear()
     assert (curve.losses, curve.held_out) == ((), ())
 
@@ -361,6 +369,7 @@ def test_the_chosen_cases_are_rehearsed_and_a_stopped_run_goes_on_only_with_them
     press(learning, panel.enough)
     learning.until(lambda: found, seconds=DEADLINE_S)
     learning.live(0.1)
+    assert "slices of older cases" in panel.verdict.figures.text()
     assert panel.older.folder_button.isVisible()
     assert not panel.older.what_for.isVisible()
 

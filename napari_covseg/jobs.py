@@ -142,7 +142,8 @@ class Run(Generic[Result]):
         self._going.set()
         self._paused_at: float | None = None
         self._paused_s = 0.0
-        self._paced_from: tuple[float, int] | None = None
+        self._paced_from: tuple[float | None, int] = (None, 0)
+        self._worked_s: float | None = None
 
     def cancel(self) -> None:
         """Ask the job to stop; it does at its next step."""
@@ -190,20 +191,33 @@ class Run(Generic[Result]):
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimate from the pace so far; None before the first step, aside, and once it is to be wrapped up."""
-        began_s, before = self._paced_from or (self.started_at, 0)
-        done = self.progress.done - before
-        if began_s is None or done <= 0 or self.progress.aside or self.is_wrapping_up:
+        """Estimate from the pace so far; None before the first step, aside, and once it is to be wrapped up.
+
+        A step that takes longer than those before does not raise it until it is done.
+        """
+        done = self.progress.done - self._paced_from[1]
+        at_work_s = self._at_work_s()
+        if at_work_s is None or done <= 0 or self.progress.aside or self.is_wrapping_up:
             return None
-        resting_s = 0.0 if self._paused_at is None else time.monotonic() - self._paused_at
-        elapsed = time.monotonic() - began_s - self._paused_s - resting_s
-        return elapsed * (self.progress.total - self.progress.done) / done
+        worked_s = at_work_s if self._worked_s is None else self._worked_s
+        step_s, left = worked_s / done, self.progress.total - self.progress.done
+        return max(0.0, step_s * left - min(at_work_s - worked_s, step_s))
 
     def take(self, progress: Progress) -> None:
         """Note how far it is; after steps aside, and the rests among them, the pace is counted anew."""
         if self.progress.aside and not progress.aside:
             self._paced_from, self._paused_s = (time.monotonic(), progress.done), 0.0
+        if progress.done != self.progress.done:
+            self._worked_s = self._at_work_s()
         self.progress = progress
+
+    def _at_work_s(self) -> float | None:
+        """Return how long it has been at work since the pace is counted, rests left out; None before it begins."""
+        began_s = self._paced_from[0] or self.started_at
+        if began_s is None:
+            return None
+        resting_s = 0.0 if self._paused_at is None else time.monotonic() - self._paused_at
+        return time.monotonic() - began_s - self._paused_s - resting_s
 
 
 class JobRunner:

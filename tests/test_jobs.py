@@ -325,6 +325,23 @@ def test_steps_aside_tell_no_time_and_the_pace_is_counted_after_them(monkeypatch
     assert run.seconds_left is None
 
 
+def test_a_slow_step_lets_the_time_left_stand_still_but_not_rise(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])
+    run = Run((_ for _ in ()), "x")
+    run.started_at = 100.0
+    now[0] = 110.0
+    run.take(Progress(1, 4))
+    told = []
+    for now[0] in (110.0, 115.0, 120.0, 150.0):
+        told.append(run.seconds_left)
+    assert told == pytest.approx([30.0, 25.0, 20.0, 20.0])
+    run.take(Progress(2, 4))
+    assert run.seconds_left == pytest.approx(50.0)
+    run.take(Progress(4, 4))
+    assert run.seconds_left == 0.0
+
+
 def test_time_spent_resting_does_not_count_as_time_needed(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])

@@ -56,7 +56,7 @@ class CanvasLabel(QLabel):  # type: ignore[misc]
 
     def _settle(self) -> None:
         self.ensurePolished()
-        self.adjustSize()
+        self._fit_within(self.parentWidget().width() - 2 * MARGIN)
         around, own = self.parentWidget().size(), self.size()
         right, bottom = around.width() - own.width(), around.height() - own.height()
         x = MARGIN if "left" in self.place else right - MARGIN if "right" in self.place else right // 2
@@ -70,3 +70,11 @@ class CanvasLabel(QLabel):  # type: ignore[misc]
             else bottom // 2
         )
         self.move(x, y)
+
+    def _fit_within(self, width_px: int) -> None:
+        """Take the room that the words need; lines that are wider than the picture are wrapped."""
+        self.setWordWrap(False)
+        self.adjustSize()
+        if self.width() > width_px > 0:
+            self.setWordWrap(True)
+            self.resize(width_px, self.heightForWidth(width_px))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari.layers import Labels
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 Shown = Literal["current", "proposal", "difference", "last run"]
 NOTHING_PROPOSED = "No network has proposed anything on this scan yet; there is nothing to compare with."
 NOT_KEPT = "What the network proposed is too far back and no longer kept; there is nothing to compare with."
+LAST_RUN = "<b>What the last network changed</b>"
 DIFFERENCE_OPACITY = 0.45
 
 
@@ -78,9 +78,9 @@ class Compare:
         if opened is None or run is None:
             self.end()
             return
-        before, after, title = run
+        before, after, _ = run
         found = LabelMap(changes(before, after), opened.session.geometry, CHANGES)
-        self._show("last run", opened, found, f"<b>What {escape(title)} changed</b>")
+        self._show("last run", opened, found, LAST_RUN)
 
     def end(self) -> None:
         """Show the lesions as they stand."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from napari_covseg.io.sentences import count
@@ -11,50 +11,108 @@ from napari_covseg.widgets.words import before_and_after
 
 ORDER = ("lesion", *LESIONS.names)
 UNKNOWN = "–"
-CELL = '<td align="{align}" style="padding-right: 10px">{said}</td>'
+SAMPLE, OLDER = "the bundled sample", "older cases"
+SYNTHETIC = "synthetic sample"
+"""What a card says that was replayed, where nobody gave older cases."""
+
+COLUMNS = (("Dice", "dice", 3), ("HD95 mm", "hd95_mm", 1), ("mL off", "ml_error", 2))
+"""Heading, name in a row of the gate, decimals."""
+
+WIDTH = f"{100 // len(COLUMNS)}%"
+
+TABLES_TOLD = (
+    "Dice: how much is marked by both, 1 is all. HD95: how far apart the outlines lie, all but the worst 5 %. "
+    "mL off: how much was marked too much or too little. In brackets: where the change of Dice lies in 95 of 100 "
+    "times when slices are drawn again from these"
+)
+INTERVAL_TOLD = "<small>In brackets: the 95 % interval of the change.</small>"
 
 
 def headline(gate: Mapping[str, Any]) -> str:
-    """Return the verdict in one sentence; empty of a checkpoint that no gate was asked about."""
+    """Return which one to use in one sentence; empty of a checkpoint that no gate was asked about."""
     if not gate:
         return ""
     if gate.get("promoted"):
-        return "Better than the one before."
-    return "Not better than the one before." if gate.get("judged") else "Nobody can say yet whether it is better."
+        return "The new one is recommended."
+    return "The old one is recommended." if gate.get("judged") else "Nobody can say yet whether it is better."
 
 
-def told(metrics: Mapping[str, Any]) -> str:
-    """Return the verdict, its reasons and the tables before and after, as rich text."""
+def reasons(metrics: Mapping[str, Any], *, of_sample: bool = False) -> str:
+    """Return the verdict and its reasons as rich text.
+
+    Parameters
+    ----------
+    metrics
+        Of a card.
+    of_sample
+        Whether what was replayed was the bundled sample, where the card does not say.
+    """
     gate = metrics.get("gate", {})
-    slices, older = gate.get("slices", 0), gate.get("replay_slices", 0)
-    parts = [f"<b>{headline(gate)}</b> {gate.get('words', '')}" if gate else ""]
-    parts.append(_table(f"Dice on {count(slices, 'slice')} it did not learn from", gate.get("held_out", ())))
-    parts.append(_table(f"Dice on {count(older, 'slice')} of older cases", gate.get("replay", ())))
+    why = str(gate.get("words", "")).replace(") (", "; ").replace(OLDER, _replayed(metrics, of_sample=of_sample))
+    return f"<b>{headline(gate)}</b> {why}" if gate else ""
+
+
+def tables(metrics: Mapping[str, Any], *, of_sample: bool = False) -> str:
+    """Return the figures before and after, as rich text; parameters as of `reasons`."""
+    gate = metrics.get("gate", {})
+    slices, older = count(gate.get("slices", 0), "slice"), count(gate.get("replay_slices", 0), "slice")
+    of_before = _replayed(metrics, of_sample=of_sample)
+    parts = [
+        _table(f"On {slices} it did not learn from", gate.get("held_out", ())),
+        _table(f"On {older} of {of_before}", gate.get("replay", ())),
+    ]
+    if any("<small>" in part for part in parts):
+        parts.append(INTERVAL_TOLD)
     learned = "<br>".join(before_and_after(metrics))
     if learned and not gate.get("judged"):
         parts.append(f"Dice on the slices it learned from, which says little:<br>{learned}")
     return "".join(f"<p>{part}</p>" for part in parts if part)
 
 
+def _replayed(metrics: Mapping[str, Any], *, of_sample: bool) -> str:
+    replayed = metrics.get("replay")
+    return SAMPLE if replayed == SYNTHETIC or (replayed is None and of_sample) else OLDER
+
+
 def _table(heading: str, rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return a row per class: before, after, and by how much it rose or fell."""
-    known = sorted((row for row in rows if row["name"] in ORDER), key=lambda row: ORDER.index(row["name"]))
+    """Return two lines per class: by how much its Dice changed; below, what it was before and after, in columns."""
+    by_name = {row["name"]: row for row in rows if row["dice_before"] is not None or row["dice_after"] is not None}
+    known = [by_name[name] for name in ORDER if name in by_name]
     if not known:
         return ""
-    lines = [("", "before", "after", ""), *(_line(row) for row in known)]
-    cells = "".join(f"<tr>{''.join(_cell(column, said) for column, said in enumerate(line))}</tr>" for line in lines)
-    return f"{heading}<table>{cells}</table>"
+    titles = "".join(f'<td width="{WIDTH}">{title}</td>' for title, *_ in COLUMNS)
+    lines = "".join(line for row in known for line in _lines(row))
+    return f'<b>{heading}</b><table width="100%" cellspacing="0"><tr>{titles}</tr>{lines}</table>'
 
 
-def _line(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    before, after = row["dice_before"], row["dice_after"]
-    gain = "" if before is None or after is None else f"{after - before:+.2f}".replace("-", "−")
-    return SHORT_TITLES.get(row["name"], row["name"]), _dice(before), _dice(after), gain
+def _lines(row: Mapping[str, Any]) -> Iterator[str]:
+    title = SHORT_TITLES.get(row["name"], row["name"])
+    yield f'<tr><td colspan="{len(COLUMNS)}" style="padding-top: 3px"><b>{title}</b> {_gain(row)}</td></tr>'
+    cells = (_pair(row.get(f"{name}_before"), row.get(f"{name}_after"), decimals) for _, name, decimals in COLUMNS)
+    yield f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _dice(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.2f}"
+def _gain(row: Mapping[str, Any]) -> str:
+    """Return by how much Dice rose or fell, and its interval where enough slices tell it."""
+    before, after, low, high = (row.get(key) for key in ("dice_before", "dice_after", "gain_low", "gain_high"))
+    if before is None or after is None:
+        return ""
+    interval = "" if low is None or high is None else f" <small>({_signed(low)} … {_signed(high)})</small>"
+    return f"Dice&nbsp;{_signed(after - before)}{interval}"
 
 
-def _cell(column: int, said: str) -> str:
-    return CELL.format(align="right" if column else "left", said=said)
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _pair(before: float | None, after: float | None, decimals: int) -> str:
+    if before is None and after is None:
+        return UNKNOWN
+    return f"{_said(before, decimals)}&nbsp;→&nbsp;{_said(after, decimals)}"
+
+
+def _said(value: float | None, decimals: int) -> str:
+    """Return a figure in three digits or so, lest it be wider than its column."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:.{0 if value >= 100 else min(1, decimals) if value >= 10 else decimals}f}"

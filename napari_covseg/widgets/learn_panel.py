@@ -15,6 +15,7 @@ from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.family_rows import FamilyRows
 from napari_covseg.widgets.gate_words import headline
 from napari_covseg.widgets.loss_curve import LossCurve
+from napari_covseg.widgets.older_rows import OlderRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, words
 from napari_covseg.widgets.rest_row import RestRow
 from napari_covseg.widgets.verdict_rows import VerdictRows
@@ -34,6 +35,7 @@ class LearnPanel(Panel):
         super().__init__(napari_viewer)
         self._run: Run[Any] | None = None
         self._parent: Checkpoint | None = None
+        self._of_sample = True
         self.steps: int | None = None
         self.ready, self.why, self.progress = words(), words(faint=True), words()
         self.go = button("Learn", "Teach a copy of the network your reviewed slices; takes a minute or so", big=True)
@@ -41,8 +43,9 @@ class LearnPanel(Panel):
         self.resume.hide()
         self.curve = LossCurve()
         self.curve.hide()
-        self.verdict, self.family = VerdictRows(self.desk), FamilyRows(self.desk)
-        self.add(self.ready, self.go, self.resume, self.why, self.progress, self._while_running(), self.curve)
+        self.verdict, self.family, self.older = VerdictRows(self.desk), FamilyRows(self.desk), OlderRows(self.desk)
+        self.add(self.ready, self.older, self.go, self.resume, self.why, self.progress, self._while_running())
+        self.add(self.curve)
         self.rest = RestRow(self.desk)
         self.add(self.verdict, self.rest, self.family)
         self.rows.addStretch(1)  # what is left over lies below, never between the rows
@@ -52,6 +55,7 @@ class LearnPanel(Panel):
     def showEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
         """Look whether a run can be gone on with: it is looked for only while somebody sees it."""
         super().showEvent(event)
+        self._show_older()
         self._show_resume()
 
     def _while_running(self) -> QWidget:
@@ -67,11 +71,13 @@ class LearnPanel(Panel):
         self.go.clicked.connect(self._on_go)
         self.resume.clicked.connect(self._on_resume)
         self.family.doubted.connect(self._on_doubted)
+        self.older.changed.connect(self._show_state)
         for signal in (self.desk.opened, self.desk.states_changed, self.desk.chose, self.desk.runs_changed):
             signal.connect(self._show_state)
         self.desk.ticked.connect(self._show_progress)
         self.desk.learned.connect(self._on_learned)
         self.desk.opened.connect(self._on_opened)
+        self.desk.chose.connect(self._on_chose)
 
     @property
     def _is_running(self) -> bool:
@@ -91,7 +97,12 @@ class LearnPanel(Panel):
         if trained := self.bench.choice.checkpoint:
             self._parent = trained
             self.bench.choice.take(trained.card.network, trained)  # until the reader decides, a child replaces nobody
-            self._run = self.desk.attempt(lambda: self.bench.finetune(trained, steps=self.steps, resume=resume))
+            older = self.bench.older
+            self._of_sample = older is None
+            replay = older.place if older else None
+            self._run = self.desk.attempt(
+                lambda: self.bench.finetune(trained, steps=self.steps, replay=replay, resume=resume)
+            )
             if self._run is not None:
                 self._run.stepped.connect(self._on_step)
                 self.curve.clear()
@@ -122,14 +133,23 @@ class LearnPanel(Panel):
 
     def _on_opened(self) -> None:
         self.verdict.clear()
+        self._show_older()
+
+    def _on_chose(self, chosen: Checkpoint | None) -> None:
+        self.verdict.follow(chosen)
+        if self.verdict.is_empty and not self._is_running:
+            self.curve.hide()  # it led to what is not spoken of any more
+        self._show_older()
 
     def _on_learned(self, child: Checkpoint) -> None:
         if self._parent is not None and child.card.parent_sha256 == self._parent.sha256:
-            self.verdict.ask(self._parent, child)
+            self.verdict.ask(self._parent, child, of_sample=self._of_sample)
+        self._show_older()
         self.bench.said.emit(f"Learned. {headline(child.card.metrics.get('gate', {}))} Say in Learn which one to use.")
 
     def _on_doubted(self, child: Checkpoint) -> None:
         self.verdict.ask(self.bench.choice.checkpoint, child)
+        self._show_older()
 
     def _show_state(self) -> None:
         session, running = self.desk.session, self._is_running
@@ -143,9 +163,13 @@ class LearnPanel(Panel):
             reason = "" if session.marks else NO_SLICE
         self.ready.setText(self._ready())
         allow(self.go, "It stops after this step." if stopping else "" if running else reason, self.why)
+        self._show_older()
         self._show_running(stopping=stopping)
         self._show_resume()
         self._show_progress()
+
+    def _show_older(self) -> None:
+        self.older.show_state(is_learning=self._is_running, is_judged=not self.verdict.is_empty)
 
     def _show_running(self, *, stopping: bool) -> None:
         run = self._run

@@ -17,6 +17,7 @@ NOTHING_HELD_OUT = (
     "There is no curve of held-out slices: {} alone can spare none to check it by. Review slices further apart to see "
     "whether it gets better on others."
 )
+WENT_ON = "It went on at step {}; what was learned before is not drawn."
 
 
 class LossCurve(QWidget):  # type: ignore[misc]
@@ -65,6 +66,8 @@ class LossCurve(QWidget):  # type: ignore[misc]
 
     def append(self, step: int, loss: float) -> None:
         """Draw one more step of what it learns; one that is not after the last begins the next stage."""
+        if step > 1 and not self._drawn[LEARNED]:
+            self.note.setText(" ".join(filter(None, (WENT_ON.format(step), self.note.text()))))
         if step <= self._last:
             self._stage_begins += self._last
         self._last = step
@@ -94,9 +97,7 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._plot.setLabel("left", "how far off")
         self._plot.getPlotItem().layout.setContentsMargins(0, 0, 6, 6)  # without, the lowest words are cut
         self._plot.getAxis("left").enableAutoSIPrefix(False)
-        self._plot.setToolTip(
-            "How far off the network still is: lower is nearer. Held out are slices of yours that it does not learn"
-        )
+        self._plot.setToolTip(TOLD)
         self._plot.setFixedHeight(176)
         self._legend = self._plot.addLegend(offset=(-4, 4))
         self._curves[LEARNED] = self._plot.plot(pen=pg.mkPen(LINE, width=2), name=LEARNED)

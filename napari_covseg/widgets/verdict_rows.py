@@ -7,7 +7,7 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.lineage import is_promoted
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.gate_words import told
+from napari_covseg.widgets.gate_words import TABLES_TOLD, reasons, tables
 from napari_covseg.widgets.panel import button, in_a_row, stacked, words
 from napari_covseg.workbench import checkpoint_title
 
@@ -19,7 +19,7 @@ DEFAULT = "QPushButton { font-weight: bold; }"
 
 
 class VerdictRows(QWidget):  # type: ignore[misc]
-    """The tables, the verdict, and two buttons; the one that the gate speaks for stands out.
+    """The verdict, two buttons, of which the one that the gate speaks for stands out, and the figures below them.
 
     Parameters
     ----------
@@ -32,7 +32,8 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.desk = desk
         self._parent: Checkpoint | None = None
         self._child: Checkpoint | None = None
-        self.result, self.why = words(), QLineEdit()
+        self.result, self.figures, self.why = words(), words(), QLineEdit()
+        self.figures.setToolTip(TABLES_TOLD)
         self.use, self.keep = button(USE, USE_TOLD), button(KEEP, "Segment as before; the new one stays in the lineage")
         self.why.setPlaceholderText(ASK)
         self.why.setMaxLength(500)
@@ -42,10 +43,26 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.why.returnPressed.connect(self._on_why)
         self.clear()
 
-    def ask(self, parent: Checkpoint | None, child: Checkpoint) -> None:
-        """Show what is known of a child, and ask what to do with it; without a parent, what is in use is kept."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is shown."""
+        return self._child is None
+
+    def ask(self, parent: Checkpoint | None, child: Checkpoint, *, of_sample: bool = False) -> None:
+        """Show what is known of a child, and ask what to do with it.
+
+        Parameters
+        ----------
+        parent
+            What is kept instead.
+        child
+            What was learned.
+        of_sample
+            Whether what it was asked not to forget is the bundled sample, where its card does not say.
+        """
         self._parent, self._child = parent, child
-        self.result.setText(told(child.card.metrics))
+        self.result.setText(reasons(child.card.metrics, of_sample=of_sample))
+        self.figures.setText(tables(child.card.metrics, of_sample=of_sample))
         speaks_for = is_promoted(child, self.desk.bench.folder)
         self.use.setText(USE if speaks_for else ALL_THE_SAME)
         self.use.setToolTip(USE_TOLD if speaks_for else ALL_THE_SAME_TOLD)
@@ -55,17 +72,23 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.choice.show()
         self.show()
 
+    def follow(self, chosen: Checkpoint | None) -> None:
+        """Forget it where the reader works with neither the child nor, while she is still asked, with its parent."""
+        if chosen != self._child and not (self.choice.isVisibleTo(self) and chosen == self._parent):
+            self.clear()
+
     def clear(self) -> None:
         """Forget what was asked."""
         self._child = None
         self.result.setText("")
+        self.figures.setText("")
         self._hide_why()
         self.choice.hide()
 
     def _lay_out(self) -> None:
         self.choice = QWidget()
         in_a_row(self.use, self.keep, on=self.choice)
-        stacked(self, self.result, self.choice, self.why)
+        stacked(self, self.result, self.choice, self.why, self.figures)
 
     def _hide_why(self) -> None:
         self.why.clear()
@@ -87,14 +110,12 @@ class VerdictRows(QWidget):  # type: ignore[misc]
             return
         self.desk.attempt(lambda: self.desk.bench.choice.promote(child, self.desk.bench.reader, reason))
         if self.desk.bench.choice.checkpoint == child:
-            self._done(f"Segment and Learn use {checkpoint_title(child)} from now on")
+            self._hide_why()
+            self.choice.hide()
+            self.desk.bench.said.emit(f"Segment and Learn use {checkpoint_title(child)} from now on.")
 
     def _on_keep(self) -> None:
-        if self._parent is not None:
-            self.desk.bench.choice.take(self._parent.card.network, self._parent)
-            self._done(f"Segment and Learn go on with {checkpoint_title(self._parent)}")
-
-    def _done(self, what: str) -> None:
-        self.desk.bench.said.emit(f"{what}.")
-        self._hide_why()
-        self.choice.hide()
+        if parent := self._parent:
+            self.clear()
+            self.desk.bench.choice.take(parent.card.network, parent)
+            self.desk.bench.said.emit(f"Segment and Learn go on with {checkpoint_title(parent)}.")

@@ -11,6 +11,8 @@ from napari_covseg.networks import Card
 from napari_covseg.review import ReviewSession
 from napari_covseg.volume import LESIONS, SHORT_TITLES, Volume
 
+MINUTE_S = 60
+PACING = "working out how long"
 FINISHING = "finishing: judging the best"
 
 
@@ -48,11 +50,11 @@ def saved_line(session: ReviewSession | None) -> str:
 
 
 def time_left(seconds: float | None) -> str:
-    """Return how long it will take; empty before anybody knows."""
+    """Return about how long it will take; empty before anybody knows."""
     if seconds is None:
         return ""
-    minutes, rest = divmod(max(1, round(seconds)), 60)
-    return f"{minutes}:{rest:02d} left" if minutes else f"{rest} s left"
+    whole_s = max(1, round(seconds))
+    return f"{whole_s} s left" if whole_s < MINUTE_S else f"about {round(whole_s / MINUTE_S)} min left"
 
 
 def how_far(run: Run[Any]) -> str:
@@ -60,11 +62,10 @@ def how_far(run: Run[Any]) -> str:
     progress = run.progress
     if run.is_wrapping_up:
         return FINISHING
-    if progress.done and progress.total > 1 and not progress.aside:
-        done = f"{progress.done} of {progress.total}"
-    else:
-        done = progress.doing if progress.doing != run.title else ""
-    left = "paused" if run.is_paused else time_left(run.seconds_left)
+    is_counted = progress.done > 0 and progress.total > 1 and not progress.aside
+    doing = progress.doing if progress.doing != run.title else ""
+    done = f"{progress.done} of {progress.total}" if is_counted else doing
+    left = "paused" if run.is_paused else time_left(run.seconds_left) or (PACING if is_counted else "")
     return " · ".join(part for part in (done, left) if part)
 
 

@@ -2,6 +2,7 @@
 
 from napari_covseg.workbench.bench import Workbench
 from napari_covseg.workbench.long_work import Tool
+from napari_covseg.workbench.older_cases import OlderCases, older_cases
 from napari_covseg.workbench.open_scan import Lungs, OpenScan, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
@@ -9,11 +10,13 @@ from napari_covseg.workbench.words import checkpoint_title, provenance_of
 __all__ = [
     "LearnRequest",
     "Lungs",
+    "OlderCases",
     "OpenScan",
     "SegmentRequest",
     "Tool",
     "Workbench",
     "checkpoint_title",
+    "older_cases",
     "provenance_of",
     "snapshot",
 ]

@@ -33,6 +33,7 @@ from napari_covseg.review.words import slices_named
 from napari_covseg.volume import Volume
 from napari_covseg.workbench.choice import Choice
 from napari_covseg.workbench.long_work import Tool, applying, bundling, exporting, learning, listing, reading, segmented
+from napari_covseg.workbench.older_cases import OlderCases
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
 from napari_covseg.workbench.still import StillLabels
@@ -81,6 +82,8 @@ class Workbench:
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._taking: list[TakingIn] = []
         self.choice = Choice(self.folder)
+        self.older: OlderCases | None = None
+        """What the reader wants children not to forget; the synthetic sample without."""
         self.runner.changed.connect(self._tidy)
         self.tool_runner.changed.connect(self._tidy)
 
@@ -357,8 +360,12 @@ class Workbench:
         return run
 
     def can_resume(self, parent: Checkpoint) -> bool:
-        """Whether a fine-tuning of this parent on the open scan's corrections, as they stand, was stopped midway."""
-        return self.current is not None and self._killed(parent)[0] is not None
+        """Whether a fine-tuning of this parent on the open scan's corrections, as they stand, was stopped midway.
+
+        It rehearsed the older cases that are chosen, too.
+        """
+        killed, about = (None, {}) if self.current is None else self._killed(parent)
+        return killed is not None and about.get("replay") == (self.older and list(self.older.names))
 
     @property
     def remembered(self) -> Remembered:

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
+from napari_covseg.volume import Provenance
+
 from .conftest import SHAPE
 
+RUN = Provenance("run", "a network")
 VOXEL_ML = 3.0 * 1.5 * 1.5 / 1000
 
 
@@ -99,3 +102,33 @@ def test_where_no_network_proposed_anything_it_says_so(at_work: Any) -> None:
     at_work.key(Qt.Key.Key_C)
     assert at_work.lesions.visible
     assert "proposed" in said[-1]
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (1024, 640)])
+def test_the_words_about_what_changed_lie_within_the_picture_and_are_whole(
+    corrected: Any, size: tuple[int, int]
+) -> None:
+    corrected.viewer.window.resize(*size)
+    corrected.live(0.3)
+    compare = corrected.desk.furniture.compare
+    compare.show_last_run()
+    corrected.live(0.2)
+    assert "What the last network changed" not in compare.banner.text()  # there was nothing before it
+    after = corrected.session.labels.values.copy()
+    after[2, 20:30, 5:20] = 1
+    made = corrected.session.propose_rest(after, [2], "a network of a very long name (and its file) on the rest", RUN)
+    corrected.desk.segmented_rest.emit(made)
+    corrected.live(0.2)
+    assert compare.banner.text().startswith("<b>What the last network changed</b>")
+    assert_whole(compare.banner)
+    compare.banner.say("<b>" + "What a network of a very long name changed " * 4 + "</b><br>■ Added 12.3 mL")
+    assert_whole(compare.banner)
+    compare.banner.say("■ Added 12.3 mL")
+    assert compare.banner.height() < 2 * compare.banner.fontMetrics().lineSpacing()
+
+
+def assert_whole(label: Any) -> None:
+    assert label.isVisible()
+    assert label.parentWidget().rect().contains(label.geometry())
+    assert label.height() >= label.heightForWidth(label.width())
+    assert label.wordWrap() or label.width() >= label.sizeHint().width()

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication, QLineEdit
 
+from napari_covseg.io.cases import find_cases
+from napari_covseg.io.packing import packed
+from napari_covseg.jobs import drain
 from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.lineage import decisions, is_promoted
 from napari_covseg.review import difference
+from napari_covseg.training import rehearsal
 from napari_covseg.training.gate import Row, judged
+from napari_covseg.widgets.learn_panel import LearnPanel
 from napari_covseg.workbench import checkpoint_title
 
 from .conftest import SHAPE
@@ -90,7 +97,8 @@ def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: C
     assert panel.curve.held_out == ()
     assert panel.curve.note.isVisible()
     assert "1 corrected slice alone" in panel.curve.note.text()
-    assert child.card.metrics["gate"]["words"] in rows.result.text()
+    assert "the bundled sample" in rows.figures.text()
+    assert "older cases" not in rows.result.text() + rows.figures.text()
     assert learning.bench.choice.checkpoint == trained
     assert rows.use.text() == "Use it all the same"
     assert "bold" in rows.keep.styleSheet()
@@ -121,6 +129,8 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     child = learned(learning, steps=2)
     press(learning, panel.verdict.keep)
     assert learning.bench.choice.checkpoint == trained
+    assert not panel.verdict.result.isVisible()
+    assert not panel.curve.isVisible()
     said = learning.tabs.state_line.message.text()
     assert said == f"Segment and Learn go on with {checkpoint_title(trained)}."
     assert decisions() == ()
@@ -133,13 +143,17 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     assert [panel.family.items[number].text(1) for number in (parent, below)] == ["in use", "not promoted"]
     click_item(learning, below)
     assert learning.bench.choice.checkpoint == trained
+    assert panel.verdict.figures.isVisible()
     press(learning, panel.verdict.use)
     QTest.keyClicks(panel.verdict.why, "second thoughts")
     QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
     learning.live(0.1)
     assert learning.bench.choice.checkpoint == child
+    assert panel.verdict.figures.isVisible()
     click_item(learning, parent)
     assert learning.bench.choice.checkpoint == trained
+    assert not panel.verdict.result.isVisible()
+    assert not panel.verdict.figures.isVisible()
     assert panel.family.items[parent].text(1) == "in use"
 
 
@@ -151,8 +165,8 @@ def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -
     rows = learning.panel.verdict
     rows.ask(trained, child)
     learning.live(0.1)
-    assert "Better than the one before." in rows.result.text()
-    assert "2 slices it did not learn from" in rows.result.text()
+    assert "The new one is recommended." in rows.result.text()
+    assert "2 slices it did not learn from" in rows.figures.text()
     assert "bold" in rows.use.styleSheet()
     press(learning, rows.use)
     assert learning.bench.choice.checkpoint == child
@@ -261,8 +275,103 @@ def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) ->
         curve.append_held_out(3, 0.5)
     assert len(curve.losses) == 6
     assert [step for step, _ in curve.held_out] == [3, 6]
+    assert curve.note.text() == ""
     curve.clear()
     assert (curve.losses, curve.held_out) == ((), ())
+
+
+def test_a_curve_that_goes_on_midway_says_so(learning: Any) -> None:
+    curve = learning.panel.curve
+    curve.clear()
+    curve.dealt(1, 0)
+    curve.append(3, 1.0)
+    curve.append(4, 0.9)
+    assert curve.note.text().startswith("It went on at step 3; what was learned before is not drawn. There is no")
+    curve.clear()
+    assert curve.note.text() == ""
+
+
+def choose_in_dialog(driver: Any, button: Any, place: Path) -> None:
+    """Press a button that asks for a folder or file, type the place into Qt's own dialog, and press Enter."""
+
+    def fill() -> None:
+        if dialog := QApplication.activeModalWidget():
+            timer.stop()
+            line = dialog.findChild(QLineEdit, "fileNameEdit")
+            line.setText(str(place))
+            QTest.keyClick(line, Qt.Key.Key_Return)
+
+    timer = QTimer()
+    timer.timeout.connect(fill)
+    timer.start(100)
+    press(driver, button)
+
+
+@pytest.fixture
+def older_folder(tmp_path: Path, _short_sample: tuple[Path, Path, Path]) -> Path:
+    """Older cases of the reader's own: one case of one patient."""
+    folder = tmp_path / "ward_7"
+    shutil.copytree(_short_sample[0].parent, folder)
+    return folder
+
+
+def test_older_cases_are_chosen_kept_while_the_window_is_open_and_given_back(learning: Any, older_folder: Path) -> None:
+    rows = learning.panel.older
+    assert rows.which.text() == "Older cases: <b>the bundled sample</b>"
+    assert rows.what_for.isVisible()
+    assert not rows.back.isVisible()
+    choose_in_dialog(learning, rows.folder_button, older_folder)
+    assert rows.which.text() == "Older cases: <b>ward_7</b>, 1 case of 1 patient"
+    assert LearnPanel(learning.viewer).older.which.text() == rows.which.text()
+    press(learning, rows.back)
+    assert rows.which.text() == "Older cases: <b>the bundled sample</b>"
+    assert learning.bench.older is None
+
+
+def test_a_pack_is_chosen_too(learning: Any, older_folder: Path, tmp_path: Path) -> None:
+    pack = tmp_path / "ward.npz"
+    drain(packed(find_cases([older_folder]), pack))
+    choose_in_dialog(learning, learning.panel.older.pack_button, pack)
+    assert learning.panel.older.which.text() == "Older cases: <b>ward.npz</b>, 1 case of 1 patient"
+
+
+def test_a_folder_without_cases_is_told_and_loses_nothing(learning: Any, older_folder: Path, tmp_path: Path) -> None:
+    rows, empty = learning.panel.older, tmp_path / "empty"
+    empty.mkdir()
+    rows.choose(older_folder)
+    choose_in_dialog(learning, rows.folder_button, empty)
+    assert "empty holds no case" in learning.tabs.state_line.message.text()
+    assert "ward_7" in rows.which.text()
+    assert learning.bench.older.place == older_folder
+
+
+def test_the_chosen_cases_are_rehearsed_and_a_stopped_run_goes_on_only_with_them(
+    learning: Any, older_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel, found = learning.panel, []
+    learning.bench.learned.connect(found.append)
+    monkeypatch.setattr(rehearsal, "sample_scan", lambda: pytest.fail("the sample was rehearsed"))
+    review(learning, 6)
+    panel.older.choose(older_folder)
+    panel.steps = MANY_STEPS
+    press(learning, panel.go)
+    assert not panel.older.folder_button.isVisible()
+    learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
+    press(learning, panel.go)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=DEADLINE_S)
+    learning.live(0.1)
+    assert panel.resume.isVisible()
+    press(learning, panel.older.back)
+    assert not panel.resume.isVisible()
+    panel.older.choose(older_folder)
+    press(learning, panel.resume)
+    learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
+    press(learning, panel.enough)
+    learning.until(lambda: found, seconds=DEADLINE_S)
+    learning.live(0.1)
+    assert "slices of older cases" in panel.verdict.figures.text()
+    assert panel.older.folder_button.isVisible()
+    assert not panel.older.what_for.isVisible()
 
 
 @pytest.fixture

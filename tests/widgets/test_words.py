@@ -1,43 +1,102 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
 
+from napari_covseg.jobs import Progress, Run
 from napari_covseg.networks import Card
 from napari_covseg.widgets import words
-from napari_covseg.widgets.gate_words import told
+from napari_covseg.widgets.gate_words import headline, reasons, tables
 from napari_covseg.widgets.windows import LUNG, PRESETS, after, preset_of
 
 
-@pytest.mark.parametrize(("seconds", "said"), [(None, ""), (0.2, "1 s left"), (59, "59 s left"), (61, "1:01 left")])
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(None, ""), (0.2, "1 s left"), (59, "59 s left"), (61, "about 1 min left"), (150, "about 2 min left")],
+)
 def test_time_left(seconds: float | None, said: str) -> None:
     assert words.time_left(seconds) == said
 
 
-def test_a_table_says_what_was_before_and_after_and_the_verdict_why() -> None:
-    rows = [
-        {"name": "ggo", "dice_before": 0.4, "dice_after": 0.55},
-        {"name": "effusion", "dice_before": None, "dice_after": None},
-    ]
-    gate = {"promoted": False, "judged": True, "words": "Dice fell.", "slices": 3, "replay_slices": 1, "held_out": rows}
-    said = told({"gate": gate | {"replay": [{"name": "lesion", "dice_before": 0.5, "dice_after": 0.41}]}})
-    plain = " ".join(re.sub("<[^>]+>", " ", said).split())
-    assert plain == (
-        "Not better than the one before. Dice fell. Dice on 3 slices it did not learn from before after "
-        "ground-glass 0.40 0.55 +0.15 effusion – – "
-        "Dice on 1 slice of older cases before after opacities 0.50 0.41 −0.09"
+def test_how_far_a_run_is_says_that_nobody_knows_yet_how_long_it_takes() -> None:
+    run = Run((_ for _ in ()), "Learning")
+    run.started_at = time.monotonic()
+    run.take(Progress(0, 14, "measuring", aside=True))
+    assert words.how_far(run) == "measuring"
+    run.take(Progress(1, 14))
+    assert words.how_far(run) == "1 of 14 · working out how long"
+    run.pause()
+    assert words.how_far(run) == "1 of 14 · paused"
+    run.go_on()
+    run.take(Progress(2, 14))
+    assert words.how_far(run) == "2 of 14 · 1 s left"
+
+
+def plain(rich: str) -> str:
+    return " ".join(re.sub("<[^>]+>", " ", rich).replace("&nbsp;", " ").split())
+
+
+def row(name: str, dice: tuple[float | None, float | None], **more: float | None) -> dict[str, Any]:
+    keys = ("hd95_mm_before", "hd95_mm_after", "gain_low", "gain_high")
+    none = dict.fromkeys(keys) | {"ml_error_before": 0.0, "ml_error_after": 0.0}
+    return {"name": name, "dice_before": dice[0], "dice_after": dice[1]} | none | more
+
+
+def test_the_tables_say_dice_distance_and_volume_before_and_after_and_the_interval() -> None:
+    far = {"hd95_mm_before": 12.34, "hd95_mm_after": None, "ml_error_before": 104.2, "ml_error_after": 2.126}
+    taught = [row("ggo", (0.4, 0.55), **far, gain_low=-0.0512, gain_high=0.18), row("effusion", (None, None))]
+    gate = {"promoted": False, "judged": True, "slices": 3, "replay_slices": 1, "held_out": taught}
+    said = tables({"gate": gate | {"replay": [row("lesion", (0.5, 0.4977))]}})
+    assert plain(said) == (
+        "On 3 slices it did not learn from Dice HD95 mm mL off "
+        "ground-glass Dice +0.150 (−0.051 … +0.180) 0.400 → 0.550 12.3 → – 104 → 2.13 "
+        "On 1 slice of older cases Dice HD95 mm mL off opacities Dice −0.002 0.500 → 0.498 – 0.00 → 0.00 "
+        "In brackets: the 95 % interval of the change."
     )
+    assert "brackets" not in tables({"gate": gate | {"held_out": [row("ggo", (0.4, 0.55))]}})
+
+
+@pytest.mark.parametrize(
+    ("replay", "asked_of_sample", "named"),
+    [
+        ("synthetic sample", False, "the bundled sample"),
+        (None, True, "the bundled sample"),
+        (None, False, "older cases"),
+        (["case_1", "case_2"], True, "older cases"),
+    ],
+)
+def test_what_was_replayed_is_called_what_it_is(replay: object, asked_of_sample: bool, named: str) -> None:
+    words = "Better on your slices; worse on older cases (opacities) (effusion seems worse)."
+    gate = {"promoted": False, "judged": True, "words": words, "slices": 1, "replay_slices": 3}
+    metrics = {"gate": gate | {"replay": [row("lesion", (0.5, 0.4))]}, "replay": replay}
+    assert f"On 3 slices of {named}" in plain(tables(metrics, of_sample=asked_of_sample))
+    assert plain(reasons(metrics, of_sample=asked_of_sample)) == (
+        f"The old one is recommended. Better on your slices; worse on {named} (opacities; effusion seems worse)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ({}, ""),
+        ({"promoted": True, "judged": True}, "The new one is recommended."),
+        ({"promoted": False, "judged": True}, "The old one is recommended."),
+        ({"promoted": False, "judged": False}, "Nobody can say yet whether it is better."),
+    ],
+)
+def test_the_headline_says_which_one_to_use(gate: dict[str, Any], said: str) -> None:
+    assert headline(gate) == said
 
 
 def test_what_cannot_be_judged_shows_the_learned_slices_and_says_that_they_say_little() -> None:
     learned = {"before": {"dice_ggo": 0.1}, "after": {"dice_ggo": 0.9}}
     gate = {"promoted": False, "judged": False, "words": "Too few.", "slices": 0, "replay_slices": 0}
-    said = told({"gate": gate, "on_the_learned_slices": learned})
-    assert "Nobody can say yet" in said
+    said = tables({"gate": gate, "on_the_learned_slices": learned})
     assert "which says little:<br>ground-glass 0.10 → 0.90" in said
-    assert "learned from" not in told({"gate": gate | {"judged": True}, "on_the_learned_slices": learned})
+    assert "learned from" not in tables({"gate": gate | {"judged": True}, "on_the_learned_slices": learned})
 
 
 @pytest.mark.parametrize(

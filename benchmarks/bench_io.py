@@ -63,7 +63,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     report = _fuzz(args.count, args.seed)
     report |= _speed(3 if args.quick else 15)
-    report |= _peaks(60 if args.quick else 300)
+    report |= _peaks(150 if args.quick else 300)
     print(json.dumps(report, indent=None if args.json else 2))
 
 

@@ -108,7 +108,7 @@ def _parent_of(
     if given or fold is None:
         return None
     minutes = (deadline - time.monotonic()) / 60
-    plan = Plan(cases, words.parents, words.parent_steps, minutes, words.device)
+    plan = Plan(cases, words.parents, words.parent_steps, minutes, words.device, words.threads)
     if minutes > 0:
         train_fold(plan, network, fold, minutes)
     path = plan.weights(network, fold)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from napari_covseg.networks import Card, Checkpoint, checkpoint, load
 
@@ -31,11 +32,23 @@ POOR_DICE = 0.5
 """Below it more is wrong than right."""
 
 
-def stamped(made: Checkpoint, command: str, repository: Path, cross_validated: Mapping[str, float]) -> Checkpoint:
-    """Write into a checkpoint's header how it was made, on what, what that is worth, and where it fails."""
+def stamped(
+    made: Checkpoint,
+    command: str,
+    repository: Path,
+    cross_validated: Mapping[str, float],
+    before: Checkpoint | None = None,
+) -> Checkpoint:
+    """Write into a checkpoint's header how it was made, on what, what that is worth, and where it fails.
+
+    Of weights that everybody taught, what shipped before them tells most, if some patients were held out from it.
+    """
     metrics = dict(made.card.metrics)
-    if cross_validated and not metrics.get("held_out_pooled"):
-        metrics["cross_validated_pooled"] = dict(cross_validated)
+    if not metrics.get("held_out_pooled"):
+        if cross_validated:
+            metrics["cross_validated_pooled"] = dict(cross_validated)
+        if before is not None and (sibling := _sibling(before)):
+            metrics["sibling"] = sibling
     card = made.card.model_copy(update={"metrics": metrics})
     commit = subprocess.run(
         ["git", "-C", str(repository), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
@@ -47,6 +60,16 @@ def stamped(made: Checkpoint, command: str, repository: Path, cross_validated: M
         "known_failures": (*_poorly_found(card), *OWN_FAILURES.get(made.card.network, ()), *KNOWN_FAILURES),
     }
     return checkpoint.save(checkpoint.revived(made), card.model_copy(update=found), made.path)
+
+
+def _sibling(before: Checkpoint) -> Mapping[str, Any]:
+    """Return what is to be told of a sibling that some patients were held out from; that of a sibling is handed on."""
+    card = before.card
+    if "held_out_pooled" not in card.metrics:
+        found: Mapping[str, Any] = card.metrics.get("sibling", {})
+        return found
+    told = {name: card.metrics[name] for name in ("held_out", "held_out_pooled")}
+    return {**told, "sha256": before.sha256, "command": card.command, "commit": card.commit}
 
 
 def _poorly_found(card: Card) -> list[str]:
@@ -82,12 +105,23 @@ def _facts(kept: Checkpoint) -> str:
     }
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "", "```", card.command]
     dice = card.measured_dice
+    sibling = card.metrics.get("sibling")
     where = "on the held-out patients" if card.metrics.get("held_out_pooled") else "in cross-validation"
+    where = "on a sibling" if sibling else where
     lines += ["```", "", f"## Measured {where}", ""]
     if dice:
         lines += [f"| {' | '.join(n.removeprefix('dice_') for n in dice)} |", f"|{'---|' * len(dice)}"]
         lines += [f"| {' | '.join(f'{value:.3f}' for value in dice.values())} |", "", "Dice over all their voxels."]
-        if not card.metrics.get("held_out_pooled"):
+        if sibling:
+            lines += [
+                "Not of these very weights, which everybody taught, but of those that shipped before them, by the same",
+                f"recipe, {', '.join(sibling['held_out'])} held out:",
+                "",
+                "```",
+                sibling["command"],
+                "```",
+            ]
+        elif not card.metrics.get("held_out_pooled"):
             lines.append("Of the same recipe, never of these very weights, which everybody taught: docs/results.md.")
     else:
         lines.append("Nothing: see docs/results.md for the cross-validation of the same recipe.")

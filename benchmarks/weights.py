@@ -87,7 +87,10 @@ def publish(made: Path, command: str, cross_validated: Mapping[str, float]) -> N
     ValueError
         If the file, or all of them together, would be larger than allowed.
     """
-    kept = stamped(checkpoint.read(made), command, ROOT, cross_validated)
+    before = SHIPPED / made.name
+    kept = stamped(
+        checkpoint.read(made), command, ROOT, cross_validated, checkpoint.read(before) if before.exists() else None
+    )
     others = [file for file in SHIPPED.glob("*.safetensors") if file.name != made.name]
     size_mb = made.stat().st_size / 1e6
     if size_mb > LARGEST_FILE_MB or size_mb + sum(f.stat().st_size for f in others) / 1e6 > LARGEST_SUM_MB:

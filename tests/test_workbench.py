@@ -242,8 +242,11 @@ def test_a_run_of_learning_can_be_wrapped_up_and_the_verdict_overruled_with_a_re
     bench.choice.promote(child, bench.reader, "it finds the nodule")
     assert bench.choice.checkpoint == child
     assert {branch.checkpoint.name: branch.promoted for branch in bench.choice.family("res_att_unet")}[child.name]
+    assert Workbench("Dr A", bench.folder).choice.checkpoint == child  # on another day
     bench.choice.take("res_att_unet", untrained)
     assert bench.choice.checkpoint == untrained
+    child.path.unlink()
+    assert Workbench("Dr A", bench.folder).choice.checkpoint == untrained
 
 
 def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(bench, small_scan, untrained):

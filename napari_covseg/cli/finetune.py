@@ -59,7 +59,13 @@ def finetune(
         ),
     ] = None,
     margin: Annotated[
-        float, typer.Option("--margin", metavar="X", min=0, help="By how much Dice may fall on older cases.")
+        float,
+        typer.Option(
+            "--margin",
+            metavar="X",
+            min=0,
+            help="By how much Dice may fall on older cases, of any lesion and on average; of one class thrice that.",
+        ),
     ] = 0.01,
     overrule: Annotated[
         str | None,
@@ -74,6 +80,8 @@ def finetune(
     from napari_covseg.training.finetune import FineTuning, finetuned, short_run, steps_for
     from napari_covseg.training.keeping import Keeping
 
+    if overrule is not None and not overrule.strip():
+        raise ValueError("Say after --overrule in a few words why; the reason is kept with the decision.")
     parent = find(network, checkpoint)
     lessons = tuple(lesson for folder in session for lesson in _lessons(folder))
     slices = sum(len(lesson.reviewed) for lesson in lessons)

@@ -1,7 +1,8 @@
 """The reviewed slices of a session as an annotated case, for training elsewhere; ``covseg train`` takes it as it is.
 
 Every case is a whole scan, since a 3-D network needs a slice's neighbours, with labels on its reviewed slices alone;
-``cases.json`` names these slices, and a patient by a hash that only this installation can make.
+``cases.json`` names these slices, and a patient by a hash that only this installation can make, of the number
+in the DICOM headers where the scan has them.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def bundling(one: ReviewedScan, folder: Path, *, key: bytes | None = None, overw
     read_listing(folder / FILE_NAME)
     yield Progress(0, 2, "writing the scan")
     try:
-        _list(folder, name, _entry(one, _hashed(key, "patient", one.scan_sha256)))
+        _list(folder, name, _entry(one, _patient(one, key)))
         write_volume(one.scan, folder / f"{name}_ct.nii.gz")
         yield Progress(1, 2, "writing the labels")
         _write_labels(one, folder, name)
@@ -165,7 +166,7 @@ def _entry(one: ReviewedScan, patient: str) -> dict[str, Any]:
         "annotated": [*LOOKED_FOR, *(["lung"] if one.lung is not None else [])],
         "patient": patient,
         "slices": [index + 1 for index in sorted(one.reviewed)],
-        "session_sha256": reviewed_sha256(one.scan_sha256, one.labels, one.reviewed),
+        "session_sha256": reviewed_sha256(reoriented(one.scan), one.labels, one.reviewed),
     }
 
 
@@ -186,8 +187,13 @@ def _is_same(found: LabelMap | None, meant: LabelMap | None, reviewed: Sequence[
     return bool(np.array_equal(found.values, _on_reviewed(meant, reviewed)))
 
 
-def _hashed(key: bytes, what: str, scan_sha256: str) -> str:
-    return f"{what}-{hmac.new(key, f'{what} {scan_sha256}'.encode(), hashlib.sha256).hexdigest()[:16]}"
+def _patient(one: ReviewedScan, key: bytes) -> str:
+    """Return whose scan it is: the same of all scans that state one patient's number, else of this scan alone."""
+    return _hashed(key, "patient", one.scan.patient_sha256 or one.scan_sha256)
+
+
+def _hashed(key: bytes, what: str, sha256: str) -> str:
+    return f"{what}-{hmac.new(key, f'{what} {sha256}'.encode(), hashlib.sha256).hexdigest()[:16]}"
 
 
 def _own_key() -> bytes:

@@ -99,7 +99,7 @@ def gathering(
             bundled.append((yield from _bundled(folder, out, tell, names, near=near, overwrite=overwrite)))
         except (ValueError, OSError) as error:
             left_out.append(LeftOut(folder, error))
-    yield Progress(len(sessions), len(sessions), "written and read back")
+    yield Progress(len(sessions), len(sessions), "written and read back" if bundled else "nothing was written")
     return Gathered(tuple(bundled), tuple(left_out))
 
 

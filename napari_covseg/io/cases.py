@@ -134,8 +134,8 @@ def _cases_in(folder: Path, tell: Callable[[str], object]) -> list[Case]:
         if labels.exists():
             entry = entry_of(name, entries)
             patient = entry.patient or folder.resolve().name  # the name of ``.`` is empty
-            mask = lung if lung.exists() else None
-            cases.append(Case(name, image, labels, mask, frozenset(entry.annotated), patient, entry.slices))
+            mask, known = lung if lung.exists() else None, frozenset(entry.annotated)
+            cases.append(Case(name, image, labels, mask, known, patient, entry.slices))
     for sentence in _left_out(folder):
         tell(sentence)
     if not cases:

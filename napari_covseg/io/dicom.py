@@ -73,7 +73,7 @@ def read_series(path: Path, stated: Stated = NOTHING) -> Volume:
     if STACKED in notes and stated.window_hu is not None and all(frame.rescale == (1, 0) for frame in frames):
         white = float(2 ** int(frames[0].stored[3] or 16) - 1)
         hu, notes = windowed(hu, stated.window_hu, white), (*notes, window_note(name, stated.window_hu, white))
-    return Volume(hu, geometry, name, notes)
+    return Volume(hu, geometry, name, notes, series.owner)
 
 
 def _summary(series: Series) -> SeriesSummary:

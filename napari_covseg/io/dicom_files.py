@@ -27,13 +27,17 @@ DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """The images of one DICOM series, in the order of file names; `is_apart` if each is a study of its own."""
+    """The images of one DICOM series, in the order of file names; `is_apart` if each is a study of its own.
+
+    `owner` is a hash of the patient's number, empty where there is none.
+    """
 
     uid: str
     modality: str
     description: str
     frames: tuple[Frame, ...]
     is_apart: bool
+    owner: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +90,9 @@ def _split(images: list[Image]) -> Iterator[Series]:
     is_apart = any(is_made_up)
     for image in images:
         told = ("" if made_up else uid for uid, made_up in zip(image.groups, is_made_up, strict=True))
-        by_uid.setdefault(image.series_uid, {}).setdefault((image.owner, *told), []).append(image)
+        by_uid.setdefault(image.series_uid, {}).setdefault(
+            (image.owner, "" if image.series_uid else image.description, *told), []
+        ).append(image)
     for uid, by_owner in by_uid.items():
         for number, each in enumerate(by_owner.values(), start=1):
             yield _series(uid if number == 1 else f"{uid}{AMONG_ALIKE}{number}", each, is_apart)
@@ -95,7 +101,7 @@ def _split(images: list[Image]) -> Iterator[Series]:
 def _series(uid: str, images: list[Image], is_apart: bool) -> Series:
     foreign = sorted({image.modality or "unknown" for image in images} - {"CT"})
     frames = tuple(frame for image in images for frame in image.frames)
-    return Series(uid, foreign[0] if foreign else "CT", images[0].description, frames, is_apart)
+    return Series(uid, foreign[0] if foreign else "CT", images[0].description, frames, is_apart, images[0].owner)
 
 
 def _head(file: Traversable) -> Head | None:

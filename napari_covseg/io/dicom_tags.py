@@ -5,6 +5,7 @@ A patient's name or birth date never enters the program; the ID only as a number
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -58,6 +59,9 @@ _GROUPS = {
 """Where an enhanced image keeps, per frame or shared by all, what others have at the top."""
 
 CALLED_IN_FRAMES = {"ImageType": "FrameType"}
+
+NOBODY = ("", "0", "anon", "anonym", "anonymous", "anonymised", "anonymized", "none", "patient", "unknown")
+"""Patient numbers, in small letters, that many patients have."""
 
 PATIENT, STUDY, REFERENCE = (Tag(each) for each in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"))
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
@@ -117,12 +121,12 @@ class Frame:
 class Image:
     """One DICOM file that holds an image, or several as frames.
 
-    `owner` is the same number for all images of one patient, and means nothing else; `groups` are the UIDs of the study
-    and of the frame of reference.
+    `owner` is a hash of the patient's number, empty where there is none; `groups` are the UIDs of the study and of the
+    frame of reference.
     """
 
     series_uid: str
-    owner: int
+    owner: str
     groups: tuple[str, str]
     modality: str
     description: str
@@ -152,9 +156,14 @@ def image_of(file: Traversable, head: Head) -> Image | None:
     if len(frames) == 1:
         frames = (replace(frames[0], native_at=_native_pixels(head)),)
     uid = str(_said(header, "SeriesInstanceUID") or "")
-    owner = hash((_as_stored(header, PATIENT), "" if uid else description))
+    owner = _hashed(_as_stored(header, PATIENT))
     groups = (_as_stored(header, STUDY), _as_stored(header, REFERENCE))
     return Image(uid, owner, groups, modality, description, frames)
+
+
+def _hashed(number: str) -> str:
+    """Return a patient's number as a hash, nothing of one that stands for anybody."""
+    return "" if number.casefold() in NOBODY else hashlib.sha256(number.encode()).hexdigest()
 
 
 def pixel_bytes(header: pydicom.Dataset) -> int:

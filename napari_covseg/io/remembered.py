@@ -1,10 +1,11 @@
-"""What the window remembers from one day to the next: the scans that were open last, and that the tour was taken."""
+"""What the window remembers from one day to the next: scans that were open last, networks worked with, the tour."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,11 +28,27 @@ class Recent:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """What there is to remember; the scan that was open last comes first, and the folder of the worklist."""
+    """What there is to remember.
+
+    Parameters
+    ----------
+    recent
+        The scan that was open last comes first.
+    tour_taken
+        Whether the tour was taken.
+    worklist
+        The folder of the worklist.
+    network
+        The network that was worked with last.
+    checkpoints
+        SHA-256 of the checkpoint that was chosen of a network, by its key.
+    """
 
     recent: tuple[Recent, ...] = ()
     tour_taken: bool = False
     worklist: Path | None = None
+    network: str = ""
+    checkpoints: Mapping[str, str] = field(default_factory=dict)
 
     def opened(self, scan: Recent) -> Remembered:
         """Return the same with a scan at the head of the list."""

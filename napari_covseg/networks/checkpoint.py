@@ -76,11 +76,14 @@ class Card(BaseModel):
     def measured_dice(self) -> Mapping[str, float]:
         """Dice by class, as ``dice_<name>``, over all voxels of patients it never saw.
 
-        Where everybody was taught, nobody is left to measure it on: then it is the same recipe's in cross-validation.
-        Empty where neither was measured.
+        Where everybody was taught, nobody is left to measure it on: then it is that of a sibling, which learned by the
+        same recipe without some patients, else the same recipe's in cross-validation. Empty where none was measured.
         """
-        found: Mapping[str, float] = self.metrics.get("held_out_pooled") or self.metrics.get(
-            "cross_validated_pooled", {}
+        sibling: Mapping[str, Mapping[str, float]] = self.metrics.get("sibling", {})
+        found: Mapping[str, float] = (
+            self.metrics.get("held_out_pooled")
+            or sibling.get("held_out_pooled")
+            or self.metrics.get("cross_validated_pooled", {})
         )
         return found
 
@@ -146,6 +149,8 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
     ------
     ValueError
         If the path is a checkpoint that came with the package, or the parent of what is to be saved.
+    OSError
+        If it cannot be written, as on a full disk.
     """
     from safetensors.torch import save_file
 
@@ -154,7 +159,10 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
     with written(path) as draft:
         draft.touch()
         mode = draft.stat().st_mode  # as the reader's umask has it; safetensors would keep the file to its owner
-        save_file(_packed(module, registry.load(card.network)), draft, metadata=header)
+        try:
+            save_file(_packed(module, registry.load(card.network)), draft, metadata=header)
+        except SafetensorError as error:
+            raise OSError(f"{path} could not be written; free some space there.") from error
         draft.chmod(mode)
         revived(read(draft))
     return read(path)
@@ -163,17 +171,25 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
 def check_free(path: Path, parent_sha256: str = "") -> None:
     """Refuse a file that must not be overwritten: one that came with the package, or a child's own parent.
 
+    Beside the reader's own checkpoints a name that a shipped one has is refused too: by it that one is found.
+
     Raises
     ------
     ValueError
         If it is one of these.
     """
     if not path.exists():
+        _refuse_namesake(path)
         return
     if path.resolve().parent == SHIPPED.resolve():
         raise ValueError(f"{path.name} came with the package and is not overwritten; choose another name.")
     if parent_sha256 and hashlib.sha256(path.read_bytes()).hexdigest() == parent_sha256:
         raise ValueError(f"{path.name} is what the child starts from and is not overwritten; choose another name.")
+
+
+def _refuse_namesake(path: Path) -> None:
+    if path.resolve().parent.name == OWN_FOLDER and (SHIPPED / path.name).exists():
+        raise ValueError(f"{path.stem} is the name of weights that came with the package; choose another.")
 
 
 def revived(checkpoint: Checkpoint) -> nn.ModuleDict:
@@ -182,17 +198,21 @@ def revived(checkpoint: Checkpoint) -> nn.ModuleDict:
     Raises
     ------
     ValueError
-        If the tensors do not fit the network that the card names.
+        If the file is gone or damaged, or its tensors do not fit the network that the card names.
     """
     from safetensors.torch import load_file
 
     card = checkpoint.card
+    if not checkpoint.path.exists():
+        raise ValueError(f"The weights {checkpoint.name} are gone from {checkpoint.path.parent}; choose others.")
     module = registry.load(card.network).build(card.scheme, card.width)
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in load_file(checkpoint.path).items()}
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{checkpoint.path.name} does not fit {card.network} ({card.width}).") from error
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
+        raise ValueError(f"{checkpoint.path.name} is damaged: some of its weights are no numbers; copy it here again.")
     return module.eval()
 
 

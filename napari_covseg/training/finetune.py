@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -24,10 +24,11 @@ from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
 from napari_covseg.networks.lineage import RUN_ENDING
 from napari_covseg.training.check import check_sample
 from napari_covseg.training.classroom import Classroom, Pupil
+from napari_covseg.training.done import Done, noted
 from napari_covseg.training.evenly import evenly
-from napari_covseg.training.gate import MARGIN, found_on, judged, surely_fell, table
+from napari_covseg.training.gate import MARGIN, OLDER, found_on, judged, surely_fell, table
 from napari_covseg.training.keeping import NOBODY, Keeping, between
-from napari_covseg.training.lesson import Lesson, stack_of_lesson
+from napari_covseg.training.lesson import Lesson, joined, stack_of_lesson
 from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.neighbourhoods import Dealt, Split, split
 from napari_covseg.training.recipes import training_config
@@ -145,42 +146,61 @@ def finetuned(request: FineTuning, enough: Callable[[], bool] = lambda: False) -
     ValueError
         If no slice is reviewed, the child's file is there already, or what is to be resumed was about something else.
     """
-    _check(request)
-    yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
+    lessons = _checked(request)
+    try:
+        return (yield from _judged_child(request, lessons, enough))
+    except Exception:
+        if not request.files.hold_any_work:
+            request.files.forget()
+        raise
+
+
+def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callable[[], bool]) -> Job[Checkpoint]:
     torch.manual_seed(request.config.seed)
     network = Segmenter(request.parent, request.device)
-    lessons = [lesson for lesson in request.lessons if lesson.reviewed]
+    yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
     dealt = split(lessons)
     yield Dealt(*(sum(len(getattr(part, name)) for part in dealt) for name in ("taught", "held_out")))
     held = [replace(one, reviewed=part.held_out) for one, part in zip(lessons, dealt, strict=True) if part.held_out]
     learned = _looked_back(lessons, dealt)
     cases = synthetic_sample() if request.replay is None else request.replay
-    old = yield from rehearsal(cases, network.spec)
+    old = yield from rehearsal(cases, network.spec, {lesson.scan.voxels_sha256 for lesson in lessons})
     before = yield from _measured(network, (held, old.asked, learned), "measuring how good it is now")
     recalled = yield from found_on(network, old.recalled, "measuring how good it is now")
     parent = deepcopy(network.module)
-    yield from _taught(request, network, lessons, dealt, old, enough)
+    done = Done()
+    yield from noted(_taught(request, network, lessons, dealt, old, enough), done)
     way = yield from _stepped_back(network, parent, old, recalled, request.margin)
-    child = checkpoint.save(
-        network.module.cpu(), _card(request, lessons, dealt, {"gate": UNJUDGED}), _draft(request.out)
-    )
+    card = _card(request, dealt, {"gate": UNJUDGED}, {**done.figures(), "device": network.device.type})
+    child = checkpoint.save(network.module.cpu(), card, _draft(request.out))
     taught = Segmenter(child, request.device)
     after = yield from _measured(taught, (held, old.asked, learned), "judging what was learned")
     tables = [table(*pair) for pair in zip(before[:2], after[:2], strict=True)]
-    verdict = judged(tables[0], tables[1], (_count(held), _count(old.asked)), request.margin)
-    looked_back = {"before": _dice(before[2]), "after": _dice(after[2])}
-    return _kept(request, child, {"gate": verdict.figures(), "on_the_learned_slices": looked_back, "way": way})
+    bundled = request.replay is None
+    older = BUNDLED if bundled else OLDER
+    verdict = judged(tables[0], tables[1], (_count(held), _count(old.asked)), request.margin, older)
+    metrics = {
+        "gate": verdict.figures(),
+        "on_the_learned_slices": {"before": _dice(before[2]), "after": _dice(after[2])},
+        "way": way,
+        "replay": "synthetic sample" if bundled else [case.name for case in request.replay or ()],
+    }
+    return _kept(request, child, metrics)
 
 
 UNJUDGED = {"promoted": False, "judged": False, "words": "It was not judged."}
 
 
-def _check(request: FineTuning) -> None:
-    """Refuse what cannot be, and write down what the run is about."""
+BUNDLED = "the bundled sample, which is synthetic"
+
+
+def _checked(request: FineTuning) -> tuple[Lesson, ...]:
+    """Refuse what cannot be, write down what the run is about, and return what there is to learn, scan by scan."""
     if not any(lesson.reviewed for lesson in request.lessons):
         raise ValueError("No slice is marked reviewed yet; mark at least one, since only reviewed slices are learned.")
     if request.out.exists():
         raise ValueError(f"{request.out} is there already and is kept; choose another name for the child.")
+    checkpoint.check_free(request.out, request.parent.sha256)
     about, files = request.about(), request.files
     if not (request.resume and files.about.exists()):
         forget(request.out)
@@ -188,7 +208,9 @@ def _check(request: FineTuning) -> None:
         raise ValueError(
             f"{files.about.name} is about other corrections or settings; start without --resume to learn anew."
         )
+    lessons = joined([lesson for lesson in request.lessons if lesson.reviewed])
     files.begin(about)
+    return lessons
 
 
 def forget(out: Path) -> None:
@@ -311,8 +333,9 @@ def _kept(request: FineTuning, child: Checkpoint, metrics: dict[str, Any]) -> Ch
     return kept
 
 
-def _card(request: FineTuning, lessons: Sequence[Lesson], dealt: Sequence[Split], metrics: dict[str, Any]) -> Card:
-    parent = request.parent.card
+def _card(request: FineTuning, dealt: Sequence[Split], metrics: dict[str, Any], done: Mapping[str, Any]) -> Card:
+    parent, lessons = request.parent.card, [lesson for lesson in request.lessons if lesson.reviewed]
+    stays = request.keeping.batch_norm_stays(sum(len(part.taught) for part in dealt))
     counts = {name: sum(len(getattr(part, name)) for part in dealt) for name in ("taught", "held_out", "left_out")}
     return Card(
         network=parent.network,
@@ -323,7 +346,13 @@ def _card(request: FineTuning, lessons: Sequence[Lesson], dealt: Sequence[Split]
         parent_sha256=request.parent.sha256,
         sessions_sha256=tuple(lesson.sha256 for lesson in lessons),
         scans_sha256=tuple(lesson.scan_sha256 for lesson in lessons),
-        config={**asdict(request.config), "keeping": asdict(request.keeping), "slices": counts},
+        config={
+            **asdict(replace(request.config, freeze_batch_norm=stays)),
+            "keeping": asdict(request.keeping),
+            "slices": counts,
+            "held_out_slices": [[index + 1 for index in part.held_out] for part in dealt],
+            "done": dict(done),
+        },
         metrics=metrics,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("napari-covseg"),

@@ -26,6 +26,10 @@ ONE_CLASS = 3.0
 CLASS_MARGIN = 0.02
 """By so much may one class's Dice on the held-out slices fall while the mean of all rises."""
 
+FALSE_ML, FALSE_SHARE = 1.0, 0.5
+"""Where a class is not, so many mL more than before, or such a share of what was marked there before if that is more,
+may be marked."""
+
 INTERVAL = (2.5, 97.5)
 FEWEST_FOR_INTERVAL = 3
 """Slices that show a class, at least: of fewer nothing is known about how much slices differ."""
@@ -39,6 +43,7 @@ EPSILON = 1e-9
 
 ALL_CLASSES = "all classes taken together"
 ASIDE = "your corrected slices that it did not learn from"
+OLDER = "older cases"
 
 Found = Mapping[str, Sequence[Agreement]]
 """Agreements of every class, one per lesson, by name."""
@@ -86,6 +91,12 @@ class Row:
         return self.voxels > 0
 
     @property
+    def is_invented(self) -> bool:
+        """Whether more of a class is marked than before, and than is allowed, where there is none of it."""
+        allowed_ml = max(FALSE_ML, FALSE_SHARE * self.ml_error_before)
+        return not self.present and self.ml_error_after - self.ml_error_before > allowed_ml + EPSILON
+
+    @property
     def outline(self) -> float:
         """By so much Dice falls where the whole outline lies half a voxel beside the reference's.
 
@@ -116,13 +127,6 @@ class Fall:
     def is_allowed(self) -> bool:
         """Whether it is no worse than allowed."""
         return self.by <= self.allowed + EPSILON
-
-    @property
-    def words(self) -> str:
-        """That in the reader's words; the figures are in the table."""
-        if self.is_allowed:
-            return "not worse on older cases"
-        return f"worse on older cases ({_titled(self.name)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,9 @@ def table(before: Found, after: Found) -> tuple[Row, ...]:
     return tuple(_row(name, before[name], after[name]) for name in before if name in after)
 
 
-def judged(held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int, int], margin: float) -> Verdict:
+def judged(
+    held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int, int], margin: float, older: str = OLDER
+) -> Verdict:
     """Return the verdict on a child.
 
     Parameters
@@ -195,13 +201,11 @@ def judged(held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int
     slices
         How many slices each of them is of.
     margin
-        By how much the Dice of a class may fall on the cases of before.
+        By how much the Dice of any lesion, and of all classes on average, may fall on the cases of before.
+    older
+        What these are called.
     """
-    fall = worst_fall(replay, margin)
-    remembers = fall is None or fall.is_allowed
-    unasked = "no older case was at hand that says whether it forgot any"
-    old = unasked if fall is None else fall.words
-    old += _left_open(replay, ONE_CLASS * margin)
+    remembers, old = _remembers(replay, margin, older)
     if not slices[0]:
         words = (
             "No slice could be kept aside to judge by: the corrected slices are too few or too close together. Whether "
@@ -209,7 +213,7 @@ def judged(held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int
         )
         return Verdict(False, False, words, held_out, replay, *slices, margin)
     better, why = _is_better(held_out)
-    why += _left_open(held_out, CLASS_MARGIN)
+    why += _aside(_left_open(held_out, CLASS_MARGIN))
     few = "" if slices[0] >= FEWEST_FOR_INTERVAL else f" Slices to judge by: {slices[0]}, which is little to go by."
     return Verdict(better and remembers, True, f"{why}; {old}.{few}", held_out, replay, *slices, margin)
 
@@ -247,12 +251,45 @@ def _is_better(rows: Sequence[Row]) -> tuple[bool, str]:
         )
     gain = _mean_gain(_classes(rows) or present)
     worse = [row for row in present if _is_worse(row)]
-    if gain > 0 and not worse:
+    invented = _invented(rows)
+    if gain > 0 and not worse and not invented:
         return True, f"Better on {ASIDE}"
+    if gain > 0 and not worse:
+        return False, f"On {ASIDE} it {'; '.join(invented)}"
     if gain > 0:
         worst = min(worse, key=lambda row: row.gain)
         return False, f"Worse in {_titled(worst.name)} on {ASIDE}"
     return False, f"Not better on {ASIDE}"
+
+
+def _remembers(rows: Sequence[Row], margin: float, older: str) -> tuple[bool, str]:
+    """Return whether a child still knows the cases of before, and that in words; the figures are in the table."""
+    fall, invented = worst_fall(rows, margin), _invented(rows)
+    remembers = (fall is None or fall.is_allowed) and not invented
+    if fall is None and not invented:
+        return True, "no older case was at hand that says whether it forgot any"
+    worst = [] if fall is None or fall.is_allowed else [_titled(fall.name)]
+    told = [*worst, *(f"it {words}" for words in invented), *_left_open(rows, ONE_CLASS * margin)]
+    told += _as_allowed(rows, margin) if remembers else []
+    return remembers, f"{'not worse' if remembers else 'worse'} on {older}{_aside(told)}"
+
+
+def _invented(rows: Sequence[Row]) -> list[str]:
+    """Return, in words, what is marked where there is none of it, and was not before."""
+    classes = [row for row in rows if row.is_invented and row.name != "lesion"]
+    return [
+        f"marks {_titled(row.name)} where there is none, {row.ml_error_before:.1f} → {row.ml_error_after:.1f} mL"
+        for row in classes or [row for row in rows if row.is_invented]
+    ]
+
+
+def _as_allowed(rows: Sequence[Row], margin: float) -> list[str]:
+    """Return, in words, which classes surely fell, by more than all together may, though no more than one may."""
+    return [
+        f"a little worse in {_titled(row.name)}, as a single class may be"
+        for row in _classes(rows)
+        if row.gain_high is not None and row.gain_high < -margin and -row.gain <= ONE_CLASS * margin + EPSILON
+    ]
 
 
 def _is_worse(row: Row) -> bool:
@@ -268,13 +305,16 @@ def _mean_gain(rows: Sequence[Row]) -> float:
     return sum(row.voxels * row.gain for row in rows) / sum(row.voxels for row in rows)
 
 
-def _left_open(rows: Sequence[Row], allowed: float) -> str:
+def _left_open(rows: Sequence[Row], allowed: float) -> list[str]:
     """Return, in words, which classes fell by more than is allowed, on so few voxels that it may be chance."""
-    told = [
+    return [
         f"{_titled(row.name)} seems worse, on too little of it to tell"
         for row in _classes(rows)
         if -row.gain > allowed + EPSILON and not row.fell(allowed)
     ]
+
+
+def _aside(told: Sequence[str]) -> str:
     return f" ({'; '.join(told)})" if told else ""
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from napari_covseg.io.cases import Case, read_case
 from napari_covseg.networks import NetworkSpec
@@ -37,7 +39,7 @@ class Lesson:
     @property
     def sha256(self) -> str:
         """Fingerprint of what is taught: the scan, which slices, their labels, what was looked for."""
-        return reviewed_sha256(self.scan_sha256, self.labels, self.reviewed, self.annotated)
+        return reviewed_sha256(self.scan, self.labels, self.reviewed, self.annotated)
 
     @property
     def unreviewed(self) -> tuple[int, ...]:
@@ -54,7 +56,45 @@ def lesson_of_case(case: Case) -> Lesson:
         If it cannot be read, or names slices that it does not have.
     """
     scan, labels, _ = read_case(case)
-    return Lesson(scan, labels, case.indices(scan.geometry.shape[0]), scan.sha256, case.annotated - {"lung"})
+    reviewed, known = case.indices(scan.geometry.shape[0]), case.annotated - {"lung"}
+    return Lesson(scan, labels, reviewed, scan.sha256, known)
+
+
+def joined(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
+    """Return lessons of which no two are of one scan: those that are become one, so that no slice teaches and judges.
+
+    Scans are told apart by their voxels, since a scan and its copy in a bundle are different files.
+
+    Raises
+    ------
+    ValueError
+        If two say different things of one slice, or were looked over for different classes.
+    """
+    of_scan: dict[str, Lesson] = {}
+    for lesson in lessons:
+        known = of_scan.get(lesson.scan.voxels_sha256)
+        of_scan[lesson.scan.voxels_sha256] = lesson if known is None else _both(known, lesson)
+    return tuple(of_scan.values())
+
+
+def _both(one: Lesson, other: Lesson) -> Lesson:
+    """Return what two lessons of one scan teach together."""
+    names = one.scan.name if one.scan.name == other.scan.name else f"{one.scan.name} and {other.scan.name}"
+    if one.annotated != other.annotated:
+        raise ValueError(
+            f"Two sessions of one scan ({names}) were looked over for different classes; give one of them."
+        )
+    mine, theirs = one.labels.values, other.labels.values
+    for index in sorted(set(one.reviewed) & set(other.reviewed)):
+        if not np.array_equal(mine[index], theirs[index]):
+            raise ValueError(
+                f"Two sessions of one scan ({names}) differ on slice {index + 1}, which both say is reviewed; "
+                "give the one that is right."
+            )
+    values = mine.copy()
+    values[list(other.reviewed)] = theirs[list(other.reviewed)]
+    reviewed = tuple(sorted({*one.reviewed, *other.reviewed}))
+    return replace(one, labels=replace(one.labels, values=values), reviewed=reviewed)
 
 
 def stack_of_lesson(lesson: Lesson, spec: NetworkSpec, slices: Sequence[int] | None = None) -> Stack:

@@ -14,17 +14,16 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from math import cos, inf, pi
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from napari_covseg.io import written
-from napari_covseg.jobs import Job, Progress
+from napari_covseg.jobs import Job, Progress, Remark
 from napari_covseg.training.frugal import compute_twice
 from napari_covseg.training.processes import Processes
 from napari_covseg.training.source import Batch, BatchSource, prepared_ahead
+from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
 Loss = Callable[[Tensor, Tensor, list[frozenset[str]]], Tensor]
 
@@ -155,6 +154,8 @@ def trained(
 
     Raises
     ------
+    OSError
+        If time is up and the state file cannot be written; before, a remark says so and the training goes on.
     ValueError
         If the state file is damaged or belongs to other settings, or the loss is no number any more.
     """
@@ -163,7 +164,7 @@ def trained(
     looked_at = check or watch
     between_s = SAVE_EVERY_SECONDS if save_every_s is None else save_every_s
     first = run.resumed(state_file) if state_file else 0
-    saved_at = time.monotonic()
+    saved_at, unsaved = time.monotonic(), False
     parts = processes.share(config.parts)
     places = [(step, part) for step in range(first, config.steps) for part in parts]
     ahead = prepared_ahead(batch_at, places, workers)
@@ -180,8 +181,15 @@ def trained(
         now = time.monotonic()
         out_of_time = step + 1 < config.steps and deadline < inf and processes.any(now > deadline)
         if state_file and processes.first and (out_of_time or now - saved_at > between_s):
-            run.save(state_file, step + 1)
             saved_at = now
+            try:
+                run.save(state_file, step + 1)
+            except OSError as error:
+                if out_of_time:
+                    raise
+                if not unsaved:
+                    yield Remark(f"{error} The training goes on, but what it learned so far would be lost in a kill.")
+                unsaved = True
         if out_of_time:
             return None
     return run.best() if check else run.average
@@ -284,17 +292,13 @@ class _Run:
             "best": (self.best_loss, self.best_state, self.worse_checks),
             "torch_rng": torch.get_rng_state(),
         }
-        with written(path) as draft:
-            torch.save(state, draft)
+        write_tensors(path, state)
 
     def resumed(self, path: Path) -> int:
         """Take over a saved state, if there is one, and return the step to go on with."""
         if not path.exists():
             return 0
-        try:
-            state = torch.load(path, weights_only=True, map_location=self.device)
-        except (RuntimeError, EOFError, LookupError, ValueError, UnpicklingError) as error:
-            raise ValueError(f"{path.name} is damaged; start without --resume.") from error
+        state = read_tensors(path, self.device)
         if state["config"] != asdict(self.config):
             raise ValueError(
                 f"{path.name} belongs to a training with other settings; give them, or start without --resume."

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from napari_covseg.io.cases import Case, read_case
 from napari_covseg.io.sample import sample_lesion, sample_lung, sample_scan
-from napari_covseg.jobs import Job, Progress
+from napari_covseg.jobs import Job, Progress, Remark
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.lesson import Lesson
@@ -61,12 +61,13 @@ def synthetic_sample() -> tuple[Case, ...]:
     return (Case("sample", *files, annotated=annotated, patient="sample"),)
 
 
-def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
+def rehearsal(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[str] = ()) -> Job[Rehearsal]:
     """Read a bounded part of some cases; yields progress per case, returns what to rehearse and what to ask about.
 
-    Patients take turns: every second one is rehearsed, the others are asked about. The slices of a lone patient are
-    halved, rehearsed from its middle up and asked about from there down, two slices apart; fewer than four are only
-    asked about.
+    A case whose scan is being learned (``learned`` holds `Volume.voxels_sha256`) is left out, and a remark says so: its
+    slices would judge what they had taught. Patients take turns: every second one is rehearsed, the others are asked
+    about. The slices of a lone patient are halved, rehearsed from its middle up and asked about from there down, two
+    slices apart; fewer than four are only asked about.
     """
     rehearsed, asked = _sides(cases)
     lone = not asked
@@ -77,6 +78,9 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec) -> Job[Rehearsal]:
     for done, (case, is_asked) in enumerate(chosen):
         yield Progress(done, len(chosen), f"reading the older case {case.name}", aside=True)
         scan, labels, lung = read_case(case)
+        if scan.voxels_sha256 in learned:
+            yield Remark(f"{case.name} is left out of the older cases: it is a scan whose corrections are learned now.")
+            return (yield from rehearsal([each for each in cases if each is not case], spec, learned))
         slices = case.indices(scan.geometry.shape[0])
         middle = len(slices) // 2
         upper, lower = (slices[: middle - 1], slices[middle + 1 :]) if lone else (slices, slices)

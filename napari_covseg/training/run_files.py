@@ -15,6 +15,7 @@ from torch import nn
 from napari_covseg.io import written
 from napari_covseg.networks.spec import Stage
 from napari_covseg.training.loop import TrainingConfig
+from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
 STATE, FINISHED = ".state", ".done"
 
@@ -48,8 +49,23 @@ class RunFiles:
         return self._beside(f".{stage.name}{FINISHED}")
 
     def is_about(self, about: Mapping[str, Any]) -> bool:
-        """Whether what an earlier call left, if anything, is of such a run."""
-        return not self.about.exists() or json.loads(self.about.read_text("utf-8")) == about
+        """Whether what an earlier call left, if anything, is of such a run.
+
+        Raises
+        ------
+        ValueError
+            If what it says is damaged.
+        """
+        try:
+            return not self.about.exists() or json.loads(self.about.read_text("utf-8")) == about
+        except ValueError as error:
+            raise ValueError(f"{self.about.name} is damaged; start without --resume.") from error
+
+    @property
+    def hold_any_work(self) -> bool:
+        """Whether there is anything to go on with."""
+        beside = self.out.parent.glob(f"{escape(self.out.name)}.*")
+        return any(path.suffix in (STATE, FINISHED) for path in beside)
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Say what the run is about."""
@@ -69,8 +85,7 @@ class RunFiles:
 def keep_finished(done: Path, network: nn.Module, config: TrainingConfig) -> None:
     """Write a trained stage and the settings it was asked for, whole or not at all."""
     weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    with written(done) as draft:
-        torch.save({"config": asdict(config), "weights": weights}, draft)
+    write_tensors(done, {"config": asdict(config), "weights": weights})
 
 
 def finished_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
@@ -79,9 +94,9 @@ def finished_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
     Raises
     ------
     ValueError
-        If it was trained with other settings.
+        If it is damaged, or was trained with other settings.
     """
-    kept: dict[str, Any] = torch.load(done, weights_only=True)
+    kept = read_tensors(done)
     if kept["config"] != asdict(config):
         raise ValueError(
             f"{done.name} belongs to a training with other settings; give them, or start without --resume."

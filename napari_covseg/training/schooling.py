@@ -19,6 +19,7 @@ from napari_covseg.training.keeping import Keeping, freeze, held_to
 from napari_covseg.training.loop import TrainingConfig, trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.run_files import finished_in, keep_finished
+from napari_covseg.training.tensor_files import read_tensors
 
 SAVE_EVERY_SECONDS = 20
 """A fine-tuning takes a minute or two; what a kill may cost is less than in a training of hours."""
@@ -73,8 +74,11 @@ def schooled(
                 raise
             module, saved, skipped = None, None, False
         if module is not None:
-            keep_finished(finished_file, module, config)
-            state_file.unlink(missing_ok=True)
+            try:
+                keep_finished(finished_file, module, config)
+                state_file.unlink(missing_ok=True)
+            except OSError as error:  # what is learned is in memory; only a kill before it is judged would cost it
+                yield Remark(str(error))
             return module
         job.close()
         words, attempt, kind = next(rungs, ("", attempt, ""))
@@ -128,7 +132,7 @@ def _saved_config(state_file: Path) -> dict[str, object] | None:
     """Return the settings of a saved training, without how many parts its steps have."""
     if not state_file.exists():
         return None
-    saved: dict[str, object] = torch.load(state_file, weights_only=True, map_location="cpu")["config"]
+    saved: dict[str, object] = read_tensors(state_file)["config"]
     return {name: value for name, value in saved.items() if name != "parts"}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +29,8 @@ class Volume:
         What to call the scan on screen and in file names; never a patient's name.
     notes
         A sentence for everything that was doubtful, assumed or repaired when it was read.
+    patient_sha256
+        A hash of the patient's number, by which scans of one patient know each other; it never leaves the program.
 
     Raises
     ------
@@ -40,6 +42,7 @@ class Volume:
     geometry: Geometry
     name: str = "scan"
     notes: tuple[str, ...] = ()
+    patient_sha256: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if self.hu.shape != self.geometry.shape:
@@ -67,4 +70,15 @@ class Volume:
         digest.update(str((self.hu.shape, self.hu.dtype.str)).encode())
         for plane in self.hu.transpose(2, 1, 0):
             digest.update(np.ascontiguousarray(plane).data)
+        return digest.hexdigest()
+
+    @cached_property
+    def voxels_sha256(self) -> str:
+        """A fingerprint of the voxels alone, in whole Hounsfield units: the same for a scan in any format and place.
+
+        It depends on the order of the voxels: scans are compared by it in reading order.
+        """
+        digest = hashlib.sha256(str(self.hu.shape).encode())
+        for plane in self.hu:
+            digest.update(np.clip(np.round(plane), -(2**15), 2**15 - 1).astype("<i2").tobytes())
         return digest.hexdigest()

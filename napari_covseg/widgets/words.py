@@ -72,7 +72,7 @@ def how_far(run: Run[Any]) -> str:
 def measured_dice(card: Card) -> str:
     """Return a checkpoint's measured Dice in one sentence; empty where none was measured."""
     if dice := dice_by_class(card.measured_dice):
-        whose = "Dice" if card.metrics.get("held_out_pooled") else "Dice of the same recipe"
+        whose = "Dice" if card.metrics.get("held_out_pooled") else "Dice of the same recipe"  # a sibling's, or folds'
         values = ", ".join(f"{title} {value:.2f}" for title, value in dice.items())
         return f"{whose} on patients it never saw: {values}"
     learned = before_and_after(card.metrics)

@@ -411,11 +411,12 @@ class Workbench:
         return tuple(dict.fromkeys(recent.path.parent for recent in self.remembered.recent))
 
     def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
-        session = self._opened().session
-        sha256 = reviewed_sha256(session.scan_sha256, session.labels, session.reviewed)
+        opened, session = self._opened(), self._opened().session
         for out, about in lineage.unfinished(session.scan_sha256, self.folder).items():
-            if about["parent_sha256"] == parent.sha256 and about["sessions_sha256"] == [sha256]:
-                return out, about
+            if about["parent_sha256"] == parent.sha256:
+                sha256 = reviewed_sha256(opened.scan, session.labels, session.reviewed)
+                if about["sessions_sha256"] == [sha256]:
+                    return out, about
         return None, {}
 
     def _pass_on(self, step: object) -> None:

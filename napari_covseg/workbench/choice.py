@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from psygnal import Signal
 
+from napari_covseg.io.remembered import remember, remembered
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 
 
 class Choice:
-    """The network and checkpoint that segment and learn; what was chosen of each network is remembered.
+    """The network and checkpoint that segment and learn; what was chosen is remembered from one day to the next.
 
     Parameters
     ----------
@@ -22,8 +25,14 @@ class Choice:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.network = checkpoint.best_first(folder)[0]
-        self._chosen: dict[str, Checkpoint] = {}
+        kept, networks = remembered(folder), checkpoint.best_first(folder)
+        self.network = kept.network if kept.network in networks and self.known(kept.network) else networks[0]
+        self._chosen = {
+            each.card.network: each
+            for network in kept.checkpoints.keys() & set(networks)
+            for each in self.known(network)
+            if each.sha256 == kept.checkpoints[network]
+        }
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -41,6 +50,9 @@ class Choice:
         self.network = network
         if trained is not None:
             self._chosen[network] = trained
+        chosen = {key: each.sha256 for key, each in self._chosen.items()}
+        with suppress(OSError):  # nothing depends on it
+            remember(self.folder, replace(remembered(self.folder), network=network, checkpoints=chosen))
         self.changed.emit(self.checkpoint)
 
     def promote(self, child: Checkpoint, reader: str, reason: str = "") -> None:

@@ -80,11 +80,13 @@ def learning(
         spec = load(parent.card.network)
         config = short_run(spec, request.steps or steps_for(len(reviewed)))
         replay = find_cases([request.replay]) if request.replay else None
-        for stopped in set(request.stopped) - {out}:
-            forget(stopped)
         resume = out in request.stopped
         asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume)
-        return (yield from finetuned(asked, enough))
+        steps = finetuned(asked, enough)
+        yield next(steps)  # what cannot be is refused before what was stopped is let go of
+        for stopped in set(request.stopped) - {out}:
+            forget(stopped)
+        return (yield from steps)
 
     return job
 

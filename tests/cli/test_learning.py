@@ -278,3 +278,12 @@ def test_a_session_open_in_a_window_is_exported_as_it_stands(covseg, session, tm
     held.close()
     assert said.status == 0, said.err
     assert (np.asarray(nib.load(tmp_path / "masks" / "case_lesion.nii.gz").dataobj) == 2).sum() == 4
+
+
+def test_a_verdict_is_not_overruled_without_one_and_nothing_is_learned_first(covseg, session, own_checkpoint, tmp_path):
+    out = tmp_path / "child.safetensors"
+    words = ("--session", session, "--out", out, "--steps", "1", "--overrule", " ")
+    refused = covseg("finetune", *NETWORK, *words)
+    assert refused.status == 1
+    assert "in a few words why" in refused.err
+    assert not list(tmp_path.glob("child*"))

@@ -155,3 +155,13 @@ def test_a_listing_that_cannot_be_understood_is_kept(session, tmp_path, content)
     with pytest.raises(ValueError, match="cannot be understood"):
         bundled(session, tmp_path, key=KEY)
     assert (tmp_path / "cases.json").read_bytes() == content
+
+
+def test_scans_that_state_one_patients_number_are_one_patients(session, tmp_path):
+    of_one = replace(session.scan, patient_sha256="4711" * 16)
+    later = replace(of_one, hu=of_one.hu + 1)
+    for scan in (of_one, later, replace(session.scan, hu=session.scan.hu + 2)):
+        bundled(replace(session, scan=scan, scan_sha256=scan.sha256), tmp_path, key=KEY)
+    patients = sorted(entry["patient"] for entry in json.loads((tmp_path / "cases.json").read_text()).values())
+    assert sorted(patients.count(each) for each in set(patients)) == [1, 2]
+    assert "4711" not in "".join(patients)

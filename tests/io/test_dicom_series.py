@@ -711,3 +711,13 @@ def test_compressed_values_that_are_wrongly_said_to_have_a_sign_are_said(tmp_pat
         image.PixelRepresentation = signed
         image.save_as(path)
     assert any("far below air" in note for note in read_series(folder).notes) is bool(signed)
+
+
+@pytest.mark.parametrize(("number", "known"), [("4711", True), ("ANONYMOUS", False), ("", False)])
+def test_scans_of_one_patient_know_each_other_by_a_hash_of_the_number(number, known, tmp_path):
+    how = {"PatientID": number}
+    one, two = (read_series(series_in(tmp_path / name, lambda _: how)) for name in ("one", "two"))
+    assert one.patient_sha256 == two.patient_sha256
+    assert bool(one.patient_sha256) is known
+    assert not number or number not in one.patient_sha256
+    assert not known or one.patient_sha256 not in repr(one)

@@ -112,3 +112,22 @@ def test_a_shipped_checkpoint_cannot_be_overwritten(module, card, tmp_path, monk
     with pytest.raises(ValueError, match="not overwritten"):
         checkpoint.save(module, card, tmp_path / "base.safetensors")
     assert checkpoint.read(kept.path).sha256 == kept.sha256
+
+
+def test_weights_that_are_no_numbers_and_weights_that_are_gone_are_told_as_that(module, card, tmp_path):
+    saved = checkpoint.save(module, card, tmp_path / "a.safetensors")
+    whole = saved.path.read_bytes()
+    saved.path.write_bytes(whole[:-4000] + b"\xff" * 4000)
+    with pytest.raises(ValueError, match=r"a\.safetensors is damaged: some of its weights are no numbers"):
+        checkpoint.revived(saved)
+    saved.path.unlink()
+    with pytest.raises(ValueError, match="weights a are gone"):
+        checkpoint.revived(saved)
+
+
+def test_beside_the_readers_own_no_file_takes_a_shipped_ones_name(tmp_path):
+    own = tmp_path / checkpoint.OWN_FOLDER
+    with pytest.raises(ValueError, match="masc_net_compact is the name of weights that came with the package"):
+        checkpoint.check_free(own / "masc_net_compact.safetensors")
+    checkpoint.check_free(own / "mine.safetensors")
+    checkpoint.check_free(tmp_path / "masc_net_compact.safetensors")

@@ -6,7 +6,6 @@ import resource
 import shutil
 import signal
 import sqlite3
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -430,20 +429,6 @@ def test_a_scan_can_be_looked_at_where_no_session_can_be_made(foreign_folder, sc
         return ReviewSession.begin(foreign_folder / "s", scan, "Dr B").refusal
 
     assert "cannot be written" in _as_one_who_may_not_write(foreign_folder, look)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A real disk of 7 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=7m", "tmpfs", disk], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("only root may mount a small disk")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_full_disk_costs_the_stroke_in_flight_and_the_review_goes_on_when_there_is_room(small_disk, scan, paint):

@@ -323,3 +323,55 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(lesson, parent, tmp_pat
     monkeypatch.setattr(schooling, "trained", trained)
     with pytest.raises(RuntimeError, match="something else"):
         taught(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
+
+
+def test_the_card_tells_what_was_really_done_and_where_it_was_judged(plain, lesson):
+    _, child, _ = plain
+    config = child.card.config
+    assert config["freeze_batch_norm"] is True  # by default, of so few slices
+    assert config["held_out_slices"] == [[2]] or config["held_out_slices"] == [[5]]
+    assert config["done"] == {"steps": [CONFIG.steps], "remarks": [], "device": "cpu"}
+    assert child.card.metrics["replay"] == []
+    assert child.card.sessions_sha256 == (lesson.sha256,)
+
+
+def test_what_is_learned_twice_over_counts_once(lesson, parent, tmp_path):
+    again = replace(lesson, reviewed=(1, 4, 5), scan_sha256="b" * 64)
+    child, steps = taught(parent("res_att_unet"), (lesson, again), tmp_path / "child.safetensors")
+    (dealt,) = [step for step in steps if isinstance(step, Dealt)]
+    assert dealt.taught + dealt.held_out <= 3
+    assert child.card.sessions_sha256 == (lesson.sha256, again.sha256)
+
+
+@pytest.mark.parametrize("what", ["state", "about"])
+def test_what_a_killed_run_left_damaged_is_said(what, lesson, parent, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
+    job = finetuned(asked)
+    (stage,) = WHOLE.stages
+    while not asked.files.state(stage).exists():
+        next(job)
+    job.close()
+    damaged = asked.files.state(stage) if what == "state" else asked.files.about
+    damaged.write_bytes(damaged.read_bytes()[:20])
+    with pytest.raises(ValueError, match=r"child\.safetensors\.\S+ is damaged; start without --resume"):
+        drain(finetuned(replace(asked, resume=True)))
+
+
+def test_a_run_that_failed_before_it_learned_anything_leaves_nothing(lesson, parent, tmp_path):
+    gone = replace(parent("res_att_unet"), path=tmp_path / "gone.safetensors")
+    with pytest.raises(ValueError, match="weights gone are gone from"):
+        taught(gone, lesson, tmp_path / "child.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_on_a_full_disk_it_goes_on_says_so_and_leaves_what_was_there(small_disk, lesson, parent, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    steps = []
+    asked = request(parent("res_att_unet"), lesson, small_disk / "child.safetensors")
+    with pytest.raises(OSError, match=r"child.*could not be written; free some space there"):
+        drain(finetuned(asked), steps.append)
+    told = [step.words for step in steps if isinstance(step, Remark)]
+    assert "would be lost in a kill" in told[0]
+    assert [step.step for step in steps if isinstance(step, StepDone)] == list(range(1, CONFIG.steps + 1))
+    assert not list(small_disk.glob("child*"))

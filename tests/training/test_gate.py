@@ -99,7 +99,7 @@ def test_where_no_lesion_is_held_out_less_marked_in_error_is_better():
 def test_a_class_that_is_on_no_older_case_is_not_forgotten():
     gone = table(
         {"effusion": [Agreement((Overlap(0, 5, 0, 9),), None, 1.0)]},
-        {"effusion": [Agreement((Overlap(0, 9, 0, 5),), None, 1.0)]},
+        {"effusion": [Agreement((Overlap(0, 7, 0, 5),), None, 1.0)]},
     )
     assert judged(rows([50], [90]), gone, (1, 1), MARGIN).promoted
 
@@ -183,3 +183,32 @@ def test_the_outline_of_a_disc_half_a_voxel_beside_on_twice_its_length_is_what_a
     inside, extra = int(disc.sum()) / 4, int((wider & ~disc).sum()) / 4
     (row,) = fallen(round(inside), round(inside), of=round(inside))
     assert row.outline == pytest.approx(1 - 2 * inside / (2 * inside + extra), rel=0.1)
+
+
+@pytest.mark.parametrize(("after_ml", "promoted"), [(4.5, True), (9.6, False)])
+def test_what_is_marked_where_there_is_none_of_it_counts(after_ml, promoted):
+    def none(before_ml, after_ml):
+        return table({"effusion": [false_alarm(before_ml)]}, {"effusion": [false_alarm(after_ml)]})
+
+    better = rows([50], [90])
+    here = judged((*better, *none(4.0, after_ml)), rows([80], [80]), (1, 1), MARGIN)
+    there = judged(better, (*rows([80], [80]), *none(4.0, after_ml)), (1, 1), MARGIN)
+    only_there = judged(better, none(4.0, after_ml), (1, 1), MARGIN)
+    assert [here.promoted, there.promoted, only_there.promoted] == [promoted] * 3
+    for verdict in (here, there, only_there):
+        assert ("marks effusion where there is none, 4.0 → 9.6 mL" in verdict.words) is not promoted
+
+
+def false_alarm(ml):
+    return Agreement((Overlap(0, round(100 * ml), 0, 1000),), None, 0.01)
+
+
+def test_a_class_that_surely_fell_a_little_is_told_though_it_may():
+    fallen = table(
+        {"consolidation": [agreement(*[9000] * 8, of=10000)]}, {"consolidation": [agreement(*[8700] * 8, of=10000)]}
+    )
+    risen = table({"ggo": [agreement(50000, of=10**5)]}, {"ggo": [agreement(60000, of=10**5)]})
+    verdict = judged(rows([50], [90]), (*fallen, *risen), (1, 9), MARGIN, "the bundled sample")
+    assert verdict.promoted
+    told = "; not worse on the bundled sample (a little worse in consolidation, as a single class may be)."
+    assert told in verdict.words

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_covseg.io.cases import find_cases
-from napari_covseg.jobs import drain
+from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.jobs import Remark, drain
 from napari_covseg.networks import load
 from napari_covseg.training import rehearsal as room
 from napari_covseg.training.rehearsal import OF_BEFORE, rehearsal, synthetic_sample
@@ -84,3 +84,16 @@ def test_every_class_of_a_case_is_among_the_few_slices_that_are_taken(count):
     assert sum(20 <= k < 23 for k in kept) >= min(count // 2, 1)
     assert all(2 <= k < 28 for k in kept)
     assert any(k < 20 for k in kept)
+
+
+def test_a_scan_that_is_being_learned_is_left_out_in_every_copy_and_that_is_told(cases):
+    among = find_cases([cases])
+    scans = {one.name for one in among if not one.is_picture}  # two patients' by name, one scan
+    same = read_case(next(one for one in among if not one.is_picture))[0].voxels_sha256
+    told = []
+    found = drain(rehearsal(among, SLICES, {same}), told.append)
+    remarks = [each.words for each in told if isinstance(each, Remark)]
+    assert {words.split(" is left out of the older cases")[0] for words in remarks} == scans
+    used = {s.patient for s in found.rehearsed} | {lesson.scan_sha256 for lesson in (*found.asked, *found.recalled)}
+    assert used
+    assert not any(name.startswith(tuple(scans)) for name in used)

@@ -60,6 +60,21 @@ def test_weights_with_held_out_patients_tell_what_these_found(script, made, tmp_
     assert "## Measured on the held-out patients" in page
 
 
+def test_weights_that_everybody_taught_tell_what_their_sibling_reached_and_hand_it_on(script, made, tmp_path):
+    script.publish(made({"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}), COMMAND, {})
+    shipped = tmp_path / "shipped" / "res_att_unet_compact.safetensors"
+    sibling = checkpoint.read(shipped).sha256
+    for _ in range(2):
+        script.publish(made({}), "another command", {"dice_lesion": 0.4})
+        kept = checkpoint.read(shipped).card
+        assert kept.measured_dice == {"dice_lesion": 0.66}
+        assert (kept.metrics["sibling"]["sha256"], kept.metrics["sibling"]["command"]) == (sibling, COMMAND)
+    page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
+    assert "## Measured on a sibling" in page
+    assert "recipe, m1 held out" in page
+    assert COMMAND in page
+
+
 def test_weights_too_large_to_ship_stay_where_they_are(script, made, monkeypatch, tmp_path):
     monkeypatch.setattr(script, "LARGEST_FILE_MB", 0.5)
     with pytest.raises(ValueError, match=r"a file may have 0\.5, all 25"):

@@ -111,6 +111,10 @@ def test_what_cannot_be_judged_shows_the_learned_slices_and_says_that_they_say_l
             {"cross_validated_pooled": {"dice_lesion": 0.7}},
             "Dice of the same recipe on patients it never",
         ),
+        (
+            {"sibling": {"held_out_pooled": {"dice_lesion": 0.77}}, "cross_validated_pooled": {"dice_lesion": 0.4}},
+            "Dice of the same recipe on patients it never saw: opacities 0.77",
+        ),
     ],
 )
 def test_what_a_network_reached_is_told_with_whom_it_was_measured_on(metrics: dict[str, Any], said: str) -> None:

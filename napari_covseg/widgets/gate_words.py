@@ -37,26 +37,17 @@ def headline(gate: Mapping[str, Any]) -> str:
     return "The old one is recommended." if gate.get("judged") else "Nobody can say yet whether it is better."
 
 
-def reasons(metrics: Mapping[str, Any], *, of_sample: bool = False) -> str:
-    """Return the verdict and its reasons as rich text.
-
-    Parameters
-    ----------
-    metrics
-        Of a card.
-    of_sample
-        Whether what was replayed was the bundled sample, where the card does not say.
-    """
+def reasons(metrics: Mapping[str, Any]) -> str:
+    """Return the verdict and its reasons, of a card's metrics, as rich text."""
     gate = metrics.get("gate", {})
-    why = str(gate.get("words", "")).replace(") (", "; ").replace(OLDER, _replayed(metrics, of_sample=of_sample))
-    return f"<b>{headline(gate)}</b> {why}" if gate else ""
+    return f"<b>{headline(gate)}</b> {gate.get('words', '')}" if gate else ""
 
 
-def tables(metrics: Mapping[str, Any], *, of_sample: bool = False) -> str:
-    """Return the figures before and after, as rich text; parameters as of `reasons`."""
+def tables(metrics: Mapping[str, Any]) -> str:
+    """Return the figures before and after, of a card's metrics, as rich text."""
     gate = metrics.get("gate", {})
     slices, older = count(gate.get("slices", 0), "slice"), count(gate.get("replay_slices", 0), "slice")
-    of_before = _replayed(metrics, of_sample=of_sample)
+    of_before = SAMPLE if metrics.get("replay") == SYNTHETIC else OLDER
     parts = [
         _table(f"On {slices} it did not learn from", gate.get("held_out", ())),
         _table(f"On {older} of {of_before}", gate.get("replay", ())),
@@ -67,11 +58,6 @@ def tables(metrics: Mapping[str, Any], *, of_sample: bool = False) -> str:
     if learned and not gate.get("judged"):
         parts.append(f"Dice on the slices it learned from, which says little:<br>{learned}")
     return "".join(f"<p>{part}</p>" for part in parts if part)
-
-
-def _replayed(metrics: Mapping[str, Any], *, of_sample: bool) -> str:
-    replayed = metrics.get("replay")
-    return SAMPLE if replayed == SYNTHETIC or (replayed is None and of_sample) else OLDER
 
 
 def _table(heading: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -35,7 +35,6 @@ class LearnPanel(Panel):
         super().__init__(napari_viewer)
         self._run: Run[Any] | None = None
         self._parent: Checkpoint | None = None
-        self._of_sample = True
         self.steps: int | None = None
         self.ready, self.why, self.progress = words(), words(faint=True), words()
         self.go = button("Learn", "Teach a copy of the network your reviewed slices; takes a minute or so", big=True)
@@ -98,7 +97,6 @@ class LearnPanel(Panel):
             self._parent = trained
             self.bench.choice.take(trained.card.network, trained)  # until the reader decides, a child replaces nobody
             older = self.bench.older
-            self._of_sample = older is None
             replay = older.place if older else None
             self._run = self.desk.attempt(
                 lambda: self.bench.finetune(trained, steps=self.steps, replay=replay, resume=resume)
@@ -143,7 +141,7 @@ class LearnPanel(Panel):
 
     def _on_learned(self, child: Checkpoint) -> None:
         if self._parent is not None and child.card.parent_sha256 == self._parent.sha256:
-            self.verdict.ask(self._parent, child, of_sample=self._of_sample)
+            self.verdict.ask(self._parent, child)
         self._show_older()
         self.bench.said.emit(f"Learned. {headline(child.card.metrics.get('gate', {}))} Say in Learn which one to use.")
 

@@ -48,21 +48,11 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         """Whether nothing is shown."""
         return self._child is None
 
-    def ask(self, parent: Checkpoint | None, child: Checkpoint, *, of_sample: bool = False) -> None:
-        """Show what is known of a child, and ask what to do with it.
-
-        Parameters
-        ----------
-        parent
-            What is kept instead.
-        child
-            What was learned.
-        of_sample
-            Whether what it was asked not to forget is the bundled sample, where its card does not say.
-        """
+    def ask(self, parent: Checkpoint | None, child: Checkpoint) -> None:
+        """Show what is known of a child, and ask what to do with it; without a parent, what is in use is kept."""
         self._parent, self._child = parent, child
-        self.result.setText(reasons(child.card.metrics, of_sample=of_sample))
-        self.figures.setText(tables(child.card.metrics, of_sample=of_sample))
+        self.result.setText(reasons(child.card.metrics))
+        self.figures.setText(tables(child.card.metrics))
         speaks_for = is_promoted(child, self.desk.bench.folder)
         self.use.setText(USE if speaks_for else ALL_THE_SAME)
         self.use.setToolTip(USE_TOLD if speaks_for else ALL_THE_SAME_TOLD)

@@ -97,6 +97,7 @@ def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: C
     assert panel.curve.held_out == ()
     assert panel.curve.note.isVisible()
     assert "1 corrected slice alone" in panel.curve.note.text()
+    assert child.card.metrics["gate"]["words"] in rows.result.text()
     assert "the bundled sample" in rows.figures.text()
     assert "older cases" not in rows.result.text() + rows.figures.text()
     assert learning.bench.choice.checkpoint == trained
@@ -369,6 +370,7 @@ def test_the_chosen_cases_are_rehearsed_and_a_stopped_run_goes_on_only_with_them
     press(learning, panel.enough)
     learning.until(lambda: found, seconds=DEADLINE_S)
     learning.live(0.1)
+    assert found[0].card.metrics["replay"] == ["sample"]
     assert "slices of older cases" in panel.verdict.figures.text()
     assert panel.older.folder_button.isVisible()
     assert not panel.older.what_for.isVisible()

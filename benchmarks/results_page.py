@@ -81,7 +81,7 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> s
         f"Cross-validation over patients in {FOLDS} folds: {_steps(folds, steps)} steps a stage (a lung stage half as",
         "many), the shipped recipe, seed 0, compact widths, the same for all and tuned for none. It is made by `python",
         "benchmarks/crossval.py`.",
-        "The weights that ship learned longer, from other patients: docs/models/ tells their worth.",
+        "The weights that ship learned longer; docs/models/ tells from whom, and what they are worth.",
         *([f"Not yet measured: {missing}."] if missing else []),
         "",
         "Dice over all voxels of all cases annotated for a class (pooled); then mean ± spread over the folds.",

@@ -39,7 +39,7 @@ def with_regions(
     network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # as at inference, to the last bit
     done = []
     for index, stack in enumerate(stacks):
-        yield Progress(index, len(stacks), f"finding the {stage.name} of {stack.case}")
+        yield Progress(index, len(stacks), f"finding the {stage.name} of {stack.case}", aside=True)
         lesson = teaching(stage, scheme, stack.annotated)
         planes = [_region(stack, k, lesson, network, stage, scheme, device) for k in range(len(stack.grey))]
         done.append(stack.with_region(stage.name, np.stack(planes)))

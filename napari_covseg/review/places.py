@@ -86,7 +86,7 @@ def place_of(sessions: Path, scan: Volume, reader: str, found_at: FoundAt) -> Pl
     whose = _reader_of(folder)
     if name_key(whose) and not same_reader(whose, reader):
         return Place(folder, read_only=f"This is the reading of {whose}. {OWN_BESIDE}", of=whose)
-    other = None if is_session(folder) else changed_since(sessions, scan, found_at)
+    other = None if is_session(folder) else changed_since(sessions, found_at)
     if other is None:
         was_at = Path(facts_in(folder).get("scan_path") or found_at.path)
         renamed = f"{found_at.path.name} was called {was_at.name} before; its session goes on."
@@ -123,18 +123,19 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     return session
 
 
-def changed_since(sessions: Path, scan: Volume, found_at: FoundAt) -> Path | None:
-    """Return the session whose scan was at this path when its voxels were others; None where there is none.
+def changed_since(sessions: Path, found_at: FoundAt) -> Path | None:
+    """Return the session whose scan was at this path when it was another scan; None where there is none.
+
+    It is looked for by the path alone: a session keeps the name that its scan had when it began.
 
     A session of which something else was stated (another series, another spacing) is of another scan.
     """
     place = str(found_at.path.resolve())
     for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
-        if not folder.name.startswith(f"{scan.name}-") or not is_session(folder):
+        facts = facts_in(folder) if is_session(folder) else {}
+        if facts.get("scan_path") != place:
             continue
-        facts = facts_in(folder)
-        stated = read(facts["stated"]) if facts.get("stated") else kept_in(folder)
-        if facts.get("scan_path") == place and stated == found_at.stated:
+        if (read(facts["stated"]) if facts.get("stated") else kept_in(folder)) == found_at.stated:
             return folder
     return None
 

@@ -16,6 +16,8 @@ def sentences(journal: Journal, standing: Standing, loss: Loss | None) -> tuple[
     """Return a sentence for everything the reader should know about the state of her session."""
     condition = journal.condition
     told = [condition.read_only] if condition.read_only else []
+    if condition.contradiction and condition.contradiction != condition.read_only:
+        told.append(condition.contradiction)
     if loss is not None:
         told.append(_of_loss(loss, condition))
     elif condition.left_by is not None:

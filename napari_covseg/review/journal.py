@@ -12,13 +12,13 @@ import os
 import sqlite3
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from napari_covseg.review import audit, holder, recovery, snapshot
+from napari_covseg.review import audit, begun, holder, recovery, snapshot
 from napari_covseg.review.anchor import Anchor, DisplacedError, Where, is_read_back
 from napari_covseg.review.audit import Event, Kind
 from napari_covseg.review.holder import Holder
@@ -44,12 +44,15 @@ class Condition:
         Who had it last and did not close it, as after a crash.
     was_replaced
         Whether its last row is not the one that was written here last.
+    contradiction
+        What it says about itself otherwise than its log does; empty if nothing.
     """
 
     read_only: str = ""
     damage: Damage | None = None
     left_by: Holder | None = None
     was_replaced: bool = False
+    contradiction: str = ""
 
 
 class Journal:
@@ -83,11 +86,14 @@ class Journal:
         if found is None:
             found = recovery.looked_at(folder, witness)
         self._connection, self.trail = found.connection, list(found.events)
-        self.about = about_of(self._connection)
+        self._vouched = begun.vouched(self.trail, self.snapshots)
+        self._is_vouched_for = False
+        self.about = self._facts()
         self._head = self.trail[-1].hash if self.trail else audit.GENESIS
         self._last = max(found.damage.last if found.damage else 0, self.trail[-1].seq if self.trail else 0)
         refused = self._who_holds_it() if refused == HELD else refused
         self.condition = Condition(refused, found.damage, left_by, self._was_replaced(witness))
+        self.vouch_for({})
 
     @property
     def head(self) -> str:
@@ -104,6 +110,14 @@ class Journal:
         """Whether its files still lie where they were opened."""
         return self._anchor.where if self._anchor is not None else "here"
 
+    def vouch_for(self, facts: dict[str, Any]) -> None:
+        """Take facts for true, whatever it says; where it says otherwise it is read-only from now on."""
+        self._vouched |= facts
+        told = begun.contradiction(about_of(self._connection), self._vouched)
+        refused = self.condition.read_only or told
+        self.condition = replace(self.condition, read_only=refused, contradiction=told)
+        self.about = self._facts()
+
     def remember(self, facts: dict[str, Any]) -> None:
         """Keep facts about the session: what scan it belongs to, its grid; None takes one away.
 
@@ -119,7 +133,7 @@ class Journal:
         except sqlite3.Error as error:
             self._roll_back()
             raise OSError(f"The session {self.folder.name} cannot be written ({error}).") from error
-        self.about = about_of(self._connection)
+        self.about = self._facts()
 
     def append(self, kind: Kind, reader: str, detail: dict[str, Any], payload: bytes | None = None) -> Event:
         """Add a row; when this returns it is on disk.
@@ -137,13 +151,15 @@ class Journal:
             raise ValueError(self.condition.read_only)
         if self.where != "here":
             raise DisplacedError(f"The files of the session {self.folder.name} are no longer where they were opened.")
+        if not self._is_vouched_for or kind == "sign":
+            detail = {**detail, begun.VOUCHED_AS: begun.told(self.about)}
         row = audit.written(self._last + 1, self._head, reader, kind, detail, payload)
         try:
             insert(self._connection, row)
         except sqlite3.Error as error:
             self._roll_back()
             raise OSError(_unsaved(self.folder, error)) from error
-        self._last, self._head = row.seq, row.hash
+        self._last, self._head, self._is_vouched_for = row.seq, row.hash, True
         self._head_file.write(row.seq, row.hash.hex())
         event = audit.read(row)
         self.trail.append(event)
@@ -181,7 +197,7 @@ class Journal:
         except sqlite3.Error as error:
             self._roll_back()
             raise OSError(f"The session {self.folder.name} could not be compacted ({error}).") from error
-        self.about = about_of(self._connection)
+        self.about = self._facts()
 
     def fold_in(self) -> None:
         """Fold a log that was deleted into the journal, and begin another.
@@ -270,6 +286,9 @@ class Journal:
             self._head_file.write(self._last, self.head)
         self._head_file.open()
         self._anchor = Anchor(self.folder, self._head_file, self._is_ours)
+
+    def _facts(self) -> dict[str, Any]:
+        return about_of(self._connection) | self._vouched
 
     def _is_ours(self) -> bool:
         return is_read_back(self._connection, self.folder / FILE_NAME)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +23,8 @@ def is_session(folder: Path) -> bool:
 def journal_of(folder: Path, scan: Volume, reader: str, scan_path: Path | None, read_only: str = "") -> Journal:
     """Open the journal of a scan, or begin one; where it cannot or may not be written it is read-only.
 
+    The scan's fingerprint covers its grid, so where the journal tells another grid the scan is right.
+
     Raises
     ------
     ValueError
@@ -30,7 +35,7 @@ def journal_of(folder: Path, scan: Volume, reader: str, scan_path: Path | None, 
     if journal.about.get("scan_sha256") not in (None, sha256):
         journal.close()
         raise ValueError(f"The session {folder.name} belongs to another scan.")
-    grid = {"shape": scan.geometry.shape, "affine": scan.geometry.affine.tolist()}
+    grid = {"shape": list(scan.geometry.shape), "affine": scan.geometry.affine.tolist()}
     facts = {"scan_sha256": sha256, "scan_name": scan.name, "grid": grid, "reader": reader}
     fresh = {key: value for key, value in facts.items() if key not in journal.about}
     if scan_path is not None and journal.about.get("scan_path") != str(scan_path.resolve()):
@@ -41,6 +46,8 @@ def journal_of(folder: Path, scan: Volume, reader: str, scan_path: Path | None, 
         journal.close()
         journal = Journal(folder, reader, read_only=f"{error} It can be looked at but not changed.")
         journal.remember(fresh)
+    if not is_on(journal.about["grid"], scan.geometry):
+        journal.vouch_for({"grid": grid})
     return journal
 
 
@@ -54,8 +61,17 @@ def scan_of(journal: Journal) -> tuple[str, str, Geometry]:
     """
     about = journal.about
     try:
-        grid = about["grid"]
-        geometry = Geometry(tuple(grid["shape"]), np.array(grid["affine"]))
-        return about["scan_sha256"], about["scan_name"], geometry
-    except KeyError:
+        return about["scan_sha256"], about["scan_name"], _grid_told(about["grid"])
+    except (KeyError, TypeError, ValueError):
         raise ValueError(f"The session {journal.folder.name} does not say which scan it belongs to.") from None
+
+
+def is_on(grid: Mapping[str, Any], geometry: Geometry) -> bool:
+    """Whether a grid that a journal tells is this one; also not where it is none."""
+    with suppress(KeyError, TypeError, ValueError):
+        return _grid_told(grid).same_grid(geometry)
+    return False
+
+
+def _grid_told(grid: Mapping[str, Any]) -> Geometry:
+    return Geometry(tuple(grid["shape"]), np.array(grid["affine"]))

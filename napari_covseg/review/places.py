@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from napari_covseg.io.stated import NOTHING, Stated, kept_in, read
 from napari_covseg.review import snapshot
-from napari_covseg.review.opening import is_session
+from napari_covseg.review.opening import is_on, is_session
 from napari_covseg.review.reader_names import name_key, same_reader
 from napari_covseg.review.recovery import FILE_NAME
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.tables import about_of
-from napari_covseg.volume import Geometry, Volume
+from napari_covseg.volume import Volume
 
 OWN_BESIDE = (
     "It can be looked at and exported here, but not changed; press Second reading on the Review tab to begin your own."
@@ -88,13 +86,13 @@ def place_of(sessions: Path, scan: Volume, reader: str, found_at: FoundAt) -> Pl
     whose = _reader_of(folder)
     if name_key(whose) and not same_reader(whose, reader):
         return Place(folder, read_only=f"This is the reading of {whose}. {OWN_BESIDE}", of=whose)
-    other = None if is_session(folder) else changed_since(sessions, scan, found_at)
+    other = None if is_session(folder) else changed_since(sessions, found_at)
     if other is None:
         was_at = Path(facts_in(folder).get("scan_path") or found_at.path)
         renamed = f"{found_at.path.name} was called {was_at.name} before; its session goes on."
         return Place(folder, note="" if was_at.name == found_at.path.name else renamed)
     name = found_at.path.name
-    if not _on_grid_of(facts_in(other), scan):
+    if not is_on(facts_in(other).get("grid") or {}, scan.geometry):
         return Place(folder, note=f"{name} has changed since session {other.name} began; that one is kept as it is.")
     why = (
         f"{name} has changed on disk since this session began, so the session can be looked at but not changed; put "
@@ -111,11 +109,12 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     ValueError
         If it cannot be read.
     """
-    if place.read_only and is_session(place.folder):
+    if place.read_only and is_session(place.folder) and facts_in(place.folder).get("scan_sha256") != scan.sha256:
         return ReviewSession.resume(place.folder, reader, read_only=place.read_only)
     if place.read_only:
         looked_at = ReviewSession.begin(place.folder, scan, reader, found_at.path, read_only=place.read_only)
-        looked_at.journal.remember({"reader": place.of})  # in memory; nothing is written
+        if not is_session(place.folder):
+            looked_at.journal.remember({"reader": place.of})  # in memory; nothing is written
         return looked_at
     session = ReviewSession.begin(place.folder, scan, reader, found_at.path)
     session.notes += (place.note,) if place.note else ()
@@ -124,18 +123,19 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     return session
 
 
-def changed_since(sessions: Path, scan: Volume, found_at: FoundAt) -> Path | None:
-    """Return the session whose scan was at this path when its voxels were others; None where there is none.
+def changed_since(sessions: Path, found_at: FoundAt) -> Path | None:
+    """Return the session whose scan was at this path when it was another scan; None where there is none.
+
+    It is looked for by the path alone: a session keeps the name that its scan had when it began.
 
     A session of which something else was stated (another series, another spacing) is of another scan.
     """
     place = str(found_at.path.resolve())
     for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
-        if not folder.name.startswith(f"{scan.name}-") or not is_session(folder):
+        facts = facts_in(folder) if is_session(folder) else {}
+        if facts.get("scan_path") != place:
             continue
-        facts = facts_in(folder)
-        stated = read(facts["stated"]) if facts.get("stated") else kept_in(folder)
-        if facts.get("scan_path") == place and stated == found_at.stated:
+        if (read(facts["stated"]) if facts.get("stated") else kept_in(folder)) == found_at.stated:
             return folder
     return None
 
@@ -180,10 +180,3 @@ def _family(first: Path) -> tuple[Path, ...]:
 def _number(folder: Path) -> int:
     last = folder.name.rpartition("-")[2]
     return int(last) if last.isdecimal() and len(last) < 8 else 1
-
-
-def _on_grid_of(facts: Mapping[str, Any], scan: Volume) -> bool:
-    with suppress(KeyError, ValueError, TypeError):
-        grid = facts["grid"]
-        return Geometry(tuple(grid["shape"]), np.array(grid["affine"])).same_grid(scan.geometry)
-    return False

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from napari_covseg.review import audit, salvage
+from napari_covseg.review import audit, begun, salvage
 from napari_covseg.review.audit import Event, Ranges, Row
 from napari_covseg.review.holder import Head
 from napari_covseg.review.remains import left_of
@@ -263,9 +263,9 @@ def _rebuilt(
     connection.execute("BEGIN")
     for row in rows:
         insert(connection, row)
-    remember(connection, {**about, "format": FORMAT})
-    connection.execute("COMMIT")
     events = tuple(audit.read(row) for row in rows)
+    remember(connection, {**about, **begun.vouched(events), "format": FORMAT})
+    connection.execute("COMMIT")
     pruned = int(about.get("compacted_to", 0))
     empty = (row.seq for row in rows if row.payload is None and not row.has_its_payload)
     bare = tuple(seq for seq in empty if seq > pruned)

@@ -189,7 +189,7 @@ def test_what_was_stated_is_written_again(sessions, small_scan, when):
     else:
         file.unlink()
     assert session.stated == stated
-    assert changed_since(sessions, scan, found_at) == session.folder
+    assert changed_since(sessions, found_at) == session.folder
     session.close()
     again = ReviewSession.resume(session.folder, "Dr A")
     assert again.stated == stated
@@ -325,3 +325,16 @@ def test_a_read_only_session_of_a_changed_scan_leaves_the_session_free(begun, se
     writing.mark_reviewed(0)
     writing.close()
     looking.close()
+
+
+def test_a_scan_that_was_renamed_and_changed_later_leaves_its_session_read_only(begun, sessions, small_scan):
+    renamed = small_scan.rename(small_scan.with_name("patient_7_ct.nii.gz"))
+    own = Shelf(sessions, print)
+    own.take(read_volume(renamed), "Dr A", FoundAt(renamed))
+    own.close()
+    changed = _change(renamed)
+    session = own.take(changed, "Dr A", FoundAt(renamed))
+    assert session.folder == begun.folder
+    assert session.labels.values[2].any()
+    assert session.refusal.startswith("patient_7_ct.nii.gz has changed on disk since this session began")
+    own.close()

@@ -315,7 +315,7 @@ def of_version_1(reviewed, tmp_path):
     connection.executemany("INSERT INTO about VALUES (?, ?)", [*facts, ("format", "1")])
     rows = now.execute(
         "SELECT time_utc, reader, kind, CASE WHEN kind IN ('undo', 'redo') THEN '{}' "
-        "ELSE json_remove(detail, '$.slices') END, payload FROM event ORDER BY seq"
+        "ELSE json_remove(detail, '$.slices', '$.begun') END, payload FROM event ORDER BY seq"
     )
     connection.executemany("INSERT INTO event (time_utc, reader, kind, detail, payload) VALUES (?, ?, ?, ?, ?)", rows)
     connection.commit()

@@ -2,8 +2,8 @@
 
 import codecs
 import os
-import resource
 import re
+import resource
 import shutil
 import signal
 import sqlite3

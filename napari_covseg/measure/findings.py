@@ -28,6 +28,12 @@ PLAUSIBLE_HU = {
 MOST_IMPLAUSIBLE = 1 / 3
 """A component of which a larger share lies outside that range is told."""
 
+LEAST_SPILL_ML = 0.5
+"""Implausible voxels that lie together in a component are told from here on, however large the rest is."""
+
+NOT_A_RIM = np.ones((1, 3, 3), dtype=bool)
+"""They count where they fill this much of a slice: the rim of a lesion, where it is averaged with air, does not."""
+
 FEWEST_VOXELS = 3
 """Components smaller than this are not judged by their density."""
 
@@ -143,6 +149,7 @@ def _density_of(label_class: LabelClass, labels: LabelMap, scan: Volume) -> Iter
         hu = scan.hu[tuple(places.T)]
         odd = (hu < low) | (hu > high)
         if odd.mean() <= MOST_IMPLAUSIBLE:
+            yield from _spills(label_class, labels, scan, places[odd])
             continue
         place, ml = _middle(places[odd]), len(places) * labels.geometry.voxel_ml
         said = (
@@ -150,6 +157,25 @@ def _density_of(label_class: LabelClass, labels: LabelMap, scan: Volume) -> Iter
             f"{odd.mean():.0%} of it lie outside {low} to {high} HU."
         )
         yield Finding("unlikely density", place, said, ml)
+
+
+def _spills(label_class: LabelClass, labels: LabelMap, scan: Volume, places: npt.NDArray[np.intp]) -> Iterator[Finding]:
+    """Yield where the implausible voxels (N, 3) of a sound lesion lie together, as where a brush ran into the lung."""
+    if len(places) * labels.geometry.voxel_ml < LEAST_SPILL_ML:
+        return
+    low, high = PLAUSIBLE_HU[label_class.name]
+    start = places.min(axis=0)
+    odd = np.zeros(np.ptp(places, axis=0) + 1, dtype=bool)
+    odd[tuple((places - start).T)] = True
+    for part in _components(ndimage.binary_opening(odd, NOT_A_RIM)):
+        ml = len(part) * labels.geometry.voxel_ml
+        if ml >= LEAST_SPILL_ML:
+            hu, place = scan.hu[tuple((part + start).T)], _middle(part + start)
+            said = (
+                f"Slice {place[0] + 1}: {_ml(ml)} in {label_class.title.lower()} lie together at {np.median(hu):.0f} HU,"
+                f" outside {low} to {high} HU; the rest of the lesion does not."
+            )
+            yield Finding("unlikely density", place, said, ml)
 
 
 def _components(mask: Mask, *, only_flat: bool = False) -> Iterator[npt.NDArray[np.intp]]:

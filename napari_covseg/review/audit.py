@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
-Kind = Literal["correction", "undo", "redo", "mark", "unmark", "sign", "reopen", "recovery", "upgrade"]
+Kind = Literal["correction", "undo", "redo", "mark", "unmark", "restore", "sign", "reopen", "recovery", "upgrade"]
 
 GENESIS = bytes(32)
 """What stands for the row before the first one."""

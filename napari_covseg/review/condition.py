@@ -100,7 +100,9 @@ def _of_gap(event: Event) -> str:
     missing = ranges_in_words(tuple((low, high) for low, high in event.detail["missing"]))
     changed = ranges_in_words(tuple((seq, seq) for seq in event.detail.get("changed", ())))
     why = f" ({changed} had been changed)" if changed else ""
-    return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: entries {missing} are missing{why}."
+    is_one = len(event.detail["missing"]) == 1 and len(set(event.detail["missing"][0])) == 1
+    entries = f"entry {missing} is" if is_one else f"entries {missing} are"
+    return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: {entries} missing{why}."
 
 
 def _is_another_map(standing: Standing) -> bool:

@@ -25,7 +25,7 @@ from napari_covseg.review.opening import is_session, journal_of, scan_of
 from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.recovery import FILE_NAME
 from napari_covseg.review.session_facts import SessionFacts
-from napari_covseg.review.signing import fingerprint
+from napari_covseg.review.signing import fingerprint, marks_told
 from napari_covseg.review.standing import Loss, standing_of
 from napari_covseg.volume import Provenance, Volume
 
@@ -184,13 +184,16 @@ class ReviewSession(SessionFacts):
             raise ValueError("The label map has changed since this correction was made; it was left as it is.")
         step = step_of(self._record("correction", told(correction), correction.packed()))
         self._standing.history.made(step)
-        self._write(correction, step)
+        self._write("correction", correction, step)
         self._standing.drew(step)
         self._keeper.when_due(mid_stroke=True)
         return correction
 
     def undo(self) -> bool:
-        """Take back the last correction and those of its group; return whether there was one."""
+        """Take back the last correction and those of its group; return whether there was one.
+
+        The marks that it took are given back as they were, by a row of their own; `redo` takes them again.
+        """
         return self._step("undo")
 
     def redo(self) -> bool:
@@ -302,9 +305,9 @@ class ReviewSession(SessionFacts):
         self._standing.take(self._record(kind, detail), self.journal.payload)
         self.states_changed.emit()
 
-    def _write(self, correction: Correction, step: Step) -> None:
+    def _write(self, kind: Kind, correction: Correction, step: Step) -> None:
         self._standing.write(correction, step.slices)
-        had_marks = self._standing.take_marks_back(step.slices)
+        had_marks = self._standing.take_marks_back(kind, step)
         self.changed.emit(correction)
         if had_marks:
             self.states_changed.emit()
@@ -315,10 +318,12 @@ class ReviewSession(SessionFacts):
         if not steps:
             return False
         corrections = [step.correction(self.journal.payload(step.seq) or b"") for step in steps]
-        self._record(kind, _told_of(steps))
+        row = self._record(kind, _told_of(steps)).seq
         self._standing.history.move(kind, steps)
         for step, correction in zip(steps, corrections, strict=True):
-            self._write(correction.inverse() if kind == "undo" else correction, step)
+            self._write(kind, correction.inverse() if kind == "undo" else correction, step)
+        if owed := self._standing.owed(kind, steps):
+            self._state("restore", {"row": row, "slices": sorted(owed), "marks": marks_told(owed)})
         return True
 
     def _seen_on(self, index: int) -> float | None:

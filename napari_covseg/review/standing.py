@@ -48,6 +48,8 @@ class Standing:
         Whether the last of them holds: the session was not opened again.
     dirty
         Slices that were written on since the last snapshot.
+    taken
+        Marks that a step took as it was made, undone or redone last: by that kind and row of the log, then by slice.
     drawn
         Slices as networks left them, packed, by index and row of the log: what was proposed is known longer than it can
         be undone.
@@ -60,6 +62,7 @@ class Standing:
     is_signed: bool = False
     dirty: set[int] = field(default_factory=set)
     drawn: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    taken: dict[tuple[str, int], dict[int, Mark]] = field(default_factory=dict)
 
     def told(self) -> dict[str, Any]:
         """Return all but voxels and history, as JSON has it."""
@@ -116,9 +119,27 @@ class Standing:
             unpack(content, planes[index])
         return planes
 
-    def take_marks_back(self, slices: Iterable[int]) -> bool:
-        """Take back the marks of slices that changed; return whether there were any."""
-        return bool([index for index in slices if self.marks.pop(index, None)])
+    def take_marks_back(self, kind: str, step: Step) -> bool:
+        """Take back the marks of the slices that a step changed; return whether there were any.
+
+        Parameters
+        ----------
+        kind
+            Whether it was made (or redone), or undone: ``undo``.
+        step
+            The step.
+        """
+        taken = {index: self.marks.pop(index) for index in step.slices if index in self.marks}
+        self.taken[_direction(kind), step.seq] = taken
+        return bool(taken)
+
+    def owed(self, kind: str, steps: Iterable[Step]) -> dict[int, Mark]:
+        """Return the marks that steps took when they went the other way: with them undone, or redone, they hold again.
+
+        Every change of a slice takes its mark, so that a slice that gets one back is as it was when it was marked.
+        """
+        other = "redo" if kind == "undo" else "undo"
+        return {index: mark for step in steps for index, mark in self.taken.get((other, step.seq), {}).items()}
 
     def take(self, event: Event, payload: Packed) -> list[Step]:
         """Take in what a row tells, all but voxels; return the steps whose voxels it moves."""
@@ -135,13 +156,15 @@ class Standing:
             self.marks[event.detail["slice"]] = mark_of(event)
         elif event.kind == "unmark":
             self.marks.pop(event.detail["slice"], None)
+        elif event.kind == "restore":
+            self.marks |= marks_read(event.detail["marks"])
         elif event.kind == "sign":
             self.signatures.append(signature_of(event, len(self.signatures) + 1))
             self.is_signed = True
         elif event.kind == "reopen":
             self.is_signed = False
         for step in steps:
-            self.take_marks_back(step.slices)
+            self.take_marks_back(event.kind, step)
         return steps
 
     def _moved(self, event: Event) -> list[Step]:
@@ -233,7 +256,9 @@ def _pieced_together(journal: Journal, shape: tuple[int, int, int]) -> tuple[Sta
         earlier = standing.history
         standing.start_from(base.standing)
         standing.history.done, standing.history.undone = earlier.done, earlier.undone  # later rows may move these
-    for event in (e for e in journal.trail if e.seq > after):
+    for event in (
+        e for e in journal.trail if e.seq > after and e.kind != "restore"
+    ):  # what they are owed for may be lost
         _draw(standing, event, standing.take(event, journal.payload), journal.payload, over=True)
     standing.history = History(sorted(standing.history.touched))
     return standing, base
@@ -250,6 +275,10 @@ def _draw(standing: Standing, event: Event, steps: Sequence[Step], payload: Pack
         standing.write(correction.inverse() if event.kind == "undo" else correction, step.slices, over=over)
         if event.kind == "correction":
             standing.drew(step)
+
+
+def _direction(kind: str) -> str:
+    return "undo" if kind == "undo" else "redo"
 
 
 def _fits(snapshot: Snapshot, trail: Sequence[Event], *, or_missing: bool = False) -> bool:

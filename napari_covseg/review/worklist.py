@@ -158,7 +158,7 @@ class Worklist:
         self._changed(path, (NEW,), state=IN_REVIEW, reader=reader)
         entry = self._known(path)
         if entry.state != IN_REVIEW:
-            raise ValueError(f"{entry.name} is {entry.state} by {entry.reader}; put it back first to review it again.")
+            raise ValueError(f"{entry.name} is {entry.state} by {entry.reader}; only they can put it back.")
         if not same_reader(entry.reader, reader):
             raise ValueError(f"{entry.reader} has {entry.name} in review; take another scan, or ask for this one.")
         return entry
@@ -186,18 +186,18 @@ class Worklist:
         return self._moved(path, reader, REJECTED, why.strip()[:1000])
 
     def put_back(self, path: Path, reader: str) -> Entry:
-        """Let go of a scan: it is new again, for anybody to take; minutes stay.
+        """Let go of a scan of one's own: it is new again, for anybody to take; minutes stay.
 
         Raises
         ------
         ValueError
-            If it is not on the list, or another reader has it in review.
+            If it is not on the list, or another reader has it in review, signed or rejected it.
         """
-        if not self._changed(path, (SIGNED, REJECTED), state=NEW, reader="", note=""):
-            self._changed(path, (IN_REVIEW,), of=reader, state=NEW, reader="")
+        self._changed(path, (SIGNED, REJECTED, IN_REVIEW), of=reader, state=NEW, reader="", note="")
         entry = self._known(path)
         if entry.state != NEW:
-            raise ValueError(f"{entry.reader} has {entry.name} in review; only they can put it back.")
+            has = f"has {entry.name} in review" if entry.state == IN_REVIEW else f"{entry.state} {entry.name}"
+            raise ValueError(f"{entry.reader} {has}; only they can put it back.")
         return entry
 
     def spend(self, path: Path, seconds: float) -> None:

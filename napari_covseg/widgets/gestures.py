@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels
 
 from napari_covseg.review import relabel
+from napari_covseg.review.words import slices_named
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.windows import WindowPreset, after, preset_of
 from napari_covseg.widgets.words import saved_line
@@ -178,11 +179,14 @@ def _step_in_history(desk: Desk, direction: str) -> None:
     if session is None or desk.link.is_drawing:
         return
     desk.link.settle()
+    marked = session.marks
     if direction == "undo":
         title, step, done = session.undo_title, desk.bench.undo, "Undone"
     else:
         title, step, done = session.redo_title, session.redo, "Brought back"
     if desk.attempt(step):
-        desk.bench.said.emit(f"{done}: {title}.")
+        again = sorted(session.marks.keys() - marked.keys())
+        back = f" Marked reviewed again: {slices_named(again)}." if again else ""
+        desk.bench.said.emit(f"{done}: {title}.{back}")
     elif direction == "undo" and not session.refusal and session.undo_end:
         desk.bench.said.emit(session.undo_end)

@@ -93,6 +93,25 @@ def test_a_component_is_told_when_more_than_a_third_is_odd(scan, labelled, odd, 
     assert bool(findings(labels, scan)) == is_told
 
 
+@pytest.mark.parametrize(("columns", "is_told"), [(7, True), (6, False)])
+def test_what_ran_out_of_a_sound_lesion_into_the_lung_is_told_by_its_own_size(scan, labelled, columns, is_told):
+    labelled(np.s_[3:9, 32:60, 30:40], CONSOLIDATION, 20)
+    labels = labelled(np.s_[6, 60:66, 30 : 30 + columns], CONSOLIDATION, -850)  # 0.504 mL or 0.432 mL
+    found = findings(labels, scan)
+    assert kinds(found) == (["unlikely density"] if is_told else [])
+    for finding in found:
+        assert finding.ml == pytest.approx(0.504)
+        assert scan.hu[finding.place] == -850
+        assert finding.sentence.startswith("Slice 7: 0.5 mL in consolidation lie together at -850 HU")
+
+
+def test_the_rim_of_a_lesion_and_single_voxels_of_noise_are_not_told(scan, labelled):
+    labels = labelled(np.s_[3:9, 32:60, 30:52], CONSOLIDATION, 20)
+    scan.hu[3:9, 32, 30:52] = scan.hu[3:9, 59, 30:52] = scan.hu[3:9, 32:60, 30] = -700  # 5 mL, one voxel wide
+    scan.hu[3:9, 34:58:3, 33:50:3] = -700
+    assert findings(labels, scan) == ()
+
+
 def test_a_lesion_outside_the_body_is_told(scan, labelled):
     labels = labelled(np.s_[3:6, 94:98, 40:50], CONSOLIDATION, None)
     scan.hu[3:6, 94:98, 40:50] = 20

@@ -1,6 +1,7 @@
 """The session: nothing is lost, everything can be taken back, marks and signature hold."""
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import numpy as np
@@ -140,6 +141,76 @@ def test_a_mark_is_reader_and_time_and_survives(session, scan):
     assert mark.reader == "Dr A"
     assert abs((datetime.now(UTC) - mark.time_utc).total_seconds()) < 60
     again.unmark(2)
+    assert again.reviewed == ()
+    again.close()
+
+
+def _relabel(session):
+    values = session.labels.values.copy()
+    values[values > 0] = 3
+    return session.absorb(values, "relabel", "the whole scan")
+
+
+def test_undo_gives_back_the_marks_that_its_step_took_and_redo_takes_them_again_also_after_a_restart(session, scan):
+    for index in range(6):
+        _paint(session, index)
+        session.mark_reviewed(index)
+    session.mark_reviewed(8)
+    marks, before = session.marks, session.labels.values.copy()
+    _relabel(session)
+    assert session.reviewed == (8,)
+    session.undo()
+    assert np.array_equal(session.labels.values, before)
+    assert session.marks == marks
+    row = session.trail[-1]
+    assert (row.kind, row.detail["slices"], row.detail["row"]) == ("restore", list(range(6)), row.seq - 1)
+    again = _reopened(session, scan)
+    assert again.marks == marks
+    again.redo()
+    assert again.reviewed == (8,)
+    again = _reopened(again, scan)
+    assert again.reviewed == (8,)
+    again.undo()
+    assert again.marks == marks
+    again = _reopened(again, scan)
+    assert (again.marks, again.was_damaged) == (marks, False)
+    again.close()
+
+
+def test_undo_gives_back_no_mark_that_the_reader_took_back_herself_and_none_of_another_version(session):
+    _paint(session, 2)
+    _paint(session, 3)
+    session.mark_reviewed(2)
+    session.mark_reviewed(3)
+    session.unmark(3)
+    _relabel(session)
+    session.mark_reviewed(3)  # of the relabelled slice
+    session.undo()
+    assert session.reviewed == (2,)
+    session.undo()
+    assert session.reviewed == (2,)
+    session.undo()
+    assert session.reviewed == ()
+    session.redo()
+    assert session.reviewed == (2,)
+
+
+def test_a_journal_that_lost_an_undo_gives_no_mark_back(session, scan):
+    _paint(session, 2)
+    session.mark_reviewed(2)
+    _paint(session, 2, value=2)
+    session.undo()
+    lost = session.journal.last - 1
+    folder = session.folder
+    session.close()
+    for snapshot in folder.glob("labels-*.npz"):
+        snapshot.unlink()
+    with closing(sqlite3.connect(folder / "session.sqlite", isolation_level=None)) as file:
+        file.execute("PRAGMA secure_delete = ON")
+        file.execute("DELETE FROM event WHERE seq = ?", (lost,))
+    again = ReviewSession.begin(folder, scan, "Dr A")
+    assert again.was_damaged
+    assert again.labels.values[2].max() == 2
     assert again.reviewed == ()
     again.close()
 

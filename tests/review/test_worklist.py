@@ -111,9 +111,9 @@ def test_a_scan_goes_from_new_to_signed_and_back(worklist, scans):
     assert worklist.take(path, "Dr A").state == "in review"
     assert worklist.take(path, "Dr A").reader == "Dr A"
     assert worklist.sign(path, "Dr A").state == "signed"
-    with pytest.raises(ValueError, match="signed by Dr A; put it back"):
+    with pytest.raises(ValueError, match="signed by Dr A; only they can put it back"):
         worklist.take(path, "Dr B")
-    back = worklist.put_back(path, "Dr B")
+    back = worklist.put_back(path, "Dr A")
     assert (back.state, back.reader) == ("new", "")
     assert worklist.take(path, "Dr B").reader == "Dr B"
 
@@ -133,6 +133,18 @@ def test_what_another_reader_has_is_left_alone(worklist, scans):
     assert worklist.put_back(path, "Dr A").state == "new"
 
 
+def test_what_another_reader_signed_or_rejected_only_she_puts_back(worklist, scans):
+    signed, rejected = scans / "b_ct.nii.gz", scans / "series"
+    worklist.sign(signed, "Anna")
+    worklist.reject(rejected, "Anna", "motion")
+    for path, said in ((signed, "Anna signed b_ct; only they"), (rejected, "Anna rejected series; only they")):
+        before = worklist.entry(path)
+        with pytest.raises(ValueError, match=said):
+            worklist.put_back(path, "Bob")
+        assert worklist.entry(path) == before
+        assert worklist.put_back(path, " anna").state == "new"
+
+
 def test_a_name_typed_otherwise_is_the_same_reader_and_stays_as_it_was_first(worklist, scans):
     path = scans / "b_ct.nii.gz"
     worklist.take(path, "J\u00f6rg Wei\u00df")
@@ -140,7 +152,7 @@ def test_a_name_typed_otherwise_is_the_same_reader_and_stays_as_it_was_first(wor
     assert worklist.next(typed).path == path
     assert worklist.take(path, typed).reader == "J\u00f6rg Wei\u00df"
     assert worklist.sign(path, typed).reader == "J\u00f6rg Wei\u00df"
-    worklist.put_back(path, "Dr B")
+    worklist.put_back(path, typed)
     worklist.take(path, typed)
     assert worklist.put_back(path, "j\u00f6rg weiss").state == "new"
 

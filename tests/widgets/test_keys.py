@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+
+from napari_covseg.review import relabel_by_hu
 
 SELECTED = ["lesions", "outlines", "case_ct"]
 
@@ -62,6 +66,25 @@ def test_painting_on_a_reviewed_slice_takes_its_mark_back(at_work: Any) -> None:
     at_work.key(Qt.Key.Key_A)
     at_work.stroke((20, 10), (30, 25))
     assert at_work.session.reviewed == ()
+
+
+def test_ctrl_z_gives_back_the_labels_and_the_marks_that_one_mistaken_step_took(at_work: Any) -> None:
+    values = np.zeros((12, 48, 40), np.uint8)
+    values[:, 20:30, 10:20] = 1
+    at_work.session.absorb(values, "network", "a network")
+    for _ in range(12):
+        at_work.key(Qt.Key.Key_R)
+    marks, said = at_work.session.marks, []
+    at_work.bench.said.connect(said.append)
+    assert len(marks) == 12
+    at_work.bench.apply(partial(relabel_by_hu, above_hu=-5000.0))
+    assert at_work.session.marks == {}
+    at_work.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert np.array_equal(at_work.session.labels.values, values)
+    assert at_work.session.marks == marks
+    assert said[-1].endswith("Marked reviewed again: slices 1–12.")
+    at_work.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
+    assert at_work.session.marks == {}
 
 
 def test_no_scan_no_harm(window: Any) -> None:

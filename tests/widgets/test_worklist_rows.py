@@ -97,6 +97,27 @@ def test_a_double_click_opens_the_chosen_scan_and_another_readers_is_left_theirs
     assert told(listed)[1] == ("bert_ct", "in review", "dr_other")
 
 
+def test_what_another_reader_signed_is_not_put_back_by_a_click(listed: Any, folder: Path) -> None:
+    other = Worklist(folder)
+    other.sign(folder / "anna_ct.nii.gz", "dr_other")
+    other.reject(folder / "bert_ct.nii.gz", "dr_other", "motion")
+    other.close()
+    listed.rows.choose(folder)
+    listed.until(lambda: told(listed)[0][1] == "signed ✓" and not listed.bench.runner.busy)
+    before = told(listed)
+    assert [row[2] for row in before] == ["dr_other", "dr_other", ""]
+    complaints: list[str] = []
+    listed.bench.complained.connect(complaints.append)
+    for row in (0, 1):
+        choose(listed, row)
+        press(listed, listed.rows.back_button)
+    assert told(listed) == before
+    assert complaints == [
+        "dr_other signed anna_ct; only they can put it back.",
+        "dr_other rejected bert_ct; only they can put it back.",
+    ]
+
+
 def test_a_scan_is_rejected_with_a_reason_and_put_back(listed: Any, folder: Path) -> None:
     choose(listed, 1)
     press(listed, listed.rows.reject_button)

@@ -1,10 +1,13 @@
 """The bench and its sessions: what was damaged is said, readers read beside each other, the worklist follows."""
 
+import os
+
 import nibabel as nib
 import numpy as np
 import pytest
 
 from napari_covseg.workbench import SegmentRequest, Workbench
+from napari_covseg.workbench.source import stamp_of
 
 
 @pytest.fixture
@@ -143,3 +146,35 @@ def test_the_worklist_follows_what_the_reader_does(bench, small_scan, tmp_path):
     bench.current.session.sign()
     assert bench.open_next() is None
     assert "taken or done" in bench.told[-1]
+
+
+@pytest.mark.parametrize("change", ["voxels", "only the time", "deleted"])
+def test_a_scan_that_changes_on_disk_while_it_is_open_is_told_at_export_and_before_signing(
+    bench, small_scan, tmp_path, change
+):
+    _paint(_open(bench, small_scan).session, 1, 2)
+    if change == "voxels":
+        image = nib.load(small_scan)
+        hu = np.asanyarray(image.dataobj).copy()
+        hu[0, 0, 0] += 1
+        nib.save(nib.Nifti1Image(hu, image.affine), small_scan)
+    elif change == "deleted":
+        small_scan.unlink()
+    else:
+        os.utime(small_scan, (1, 1))
+    for run in (bench.check(), bench.export(tmp_path)):
+        bench.runner.wait(run, 30)
+        assert run.over
+    assert bench.export_path(tmp_path).exists()
+    told = f"{small_scan.name} has changed on disk since it was opened"
+    assert [each.startswith(told) for each in bench.complaints] == ([True, True] if change == "voxels" else [])
+
+
+def test_a_dicom_folder_is_another_when_one_of_its_files_is(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(b"1")
+    before = stamp_of(tmp_path)
+    assert stamp_of(tmp_path) == before
+    (tmp_path / "b").write_bytes(b"12")
+    assert stamp_of(tmp_path) != before
+    assert stamp_of(tmp_path / "c") == ()

@@ -24,7 +24,6 @@ from napari_covseg.io.stated import NOTHING
 from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.review import Correction, Mark, ReviewSession, Scene
-from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt
 from napari_covseg.review.readers import ReadersAgreement, reading_of
@@ -32,10 +31,21 @@ from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
 from napari_covseg.review.words import slices_named
 from napari_covseg.volume import Volume
 from napari_covseg.workbench.choice import Choice
-from napari_covseg.workbench.long_work import Tool, applying, bundling, exporting, learning, listing, reading, segmented
+from napari_covseg.workbench.long_work import (
+    Tool,
+    applying,
+    bundling,
+    exporting,
+    learning,
+    listing,
+    looking_over,
+    reading,
+    segmented,
+)
 from napari_covseg.workbench.older_cases import OlderCases
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
+from napari_covseg.workbench.source import Source, Stamp, stamp_of
 from napari_covseg.workbench.still import StillLabels
 from napari_covseg.workbench.taking_in import TakingIn, keep_drawn
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
@@ -92,8 +102,9 @@ class Workbench:
 
         Where the reader must state something first, `asked` tells what, and what was stated so far.
         """
+        stamp = stamp_of(path)
         run = self.start(reading(path, stated), f"Opening {path.name}")
-        run.finished.connect(partial(self._take, FoundAt(path, stated)))
+        run.finished.connect(partial(self._take, FoundAt(path, stated), stamp))
         run.failed.connect(partial(self._ask, path, stated))
         return run
 
@@ -107,8 +118,9 @@ class Workbench:
         """
         opened = self._opened()
         found_at = FoundAt(opened.path, opened.session.stated)
+        stamp = stamp_of(found_at.path)
         run = self.start(reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
-        run.finished.connect(partial(self._take, found_at, beside=True))
+        run.finished.connect(partial(self._take, found_at, stamp, beside=True))
         return run
 
     def check(self) -> Run[tuple[Finding, ...]]:
@@ -120,8 +132,10 @@ class Workbench:
             If no scan is open.
         """
         opened = self._opened()
-        job = checked_before_signing(snapshot(opened.session), opened.scan, opened.session.marks)
-        return self.start(job, "Looking over the label map")
+        job = looking_over(snapshot(opened.session), opened.session.marks, opened)
+        run = self.start(job, "Looking over the label map")
+        run.stepped.connect(self._warn)
+        return run
 
     def compare_with(self, folder: Path) -> Run[ReadersAgreement]:
         """Compare the open session with another reader's of the same scan; the run's result is how far they agree.
@@ -324,8 +338,10 @@ class Workbench:
         ValueError
             If no scan is open.
         """
-        session = self._opened().session
-        run = self.start(exporting(snapshot(session), session.signature, session, folder, overwrite), "Exporting")
+        opened = self._opened()
+        session = opened.session
+        run = self.start(exporting(snapshot(session), session.signature, opened, folder, overwrite), "Exporting")
+        run.stepped.connect(self._warn)
         run.finished.connect(lambda path: self.exported.emit(path))
         return run
 
@@ -423,6 +439,10 @@ class Workbench:
         if isinstance(step, Remark):
             self.said.emit(step.words)
 
+    def _warn(self, step: object) -> None:
+        if isinstance(step, Remark):
+            self.complained.emit(step.words)
+
     def _take_list(self, worklist: Worklist) -> None:
         self.shelf.list_on(worklist)
         self.listed.emit(worklist)
@@ -431,14 +451,15 @@ class Workbench:
         if isinstance(error, UnstatedError):
             self.asked.emit(path, stated, error)
 
-    def _take(self, found_at: FoundAt, volume: Volume, *, beside: bool = False) -> None:
+    def _take(self, found_at: FoundAt, stamp: Stamp, volume: Volume, *, beside: bool = False) -> None:
         try:
             session = self.shelf.take(volume, self.reader, found_at, beside=beside)
         except (ValueError, OSError) as error:
             self._complain(error)
             return
         if session not in self._on_bench:
-            self._on_bench[session] = on_the_bench(found_at.path, volume, session)
+            source = Source(found_at.path, found_at.stated, stamp, volume.sha256)
+            self._on_bench[session] = on_the_bench(source, volume, session)
         opened = self.current = self._on_bench[session]
         self.remember(self.remembered.opened(Recent(found_at.path.resolve(), volume.name, found_at.stated)))
         self.opened.emit(opened)

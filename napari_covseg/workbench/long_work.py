@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +11,17 @@ from napari_covseg.io import Stated, read_volume
 from napari_covseg.jobs import Enough, Job, Progress
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.bringing_in import bringing_in_torch
-from napari_covseg.review import Correction, ReviewSession, Scene, Signature
+from napari_covseg.review import Correction, Mark, Scene, Signature
+from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.volume import LabelMap, Volume
 from napari_covseg.workbench.open_scan import OpenScan, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
+from napari_covseg.workbench.source import told_if_changed
 
 if TYPE_CHECKING:
     from napari_covseg.export.gathering import Gathered
     from napari_covseg.inference import Segmentation
+    from napari_covseg.measure import Finding
     from napari_covseg.review.worklist import Worklist
 
 Tool = Callable[[Scene], Correction | Job[Correction | None] | None]
@@ -92,13 +95,24 @@ def learning(
 
 
 def exporting(
-    labels: LabelMap, signature: Signature | None, session: ReviewSession, folder: Path, overwrite: bool
+    labels: LabelMap, signature: Signature | None, opened: OpenScan, folder: Path, overwrite: bool
 ) -> Job[Path]:
-    """Write a mask on the scan's own grid, and who signed it, as both stand when this is called."""
+    """Write a mask on the scan's own grid, and who signed it, as both stand when this is called.
+
+    Whether the scan changed on disk since it was opened is told in a remark.
+    """
+    session = opened.session
+    yield from told_if_changed(opened.source)
     yield Progress(0, 1, "writing")
     path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite, signature=signature)
     yield Progress(1, 1, "written and read back")
     return path
+
+
+def looking_over(labels: LabelMap, marks: Mapping[int, Mark], opened: OpenScan) -> Job[tuple[Finding, ...]]:
+    """Look a session over before it is signed; whether the scan changed on disk meanwhile is told in a remark."""
+    yield from told_if_changed(opened.source)
+    return (yield from checked_before_signing(labels, opened.scan, marks))
 
 
 def bundling(look: Callable[[], Sequence[Path]], folder: Path, near: Sequence[Path], overwrite: bool) -> Job[Gathered]:

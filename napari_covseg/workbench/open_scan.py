@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_covseg.review import Proposals, ReviewSession
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
+from napari_covseg.workbench.source import Source
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -50,17 +51,22 @@ class Lungs:
 class OpenScan:
     """A scan on the bench: where it is from, its voxels in reading order, its session, lungs and proposals."""
 
-    path: Path
+    source: Source
     scan: Volume
     session: ReviewSession
     lungs: Lungs
     proposals: Proposals
 
+    @property
+    def path(self) -> Path:
+        """Where it was read from."""
+        return self.source.path
 
-def on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:
+
+def on_the_bench(source: Source, volume: Volume, session: ReviewSession) -> OpenScan:
     """Return a scan with its session, nothing drawn on it yet."""
     scan = reoriented(volume)
-    return OpenScan(path, scan, session, Lungs.on(scan.geometry), Proposals(session.folder, scan.geometry.shape))
+    return OpenScan(source, scan, session, Lungs.on(scan.geometry), Proposals(session.folder, scan.geometry.shape))
 
 
 def snapshot(session: ReviewSession) -> LabelMap:

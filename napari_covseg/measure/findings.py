@@ -172,8 +172,8 @@ def _spills(label_class: LabelClass, labels: LabelMap, scan: Volume, places: npt
         if ml >= LEAST_SPILL_ML:
             hu, place = scan.hu[tuple((part + start).T)], _middle(part + start)
             said = (
-                f"Slice {place[0] + 1}: {_ml(ml)} in {label_class.title.lower()} lie together at {np.median(hu):.0f} HU,"
-                f" outside {low} to {high} HU; the rest of the lesion does not."
+                f"Slice {place[0] + 1}: {_ml(ml)} in {label_class.title.lower()} lie together at {np.median(hu):.0f} "
+                f"HU, outside {low} to {high} HU; the rest of the lesion does not."
             )
             yield Finding("unlikely density", place, said, ml)
 

@@ -1,5 +1,6 @@
 """The bench and its sessions: what was damaged is said, readers read beside each other, the worklist follows."""
 
+import getpass
 import os
 
 import nibabel as nib
@@ -107,6 +108,29 @@ def test_a_second_reader_begins_a_session_beside_the_first(bench, make_bench, sm
     second.close()
     again = make_bench("Dr B")
     assert _open(again, small_scan).session.folder == session.folder
+
+
+def test_a_reader_says_who_she_is_for_what_is_opened_from_then_on(bench, make_bench, small_scan):
+    first = _open(bench, small_scan).session
+    said = []
+    bench.said.connect(said.append)
+    bench.read_as("  Dr \n B ")
+    assert said == ["What is opened from now on is read by Dr B; this session stays Dr A's."]
+    first.mark_reviewed(0)
+    assert first.marks[0].reader == "Dr A"
+    looked_at = _open(bench, small_scan).session
+    assert looked_at is not first
+    assert (looked_at.reader, looked_at.begun_by, looked_at.is_read_only) == ("Dr B", "Dr A", True)
+    bench.read_as("dr a")
+    again = _open(bench, small_scan).session
+    again.mark_reviewed(1)
+    assert {mark.reader for mark in again.marks.values()} == {"Dr A"}
+    bench.read_as("Dr B")
+    bench.close()
+    assert make_bench("").reader == "Dr B"
+    assert make_bench("Dr C").reader == "Dr C"  # for this window, not for tomorrow
+    bench.read_as(" ")
+    assert make_bench("").reader == getpass.getuser() == bench.reader
 
 
 def test_looking_over_finds_what_is_odd(bench, small_scan):

@@ -23,11 +23,17 @@ def review(
         str | None,
         typer.Option("--network", metavar="KEY", callback=_known_or_none, help="The network to have chosen."),
     ] = None,
+    reader: Annotated[
+        str,
+        typer.Option("--reader", metavar="NAME", help="Who reads; the name in the Open panel without."),
+    ] = "",
 ) -> Answer:
     """Open napari with the scan and its review session, new or as it was left."""
     if not scan.exists():
         raise ValueError(f"There is no file or folder {scan}; check the name.")
     if reason := hindrance():
         raise ValueError(reason)
-    open_window([str(scan), *(("--network", network) if network else ())])
+    chosen = ("--network", network) if network else ()
+    named = (f"--reader={reader}",) if reader else ()
+    open_window([str(scan), *chosen, *named])
     return Answer({"scan": str(scan)})

@@ -42,6 +42,8 @@ class Remembered:
         The network that was worked with last.
     checkpoints
         SHA-256 of the checkpoint that was chosen of a network, by its key.
+    reader
+        Who reads, as she typed her name; empty for the account's.
     """
 
     recent: tuple[Recent, ...] = ()
@@ -49,6 +51,7 @@ class Remembered:
     worklist: Path | None = None
     network: str = ""
     checkpoints: Mapping[str, str] = field(default_factory=dict)
+    reader: str = ""
 
     def opened(self, scan: Recent) -> Remembered:
         """Return the same with a scan at the head of the list."""

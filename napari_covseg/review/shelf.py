@@ -19,7 +19,7 @@ from napari_covseg.review.places import (
     place_of,
     session_at,
 )
-from napari_covseg.review.reader_names import same_reader
+from napari_covseg.review.reader_names import name_key, same_reader
 from napari_covseg.review.readers import ReadersAgreement, Reading, agreement_of_readers, reading_of
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.session_facts import ONLY_LOOKED_AT
@@ -45,7 +45,7 @@ class Shelf:
         self.folder = folder
         self.worklist: Worklist | None = None
         self._complain = complain
-        self._open: dict[tuple[Path, str], ReviewSession] = {}
+        self._open: dict[tuple[Path, str, str], ReviewSession] = {}
         self._turns: dict[ReviewSession, Turn] = {}
 
     def take(self, scan: Volume, reader: str, found_at: FoundAt, *, beside: bool = False) -> ReviewSession:
@@ -64,7 +64,7 @@ class Shelf:
             If it cannot be read, or there is nobody beside whom to read.
         """
         place = self._place_of(scan, reader, found_at, beside=beside)
-        key = (place.folder, scan.sha256)
+        key = (place.folder, scan.sha256, name_key(reader))  # nobody goes on in the name of who read here before
         if key in self._open and self._open[key].is_read_only:
             self.let_go(self._open[key])  # what stood in the way may be gone by now, and another reader has gone on
         if key not in self._open:

@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Open the window, do what was asked, and return the exit code."""
     asked = _parser().parse_args(arguments)
     out = asked.out.resolve()
-    viewer, tabs = opened_room(_fresh_folder(out) if asked.demo else None)
+    viewer, tabs = opened_room(_fresh_folder(out) if asked.demo else None, asked.reader)
     desk = desk_of(viewer)
     if asked.network:
         desk.bench.choice.take(asked.network)
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m napari_covseg.widgets", description=__doc__)
     parser.add_argument("scan", nargs="?", type=Path, metavar="SCAN", help="a NIfTI file or a DICOM folder")
     parser.add_argument("--network", choices=available(), metavar="KEY", help="the network to have chosen")
+    parser.add_argument("--reader", default="", metavar="NAME", help="who reads; who typed her name last without")
     parser.add_argument("--demo", action="store_true", help="do the main job on the bundled sample")
     parser.add_argument("--out", type=Path, default=Path("demo_out"), metavar="DIR", help="where the demo writes")
     parser.add_argument("--close", action="store_true", help="close the window when the job is done")

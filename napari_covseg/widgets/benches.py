@@ -39,12 +39,12 @@ TELL_S = 0.2
 _desks: WeakKeyDictionary[Viewer, Desk] = WeakKeyDictionary()
 
 
-def desk_of(viewer: Viewer, folder: Path | None = None) -> Desk:
-    """Return what the viewer's panels listen to; the first call makes it, with its sessions in a folder if given."""
+def desk_of(viewer: Viewer, folder: Path | None = None, reader: str = "") -> Desk:
+    """Return what the viewer's panels listen to; the first call makes it, with its folder and its reader if given."""
     viewer = getattr(viewer, "__wrapped__", viewer)  # napari hands plugins a proxy that hides the window
     desk = _desks.get(viewer)
     if desk is None:
-        desk = _desks[viewer] = Desk(viewer, Workbench(folder=folder))
+        desk = _desks[viewer] = Desk(viewer, Workbench(reader, folder))
     return desk
 
 

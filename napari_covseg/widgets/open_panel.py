@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QLabel, QLineEdit
 
 from napari_covseg.io import Stated, sample_scan
 from napari_covseg.io.sentences import count
 from napari_covseg.review.words import slices_named
-from napari_covseg.widgets.panel import Panel, button, words
+from napari_covseg.widgets.panel import Panel, button, in_a_row, words
 from napari_covseg.widgets.recent_scans import RecentScans
 from napari_covseg.widgets.series import Question
 from napari_covseg.widgets.words import scan_line
@@ -18,6 +18,7 @@ from napari_covseg.widgets.worklist_rows import WorklistRows
 from napari_covseg.workbench import OpenScan
 
 FILES = "Chest CT (*.nii *.nii.gz *.nrrd *.nhdr *.mha *.mhd *.dcm *.zip *.png *.jpg *.jpeg);;All files (*)"
+LONGEST_NAME = 80
 FIRST = "Open a chest CT: a scan file, or a folder of DICOM slices. You can also drop it on the window."
 
 
@@ -43,12 +44,17 @@ class OpenPanel(Panel):
             self.line,
             self.session_line,
         )
+        self.reader = QLineEdit(self.bench.reader)
+        self.reader.setMaxLength(LONGEST_NAME)
+        self.reader.setToolTip("Your name, under which scans that you open from now on are marked and signed")
+        self.add(in_a_row(QLabel("Reader"), self.reader))
         self.recent, self.worklist = RecentScans(self.desk), WorklistRows(self.desk)
         self.add(self.recent, self.worklist)
         self.rows.addStretch()
         self.file_button.clicked.connect(self._on_file)
         self.folder_button.clicked.connect(self._on_folder)
         self.sample_button.clicked.connect(self._on_sample)
+        self.reader.editingFinished.connect(self._on_reader)
         self.question.answered.connect(self.open)
         self.desk.asked.connect(self.question.ask)
         self.desk.opened.connect(self._on_opened)
@@ -70,6 +76,11 @@ class OpenPanel(Panel):
         path = QFileDialog.getExistingDirectory(self, "Open a folder of DICOM slices")
         if path:
             self.open(Path(path))
+
+    def _on_reader(self) -> None:
+        if self.reader.text() != self.bench.reader:
+            self.bench.read_as(self.reader.text())
+            self.reader.setText(self.bench.reader)
 
     def _on_sample(self) -> None:
         self.desk.attempt(lambda: self.bench.open(sample_scan()))

@@ -23,11 +23,11 @@ NOT_FOR_READING = ("consoleButton", "rollDimsButton", "transposeDimsButton", "gr
 LARGE = "QLabel { color: #cbd5e1; background: transparent; font-size: 18px; }"
 
 
-def opened_room(folder: Path | None = None) -> tuple[Viewer, CovSegTabs]:
-    """Open the window, with the panels at the right, and sessions in the folder where one is given."""
+def opened_room(folder: Path | None = None, reader: str = "") -> tuple[Viewer, CovSegTabs]:
+    """Open the window, with the panels at the right, sessions in the folder and for the reader that are given."""
     viewer = napari.Viewer(title="CovSeg", show=True)
     viewer.window.resize(*SIZE)
-    desk_of(viewer, folder)
+    desk_of(viewer, folder, reader)
     tabs = CovSegTabs(viewer)
     viewer.window.add_dock_widget(tabs, name="CovSeg", area="right")
     furnish(viewer)

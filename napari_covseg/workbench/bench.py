@@ -26,6 +26,7 @@ from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.review import Correction, Mark, ReviewSession, Scene
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.places import FoundAt
+from napari_covseg.review.reader_names import one_line, same_reader
 from napari_covseg.review.readers import ReadersAgreement, reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
 from napari_covseg.review.words import slices_named
@@ -65,7 +66,7 @@ class Workbench:
     Parameters
     ----------
     reader
-        Who is reading; the account's name without.
+        Who is reading; without, who typed her name last, or else the account's.
     folder
         Where sessions and checkpoints live; the user's own place without.
     """
@@ -83,8 +84,8 @@ class Workbench:
     complained = Signal(str)
 
     def __init__(self, reader: str | None = None, folder: Path | None = None) -> None:
-        self.reader = reader if reader and not reader.isspace() else getpass.getuser()
         self.folder = folder or home()
+        self.reader = one_line(reader or "") or self.remembered.reader or getpass.getuser()
         self.runner, self.tool_runner = JobRunner(), JobRunner(stands_back=False)
         self.current: OpenScan | None = None
         self._still = StillLabels()
@@ -107,6 +108,18 @@ class Workbench:
         run.finished.connect(partial(self._take, FoundAt(path, stated), stamp))
         run.failed.connect(partial(self._ask, path, stated))
         return run
+
+    def read_as(self, name: str) -> None:
+        """Let this reader begin whatever is opened from now on, also tomorrow; empty for the account's name.
+
+        What is open stays with who opened it.
+        """
+        typed = one_line(name)
+        self.reader = typed or getpass.getuser()
+        self.remember(replace(self.remembered, reader=typed))
+        if self.current is not None and not same_reader(self.current.session.reader, self.reader):
+            stays = self.current.session.reader
+            self.said.emit(f"What is opened from now on is read by {self.reader}; this session stays {stays}'s.")
 
     def second_reading(self) -> Run[Volume]:
         """Begin this reader's own session of the open scan, beside that of the reader who began the open one.

@@ -44,6 +44,12 @@ def test_review_starts_napari_on_the_scan(covseg, scan, started):
     assert calls == [["-m", "napari_covseg.widgets", str(scan), "--network", "res_att_unet"]]
 
 
+def test_review_tells_the_window_who_reads(covseg, scan, started):
+    calls, _ = started
+    assert covseg("review", scan, "--reader", "Dr Anna Özil").status == 0
+    assert calls == [["-m", "napari_covseg.widgets", str(scan), "--reader=Dr Anna Özil"]]
+
+
 def test_a_window_that_crashed_is_a_failure(covseg, scan, started):
     _, ends = started
     ends["with"] = 3

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import getpass
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_covseg.io.remembered import FILE_NAME, MOST_RECENT, Recent, Remembered, remember, remembered
@@ -49,6 +51,20 @@ def test_a_file_dropped_anywhere_is_opened_once_by_the_compute_thread(
     assert driver.bench.runner.busy
     driver.until(lambda: driver.desk.link.layers is not None)
     assert [layer.name for layer in driver.viewer.layers] == ["case_ct", "lesions", "outlines"]
+
+
+def test_a_reader_types_who_she_is_and_the_next_window_knows(window: Any, scan_path: Path) -> None:
+    driver = window()
+    field = driver.tabs.panels["Open"].reader
+    assert field.text() == driver.bench.reader == getpass.getuser()
+    field.selectAll()
+    QTest.keyClicks(field, "Dr Anna")
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    driver.open(scan_path)
+    driver.key(Qt.Key.Key_R)
+    assert driver.session.begun_by == "Dr Anna"
+    assert [mark.reader for mark in driver.session.marks.values()] == ["Dr Anna"]
+    assert window().tabs.panels["Open"].reader.text() == "Dr Anna"
 
 
 def test_a_folder_of_dicom_slices_is_opened_when_dropped(window: Any, covseg_data: Path) -> None:

@@ -34,7 +34,7 @@ class Damage:
     missing
         Numbers of rows that are gone and that no earlier recovery told of.
     bare
-        Numbers of rows whose voxels could not be read.
+        Numbers of rows whose voxels could not be read and of which no earlier recovery told.
     last
         The number of the last row that is known to have been written.
     aside
@@ -238,18 +238,24 @@ def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
         return Found(connection, ())
     if version > FORMAT:
         raise ValueError("This session was written by a newer CovSeg; update this one to open it.")
-    rows, is_right, changed = [], True, []
+    rows, bare, changed = [], [], []
     for row in rows_of(connection):
-        is_there = row.payload is not None or row.seq <= pruned or row.has_its_payload
-        is_right = is_right and is_there and row.is_whole
+        if _is_bare(row, pruned):
+            bare.append(row.seq)
         if not row.is_whole:
             changed.append(row.seq)
         rows.append(row if row.payload is None else row._replace(payload=b""))
-    events = tuple(audit.read(row) for row in rows) if is_right else ()
+    events = tuple(audit.read(row) for row in rows) if not changed else ()
     known = audit.accounted(events)
+    is_right = not changed and audit.known_bare(events).issuperset(bare)
     if not is_right or not audit.is_chained(rows, known) or _gaps(rows, witness.last, known):
         raise _DamagedError("A row is missing or was changed.", tuple(changed))
     return Found(connection, events)
+
+
+def _is_bare(row: Row, pruned: int) -> bool:
+    """Whether the voxels of a row are gone that nobody let go of."""
+    return row.payload is None and row.seq > pruned and not row.has_its_payload
 
 
 def _gaps(rows: Sequence[Row], last: int, known: Ranges) -> Ranges:
@@ -267,8 +273,8 @@ def _rebuilt(
     remember(connection, {**about, **begun.vouched(events), "format": FORMAT})
     connection.execute("COMMIT")
     pruned = int(about.get("compacted_to", 0))
-    empty = (row.seq for row in rows if row.payload is None and not row.has_its_payload)
-    bare = tuple(seq for seq in empty if seq > pruned)
+    told = audit.known_bare(events)
+    bare = tuple(row.seq for row in rows if _is_bare(row, pruned) and row.seq not in told)
     gaps = _gaps(rows, witness.last, audit.accounted(events))
     last = max(witness.last, rows[-1].seq if rows else 0)
     return Found(connection, events, Damage(gaps, bare, last, aside))

@@ -329,6 +329,7 @@ class ReviewSession(SessionFacts):
         damage = self.journal.condition.damage
         detail = {
             "missing": damage.missing if damage else (),
+            "bare": damage.bare if damage else (),
             "changed": damage.changed if damage else (),
             "aside": damage.aside if damage else "",
             "changes_lost": loss.changes if loss else 0,

@@ -7,12 +7,14 @@ import shutil
 import signal
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_covseg.review import ReviewSession, history, keeping
+from napari_covseg.volume import Geometry, Volume
 
 JOURNAL, LOG = "session.sqlite", "session.sqlite-wal"
 
@@ -235,6 +237,34 @@ def test_a_changed_row_is_called_changed_and_a_lost_one_lost(reviewed, change, t
         each.close()
     (row,) = [event for event in found.trail if event.kind == "recovery"]
     assert len(row.detail["changed"]) == (int(told[4]) if "changed" in told else 0)
+
+
+@pytest.mark.parametrize("damage", ["another payload", *range(40, 100, 6)])
+def test_what_was_put_together_again_opens_clean_from_then_on(scan, tmp_path, damage):
+    rng = np.random.default_rng(0)
+    large = Volume(np.zeros((40, 36, 12), np.int16), Geometry((40, 36, 12), scan.geometry.affine), "large_ct")
+    session = ReviewSession.begin(tmp_path / "large", large, "Dr A")
+    for index in range(12):
+        values = session.labels.values.copy()
+        values[index] = rng.integers(0, 4, values.shape[1:])  # hardly to be compressed: it spills over onto other pages
+        session.absorb(values, "brush", "brush")
+    session.close()
+    file = session.folder / JOURNAL
+    if isinstance(damage, int):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * damage // 100])
+    else:
+        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            connection.execute("UPDATE event SET payload = x'00' WHERE seq = 5")
+    found = again(session.folder)
+    assert "put together again" in found.notes[0]
+    found.close()
+    for _ in range(2):
+        found = again(session.folder)
+        assert not [note for note in found.notes if "put together again" in note]
+        assert np.array_equal(found.labels.values, session.labels.values)
+        found.mark_reviewed(0)
+        found.close()
+    assert len(list(session.folder.glob("damaged-*"))) == 1
 
 
 def test_a_journal_put_back_to_yesterday_shows(reviewed, paint, tmp_path):

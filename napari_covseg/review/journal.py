@@ -46,6 +46,8 @@ class Condition:
         Whether its last row is not the one that was written here last.
     contradiction
         What it says about itself otherwise than its log does; empty if nothing.
+    is_headless
+        Whether the file is missing that tells its last row, so that nobody knows how many there were.
     """
 
     read_only: str = ""
@@ -53,6 +55,7 @@ class Condition:
     left_by: Holder | None = None
     was_replaced: bool = False
     contradiction: str = ""
+    is_headless: bool = False
 
 
 class Journal:
@@ -79,6 +82,7 @@ class Journal:
         self._head_file = holder.HeadFile(folder)
         self._lock: FileLock | None = None
         self._anchor: Anchor | None = None
+        had_head = not self._head_file.is_missing
         self.snapshots = list(snapshot.kept(folder))
         witness = Witness.beside(self._head_file.read(), self.snapshots)
         self.has_witness = bool(witness.head.seq or self.snapshots)
@@ -92,7 +96,9 @@ class Journal:
         self._head = self.trail[-1].hash if self.trail else audit.GENESIS
         self._last = max(found.damage.last if found.damage else 0, self.trail[-1].seq if self.trail else 0)
         refused = self._who_holds_it() if refused == HELD else refused
-        self.condition = Condition(refused, found.damage, left_by, self._was_replaced(witness))
+        is_headless = bool(self.trail) and not had_head and self.trail[-1].kind != "upgrade"
+        is_other = self._was_replaced(witness)
+        self.condition = Condition(refused, found.damage, left_by, is_other, is_headless=is_headless)
         self.vouch_for({})
 
     @property
@@ -246,6 +252,10 @@ class Journal:
         """
         folder.mkdir(parents=True)
         copied(self._connection, folder / FILE_NAME)
+        if self._last:
+            head = holder.HeadFile(folder)
+            head.write(self._last, self.head)
+            head.close()
 
     def close(self) -> None:
         """Let go of the file; the write-ahead log is folded in."""

@@ -108,6 +108,28 @@ def test_a_log_cut_between_two_rows_looks_whole_and_is_found_out(reviewed, left_
     found.close()
 
 
+def test_a_log_that_may_be_cut_since_its_head_is_missing_is_told_now_and_later(reviewed, left_by_a_crash, paint):
+    log = (left_by_a_crash(reviewed) / LOG).read_bytes().rstrip(b"\0")
+    paint(reviewed, 9)
+    after = left_by_a_crash(reviewed)
+    (after / LOG).write_bytes(log)
+    (after / "session.head").unlink()
+    looked = ReviewSession.resume(after, "Dr A", read_only="Only looking.")
+    assert "nobody can tell whether anything was done after" in looked.notes[-1]
+    looked.close()
+    found = again(after)
+    assert "nobody can tell whether anything was done after" in found.notes[-1]
+    assert found.was_damaged
+    assert found.undo_title == "brush on slice 5"
+    found.close()
+    for _ in range(2):
+        found = again(after)
+        (note,) = found.notes
+        assert note.endswith("session.head of this session was missing; whether anything before was lost is not known.")
+        assert [e.kind for e in found.trail].count("recovery") == 1
+        found.close()
+
+
 @pytest.mark.parametrize("at", [0, 1, 15, 50, 99, 100, 4095, 4096, 8192, 10_000])
 def test_a_file_cut_anywhere_opens_and_its_snapshot_has_the_labels(reviewed, at):
     values, marks = reviewed.labels.values.copy(), reviewed.marks

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Collection
 from contextlib import suppress
@@ -28,6 +29,9 @@ from napari_covseg.review.tables import about_of, connected, copied, insert, rem
 HELD = "held"
 LOG_BYTES = 5 << 20
 """The write-ahead log is laid out this long at once: writing into a file that need not grow is half as slow."""
+
+LEAST_ROOM_BYTES = 1 << 16
+"""With less room than this SQLite opens no journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +279,7 @@ class Journal:
                 return None, HELD, None
             found = recovery.opened(self.folder, witness)
             left_by = Holder.told(about_of(found.connection).get("holder"))
-            remember(found.connection, {"holder": Holder.this_window(reader).as_json()})
+            _hold(found.connection, reader)
         except (OSError, sqlite3.OperationalError) as error:
             self._let_go()
             return None, _unwritable(self.folder, error), None
@@ -328,6 +332,15 @@ class Journal:
             self._lock = None
 
 
+def _hold(connection: sqlite3.Connection, reader: str) -> None:
+    """Write who has the session; where that cannot be, the connection keeps no file open."""
+    try:
+        remember(connection, {"holder": Holder.this_window(reader).as_json()})
+    except sqlite3.Error:
+        connection.close()
+        raise
+
+
 def _lay_out(log: Path) -> None:
     """Make the log long at once; where there is no room for that, it grows as it must."""
     with suppress(OSError), log.open("r+b") as file:
@@ -339,7 +352,7 @@ def _lay_out(log: Path) -> None:
 
 
 def _unsaved(folder: Path, error: sqlite3.Error) -> str:
-    if _is_full(error):
+    if _is_full(folder, error):
         return "The disk is full: the change could not be saved and was not made; make room on it, then make it again."
     return (
         f"The change could not be saved ({error}) and was not made; see that the folder {folder} can be written, then "
@@ -347,12 +360,17 @@ def _unsaved(folder: Path, error: sqlite3.Error) -> str:
     )
 
 
-def _is_full(error: OSError | sqlite3.Error) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+def _is_full(folder: Path, error: OSError | sqlite3.Error) -> bool:
+    """Whether there is no room; SQLite calls it a mere I/O error where it cannot make the log's index of 32 kB."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_IOERR"):
+        with suppress(OSError):
+            return shutil.disk_usage(folder).free < LEAST_ROOM_BYTES
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or name == "SQLITE_FULL"
 
 
 def _unwritable(folder: Path, error: OSError | sqlite3.OperationalError) -> str:
-    if _is_full(error):
+    if _is_full(folder, error):
         return "The disk is full, so this session can be looked at but not changed; make room and open the scan again."
     return (
         f"The folder {folder} cannot be written, so this session can be looked at but not changed; "

@@ -23,6 +23,10 @@ FILE_NAME = "session.sqlite"
 LOG_NAME = f"{FILE_NAME}-wal"
 REBUILT_NAME = f"{FILE_NAME}.rebuilt"
 ASIDE = "damaged-"
+IN_MEMORY = Path("/dev/shm")
+"""Where Linux keeps files in memory: the disk of temporary files may be as full as that of the session."""
+
+_NO_FILE_BESIDE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_FULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +145,9 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         try:
             _read_into(memory, f"{path.resolve().as_uri()}?mode=ro")
         except sqlite3.OperationalError as error:
-            if not getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            if not getattr(error, "sqlite_errorname", "").startswith(_NO_FILE_BESIDE) or _is_damage(error):
                 raise
-            with _copied(path) as copy:  # SQLite reads no journal beside which it can make no file
-                _read_into(memory, copy.as_uri())
+            _read_without_a_file_beside(memory, path)
         return _whole(memory, witness)
     except (_DamagedError, sqlite3.DatabaseError) as error:
         memory.close()
@@ -166,10 +169,25 @@ def _read_into(memory: sqlite3.Connection, address: str) -> None:
         with_file.close()
 
 
+def _read_without_a_file_beside(memory: sqlite3.Connection, path: Path) -> None:
+    """Read a journal beside which SQLite can make no file: as it is without a log, and otherwise a copy of both."""
+    if not path.with_name(LOG_NAME).exists():
+        _read_into(memory, f"{path.resolve().as_uri()}?immutable=1")
+        return
+    try:
+        with _copied(path) as copy:
+            _read_into(memory, copy.as_uri())
+    except sqlite3.OperationalError:
+        if not IN_MEMORY.is_dir():
+            raise
+        with _copied(path, IN_MEMORY) as copy:
+            _read_into(memory, copy.as_uri())
+
+
 @contextmanager
-def _copied(path: Path) -> Iterator[Path]:
+def _copied(path: Path, within: Path | None = None) -> Iterator[Path]:
     """Copy a journal and its log to where they can be written, for a moment."""
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory(dir=within) as place:
         try:
             for each in (path, path.with_name(LOG_NAME)):
                 if each.exists():

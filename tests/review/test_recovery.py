@@ -528,6 +528,36 @@ def test_a_session_on_a_full_disk_opens_read_only_and_says_why(small_disk, scan,
     found.close()
 
 
+@pytest.mark.parametrize("is_crashed", [False, True])
+@pytest.mark.parametrize("room", [0, 1, 8192, 20_000, 33_000, 40_000])
+def test_an_intact_session_on_a_full_disk_is_not_damaged(small_disk, session, paint, monkeypatch, room, is_crashed):
+    paint(session, 3)
+    if not is_crashed:
+        session.close()
+    (small_disk / "s").mkdir()
+    for file in session.folder.iterdir():
+        (small_disk / "s" / file.name).write_bytes(
+            file.read_bytes().rstrip(b"\0") if file.name == LOG else file.read_bytes()
+        )
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        _fill(file)
+    os.truncate(ballast, ballast.stat().st_size - room)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    found = again(small_disk / "s")
+    notes, refusal, values = found.notes, found.refusal, found.labels.values.copy()
+    found.close()
+    assert np.array_equal(values, session.labels.values)
+    full = "The disk is full, so this session can be looked at but not changed; make room and open the scan again."
+    assert refusal in ([full] if room < 2 else [full, ""])
+    assert set(notes) - {refusal} == {note for note in notes if note.startswith("CovSeg did not close")}
+    ballast.unlink()
+    found = again(small_disk / "s")
+    refusal, was_damaged = found.refusal, found.was_damaged
+    found.close()
+    assert (refusal, was_damaged) == ("", False)
+
+
 def _fill(file):
     for size in (1 << 16, 1 << 12, 1):
         try:

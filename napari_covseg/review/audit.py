@@ -114,3 +114,8 @@ def is_chained(rows: Sequence[Row], known: Ranges) -> bool:
             return False
         previous = row.hash
     return True
+
+
+def known_bare(events: Iterable[Event]) -> frozenset[int]:
+    """Return the rows of which earlier recoveries found that their voxels are gone, and wrote it into the log."""
+    return frozenset(seq for e in events if e.kind == "recovery" for seq in e.detail.get("bare", ()))

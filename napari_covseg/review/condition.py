@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from napari_covseg.io.sentences import count
 from napari_covseg.review.audit import GENESIS, Event
+from napari_covseg.review.holder import HEAD_NAME
 from napari_covseg.review.journal import Condition, Journal
 from napari_covseg.review.signing import fingerprint
 from napari_covseg.review.standing import Loss, Standing
@@ -26,6 +27,12 @@ def sentences(journal: Journal, standing: Standing, loss: Loss | None) -> tuple[
     told += [_of_replacement(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("replaced")]
     if is_replaced(journal):
         told.append("The log of this session is not the one that was written here last: it was replaced or rewritten.")
+    told += [_of_headless(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("headless")]
+    if is_headless(journal):
+        told.append(
+            f"{HEAD_NAME}, which tells the last entry of this session's log, is missing, so nobody can tell whether "
+            f"anything was done after {_clock(journal.trail[-1])}; look the session over before you rely on it."
+        )
     told += [_of_another_log(e) for e in belied(journal)[:1]]
     if _is_another_map(standing):
         told.append("The label map is not the one that was signed; compare it with an export before you rely on it.")
@@ -46,6 +53,11 @@ def is_replaced(journal: Journal) -> bool:
     return journal.condition.was_replaced or is_belied or is_alone
 
 
+def is_headless(journal: Journal) -> bool:
+    """Whether nobody can tell how long the log was, and the reader is not told already that it was replaced or cut."""
+    return journal.condition.is_headless and journal.condition.damage is None and not is_replaced(journal)
+
+
 def belied(journal: Journal) -> tuple[Event, ...]:
     """Return the signatures that were made on another log: the head they hold is not the hash of the row before."""
     first = [(GENESIS, each) for each in journal.trail[:1] if each.seq == 1]
@@ -64,6 +76,11 @@ def _of_another_log(event: Event) -> str:
 def _of_replacement(event: Event) -> str:
     when = f"{event.time_utc.astimezone():%d %b %Y %H:%M}"
     return f"On {when} the log of this session was not the one that was written here last: it had been replaced."
+
+
+def _of_headless(event: Event) -> str:
+    when = f"{event.time_utc.astimezone():%d %b %Y %H:%M}"
+    return f"On {when} {HEAD_NAME} of this session was missing; whether anything before was lost is not known."
 
 
 def _of_loss(loss: Loss, condition: Condition) -> str:

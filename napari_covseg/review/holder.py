@@ -97,6 +97,11 @@ class HeadFile:
         return Head()
 
     @property
+    def is_missing(self) -> bool:
+        """Whether there is no such file; an empty one is what a power cut may leave of a session just begun."""
+        return not self._path.exists()
+
+    @property
     def is_deleted(self) -> bool:
         """Whether the file that is open has no name any more; also where none is open and nobody can tell."""
         with suppress(OSError):

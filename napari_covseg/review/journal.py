@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Collection
 from contextlib import suppress
@@ -29,6 +30,9 @@ HELD = "held"
 LOG_BYTES = 5 << 20
 """The write-ahead log is laid out this long at once: writing into a file that need not grow is half as slow."""
 
+LEAST_ROOM_BYTES = 1 << 16
+"""With less room than this SQLite opens no journal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -46,6 +50,8 @@ class Condition:
         Whether its last row is not the one that was written here last.
     contradiction
         What it says about itself otherwise than its log does; empty if nothing.
+    is_headless
+        Whether the file is missing that tells its last row, so that nobody knows how many there were.
     """
 
     read_only: str = ""
@@ -53,6 +59,7 @@ class Condition:
     left_by: Holder | None = None
     was_replaced: bool = False
     contradiction: str = ""
+    is_headless: bool = False
 
 
 class Journal:
@@ -79,6 +86,7 @@ class Journal:
         self._head_file = holder.HeadFile(folder)
         self._lock: FileLock | None = None
         self._anchor: Anchor | None = None
+        had_head = not self._head_file.is_missing
         self.snapshots = list(snapshot.kept(folder))
         witness = Witness.beside(self._head_file.read(), self.snapshots)
         self.has_witness = bool(witness.head.seq or self.snapshots)
@@ -92,7 +100,9 @@ class Journal:
         self._head = self.trail[-1].hash if self.trail else audit.GENESIS
         self._last = max(found.damage.last if found.damage else 0, self.trail[-1].seq if self.trail else 0)
         refused = self._who_holds_it() if refused == HELD else refused
-        self.condition = Condition(refused, found.damage, left_by, self._was_replaced(witness))
+        is_headless = bool(self.trail) and not had_head and self.trail[-1].kind != "upgrade"
+        is_other = self._was_replaced(witness)
+        self.condition = Condition(refused, found.damage, left_by, is_other, is_headless=is_headless)
         self.vouch_for({})
 
     @property
@@ -246,6 +256,10 @@ class Journal:
         """
         folder.mkdir(parents=True)
         copied(self._connection, folder / FILE_NAME)
+        if self._last:
+            head = holder.HeadFile(folder)
+            head.write(self._last, self.head)
+            head.close()
 
     def close(self) -> None:
         """Let go of the file; the write-ahead log is folded in."""
@@ -265,7 +279,7 @@ class Journal:
                 return None, HELD, None
             found = recovery.opened(self.folder, witness)
             left_by = Holder.told(about_of(found.connection).get("holder"))
-            remember(found.connection, {"holder": Holder.this_window(reader).as_json()})
+            _hold(found.connection, reader)
         except (OSError, sqlite3.OperationalError) as error:
             self._let_go()
             return None, _unwritable(self.folder, error), None
@@ -318,6 +332,15 @@ class Journal:
             self._lock = None
 
 
+def _hold(connection: sqlite3.Connection, reader: str) -> None:
+    """Write who has the session; where that cannot be, the connection keeps no file open."""
+    try:
+        remember(connection, {"holder": Holder.this_window(reader).as_json()})
+    except sqlite3.Error:
+        connection.close()
+        raise
+
+
 def _lay_out(log: Path) -> None:
     """Make the log long at once; where there is no room for that, it grows as it must."""
     with suppress(OSError), log.open("r+b") as file:
@@ -329,7 +352,7 @@ def _lay_out(log: Path) -> None:
 
 
 def _unsaved(folder: Path, error: sqlite3.Error) -> str:
-    if _is_full(error):
+    if _is_full(folder, error):
         return "The disk is full: the change could not be saved and was not made; make room on it, then make it again."
     return (
         f"The change could not be saved ({error}) and was not made; see that the folder {folder} can be written, then "
@@ -337,12 +360,17 @@ def _unsaved(folder: Path, error: sqlite3.Error) -> str:
     )
 
 
-def _is_full(error: OSError | sqlite3.Error) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+def _is_full(folder: Path, error: OSError | sqlite3.Error) -> bool:
+    """Whether there is no room; SQLite calls it a mere I/O error where it cannot make the log's index of 32 kB."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_IOERR"):
+        with suppress(OSError):
+            return shutil.disk_usage(folder).free < LEAST_ROOM_BYTES
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or name == "SQLITE_FULL"
 
 
 def _unwritable(folder: Path, error: OSError | sqlite3.OperationalError) -> str:
-    if _is_full(error):
+    if _is_full(folder, error):
         return "The disk is full, so this session can be looked at but not changed; make room and open the scan again."
     return (
         f"The folder {folder} cannot be written, so this session can be looked at but not changed; "

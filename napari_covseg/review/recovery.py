@@ -23,6 +23,10 @@ FILE_NAME = "session.sqlite"
 LOG_NAME = f"{FILE_NAME}-wal"
 REBUILT_NAME = f"{FILE_NAME}.rebuilt"
 ASIDE = "damaged-"
+IN_MEMORY = Path("/dev/shm")
+"""Where Linux keeps files in memory: the disk of temporary files may be as full as that of the session."""
+
+_NO_FILE_BESIDE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "SQLITE_FULL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class Damage:
     missing
         Numbers of rows that are gone and that no earlier recovery told of.
     bare
-        Numbers of rows whose voxels could not be read.
+        Numbers of rows whose voxels could not be read and of which no earlier recovery told.
     last
         The number of the last row that is known to have been written.
     aside
@@ -141,10 +145,9 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         try:
             _read_into(memory, f"{path.resolve().as_uri()}?mode=ro")
         except sqlite3.OperationalError as error:
-            if not getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY")):
+            if not getattr(error, "sqlite_errorname", "").startswith(_NO_FILE_BESIDE) or _is_damage(error):
                 raise
-            with _copied(path) as copy:  # SQLite reads no journal beside which it can make no file
-                _read_into(memory, copy.as_uri())
+            _read_without_a_file_beside(memory, path)
         return _whole(memory, witness)
     except (_DamagedError, sqlite3.DatabaseError) as error:
         memory.close()
@@ -166,10 +169,25 @@ def _read_into(memory: sqlite3.Connection, address: str) -> None:
         with_file.close()
 
 
+def _read_without_a_file_beside(memory: sqlite3.Connection, path: Path) -> None:
+    """Read a journal beside which SQLite can make no file: as it is without a log, and otherwise a copy of both."""
+    if not path.with_name(LOG_NAME).exists():
+        _read_into(memory, f"{path.resolve().as_uri()}?immutable=1")
+        return
+    try:
+        with _copied(path) as copy:
+            _read_into(memory, copy.as_uri())
+    except sqlite3.OperationalError:
+        if not IN_MEMORY.is_dir():
+            raise
+        with _copied(path, IN_MEMORY) as copy:
+            _read_into(memory, copy.as_uri())
+
+
 @contextmanager
-def _copied(path: Path) -> Iterator[Path]:
+def _copied(path: Path, within: Path | None = None) -> Iterator[Path]:
     """Copy a journal and its log to where they can be written, for a moment."""
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory(dir=within) as place:
         try:
             for each in (path, path.with_name(LOG_NAME)):
                 if each.exists():
@@ -238,18 +256,24 @@ def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
         return Found(connection, ())
     if version > FORMAT:
         raise ValueError("This session was written by a newer CovSeg; update this one to open it.")
-    rows, is_right, changed = [], True, []
+    rows, bare, changed = [], [], []
     for row in rows_of(connection):
-        is_there = row.payload is not None or row.seq <= pruned or row.has_its_payload
-        is_right = is_right and is_there and row.is_whole
+        if _is_bare(row, pruned):
+            bare.append(row.seq)
         if not row.is_whole:
             changed.append(row.seq)
         rows.append(row if row.payload is None else row._replace(payload=b""))
-    events = tuple(audit.read(row) for row in rows) if is_right else ()
+    events = tuple(audit.read(row) for row in rows) if not changed else ()
     known = audit.accounted(events)
+    is_right = not changed and audit.known_bare(events).issuperset(bare)
     if not is_right or not audit.is_chained(rows, known) or _gaps(rows, witness.last, known):
         raise _DamagedError("A row is missing or was changed.", tuple(changed))
     return Found(connection, events)
+
+
+def _is_bare(row: Row, pruned: int) -> bool:
+    """Whether the voxels of a row are gone that nobody let go of."""
+    return row.payload is None and row.seq > pruned and not row.has_its_payload
 
 
 def _gaps(rows: Sequence[Row], last: int, known: Ranges) -> Ranges:
@@ -267,8 +291,8 @@ def _rebuilt(
     remember(connection, {**about, **begun.vouched(events), "format": FORMAT})
     connection.execute("COMMIT")
     pruned = int(about.get("compacted_to", 0))
-    empty = (row.seq for row in rows if row.payload is None and not row.has_its_payload)
-    bare = tuple(seq for seq in empty if seq > pruned)
+    told = audit.known_bare(events)
+    bare = tuple(row.seq for row in rows if _is_bare(row, pruned) and row.seq not in told)
     gaps = _gaps(rows, witness.last, audit.accounted(events))
     last = max(witness.last, rows[-1].seq if rows else 0)
     return Found(connection, events, Damage(gaps, bare, last, aside))

@@ -15,7 +15,7 @@ from napari_covseg.io import stated
 from napari_covseg.io.stated import NOTHING, Stated
 from napari_covseg.review.anchor import DisplacedError
 from napari_covseg.review.audit import Event, Kind
-from napari_covseg.review.condition import belied, is_replaced, sentences
+from napari_covseg.review.condition import belied, is_headless, is_replaced, sentences
 from napari_covseg.review.correction import Correction, Labels, difference
 from napari_covseg.review.displaced import kept
 from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
@@ -63,10 +63,10 @@ class ReviewSession(SessionFacts):
         self.unsaved = ""
         self.saved_at = journal.trail[-1].time_utc if journal.trail else None
         self.notes = sentences(journal, self._standing, loss)
-        was_replaced = is_replaced(journal)
-        self.was_damaged = loss is not None or was_replaced or bool(belied(journal))
-        if loss is not None or was_replaced:
-            self._keep_in_the_log(loss, was_replaced=was_replaced)
+        was_replaced, was_headless = is_replaced(journal), is_headless(journal)
+        self.was_damaged = loss is not None or was_replaced or was_headless or bool(belied(journal))
+        if loss is not None or was_replaced or was_headless:
+            self._keep_in_the_log(loss, was_replaced=was_replaced, was_headless=was_headless)
         self._keeper.when_due()
 
     @classmethod
@@ -329,16 +329,18 @@ class ReviewSession(SessionFacts):
     def _seen_on(self, index: int) -> float | None:
         return round(self._seen_s.get(index, 0.0), 2) if self._seen_s else None
 
-    def _keep_in_the_log(self, loss: Loss | None, *, was_replaced: bool) -> None:
-        """Write what was lost or replaced into the log, so that it is told from now on."""
+    def _keep_in_the_log(self, loss: Loss | None, *, was_replaced: bool, was_headless: bool) -> None:
+        """Write what was lost, replaced or missing into the log, so that it is told from now on."""
         damage = self.journal.condition.damage
         detail = {
             "missing": damage.missing if damage else (),
+            "bare": damage.bare if damage else (),
             "changed": damage.changed if damage else (),
             "aside": damage.aside if damage else "",
             "changes_lost": loss.changes if loss else 0,
             "barrier": loss is not None and loss.is_history_gone,
             "replaced": was_replaced,
+            "headless": was_headless,
             "standing": self._standing.told(),
         }
         with suppress(OSError, ValueError):  # what cannot be written now is found again at the next opening

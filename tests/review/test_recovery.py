@@ -8,12 +8,14 @@ import shutil
 import signal
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_covseg.review import ReviewSession, history, keeping
+from napari_covseg.volume import Geometry, Volume
 
 JOURNAL, LOG = "session.sqlite", "session.sqlite-wal"
 
@@ -105,6 +107,28 @@ def test_a_log_cut_between_two_rows_looks_whole_and_is_found_out(reviewed, left_
     assert found.notes[0].endswith("entries 9–10 are missing.")
     assert [e.seq for e in found.trail] == [*range(1, 9), 11, 12]
     found.close()
+
+
+def test_a_log_that_may_be_cut_since_its_head_is_missing_is_told_now_and_later(reviewed, left_by_a_crash, paint):
+    log = (left_by_a_crash(reviewed) / LOG).read_bytes().rstrip(b"\0")
+    paint(reviewed, 9)
+    after = left_by_a_crash(reviewed)
+    (after / LOG).write_bytes(log)
+    (after / "session.head").unlink()
+    looked = ReviewSession.resume(after, "Dr A", read_only="Only looking.")
+    assert "nobody can tell whether anything was done after" in looked.notes[-1]
+    looked.close()
+    found = again(after)
+    assert "nobody can tell whether anything was done after" in found.notes[-1]
+    assert found.was_damaged
+    assert found.undo_title == "brush on slice 5"
+    found.close()
+    for _ in range(2):
+        found = again(after)
+        (note,) = found.notes
+        assert note.endswith("session.head of this session was missing; whether anything before was lost is not known.")
+        assert [e.kind for e in found.trail].count("recovery") == 1
+        found.close()
 
 
 @pytest.mark.parametrize("at", [0, 1, 15, 50, 99, 100, 4095, 4096, 8192, 10_000])
@@ -236,6 +260,34 @@ def test_a_changed_row_is_called_changed_and_a_lost_one_lost(reviewed, change, t
         each.close()
     (row,) = [event for event in found.trail if event.kind == "recovery"]
     assert len(row.detail["changed"]) == (int(told[4]) if "changed" in told else 0)
+
+
+@pytest.mark.parametrize("damage", ["another payload", *range(40, 100, 6)])
+def test_what_was_put_together_again_opens_clean_from_then_on(scan, tmp_path, damage):
+    rng = np.random.default_rng(0)
+    large = Volume(np.zeros((40, 36, 12), np.int16), Geometry((40, 36, 12), scan.geometry.affine), "large_ct")
+    session = ReviewSession.begin(tmp_path / "large", large, "Dr A")
+    for index in range(12):
+        values = session.labels.values.copy()
+        values[index] = rng.integers(0, 4, values.shape[1:])  # hardly to be compressed: it spills over onto other pages
+        session.absorb(values, "brush", "brush")
+    session.close()
+    file = session.folder / JOURNAL
+    if isinstance(damage, int):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size * damage // 100])
+    else:
+        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            connection.execute("UPDATE event SET payload = x'00' WHERE seq = 5")
+    found = again(session.folder)
+    assert "put together again" in found.notes[0]
+    found.close()
+    for _ in range(2):
+        found = again(session.folder)
+        assert not [note for note in found.notes if "put together again" in note]
+        assert np.array_equal(found.labels.values, session.labels.values)
+        found.mark_reviewed(0)
+        found.close()
+    assert len(list(session.folder.glob("damaged-*"))) == 1
 
 
 def test_a_journal_put_back_to_yesterday_shows(reviewed, paint, tmp_path):
@@ -475,6 +527,36 @@ def test_a_session_on_a_full_disk_opens_read_only_and_says_why(small_disk, scan,
     with pytest.raises((ValueError, OSError), match="full"):
         paint(found, 4)
     found.close()
+
+
+@pytest.mark.parametrize("is_crashed", [False, True])
+@pytest.mark.parametrize("room", [0, 1, 8192, 20_000, 33_000, 40_000])
+def test_an_intact_session_on_a_full_disk_is_not_damaged(small_disk, session, paint, monkeypatch, room, is_crashed):
+    paint(session, 3)
+    if not is_crashed:
+        session.close()
+    (small_disk / "s").mkdir()
+    for file in session.folder.iterdir():
+        (small_disk / "s" / file.name).write_bytes(
+            file.read_bytes().rstrip(b"\0") if file.name == LOG else file.read_bytes()
+        )
+    ballast = small_disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        _fill(file)
+    os.truncate(ballast, ballast.stat().st_size - room)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    found = again(small_disk / "s")
+    notes, refusal, values = found.notes, found.refusal, found.labels.values.copy()
+    found.close()
+    assert np.array_equal(values, session.labels.values)
+    full = "The disk is full, so this session can be looked at but not changed; make room and open the scan again."
+    assert refusal in ([full] if room < 2 else [full, ""])
+    assert set(notes) - {refusal} == {note for note in notes if note.startswith("CovSeg did not close")}
+    ballast.unlink()
+    found = again(small_disk / "s")
+    refusal, was_damaged = found.refusal, found.was_damaged
+    found.close()
+    assert (refusal, was_damaged) == ("", False)
 
 
 def _fill(file):

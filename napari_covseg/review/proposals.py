@@ -109,10 +109,10 @@ class Proposals:
         self.folder.mkdir(exist_ok=True)
         folder.mkdir(exist_ok=True)
         for index in slices:
-            _replace(folder / str(index), self._held[network][index])
-        _replace(self.folder / UNCERTAINTY, self._uncertain.tobytes())
+            put_in_place(folder / str(index), self._held[network][index])
+        put_in_place(self.folder / UNCERTAINTY, self._uncertain.tobytes())
         if not (folder / NAME).exists():
-            _replace(folder / NAME, network.encode())
+            put_in_place(folder / NAME, network.encode())
 
     def _on_disk(self) -> Iterator[str]:
         found = (each / NAME for each in self.folder.glob("*"))
@@ -129,7 +129,8 @@ class Proposals:
         return self.folder / f"{zlib.crc32(network.encode()):08x}"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def put_in_place(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; a crash of the machine may lose it."""
     fresh = path.with_suffix(".fresh")
     fresh.write_bytes(content)
     os.replace(fresh, path)

@@ -18,7 +18,12 @@ Place = tuple[int, int, int]
 
 TITLES = {0: "background"} | {each.value: each.title.lower() for each in LESIONS}
 
-NO_LUNGS = "Nobody has drawn the lungs here; segment with a network that does, or switch “In lungs” off."
+DRAW_LUNGS = "CHS-Net, COVID-SegNet or Two-stream SegNet"
+"""The networks that tell where the lungs are."""
+
+NO_LUNGS = (
+    f"Nobody has drawn the lungs here; segment with a network that does ({DRAW_LUNGS}), or switch “In lungs” off."
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,7 +40,8 @@ def _paint(
     try:
         correction = stroke(_scene(lesions, desk, place, hidden[0]), [place], tip)
     except ValueError as error:
-        desk.bench.complained.emit(str(error))
+        if desk.link.pen.is_news(str(error)):
+            desk.bench.complained.emit(str(error))
         return
     desk.link.pen.tools[desk.link.pen.mode_of(lesions)] = tip.name
     if correction is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari.layers import Labels
 
 from napari_covseg.review import relabel
+from napari_covseg.review.scene import DRAW_LUNGS
 from napari_covseg.review.words import slices_named
 from napari_covseg.volume import LESIONS
 from napari_covseg.widgets.windows import WindowPreset, after, preset_of
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from napari_covseg.review.scene import Place
     from napari_covseg.widgets.benches import Desk
 
-NO_LUNGS = "No network has drawn the lungs of this scan; segment it with one that does."
+NO_LUNGS = f"No network has drawn the lungs of this scan; segment it with one that does: {DRAW_LUNGS}."
 
 
 def slice_shown(desk: Desk) -> int:

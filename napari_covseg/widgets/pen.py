@@ -29,7 +29,7 @@ class Pen:
         self.tools, self.tool = dict(TOOLS), EDIT
         self._settle, self._is_drawing = settle, False
         self._layers: list[Labels] = []
-        self._pressed = ""
+        self._pressed = self._refused = ""
         self._soon, self._when_quiet = timer(0, settle), timer(QUIET_MS, self._settle_quietly)
 
     @property
@@ -40,6 +40,12 @@ class Pen:
     def mode_of(self, lesions: Labels) -> str:
         """Return the mode that is painted in: the layer's when the pen was put down; keys may change that."""
         return self._pressed or str(lesions.mode)
+
+    def is_news(self, refusal: str) -> bool:
+        """Whether a refusal was not told during this stroke yet: the brush is refused at every move of the mouse."""
+        is_news = not self.is_down or refusal != self._refused
+        self._refused = refusal
+        return is_news
 
     def hint(self) -> None:
         """Look soon: napari tells of edits by code before it writes them."""
@@ -60,7 +66,7 @@ class Pen:
     def leave_all(self) -> None:
         """Forget every layer, and a stroke that was not ended."""
         self._layers.clear()
-        self._is_drawing = False
+        self._is_drawing, self._refused = False, ""
 
     def taken_in(self) -> None:
         """Begin anew: what was painted is in the session, whose undo stands in for napari's own."""
@@ -80,7 +86,7 @@ class Pen:
         yield
         while event.type == "mouse_move":
             yield
-        self._is_drawing = False
+        self._is_drawing, self._refused = False, ""
         self._when_quiet.start()
 
     def _on_paint(self) -> None:

@@ -19,6 +19,11 @@ from napari_covseg.widgets.tool_settings import ToolSettings
 if TYPE_CHECKING:
     from napari_covseg.widgets.benches import Desk
 
+FLAT = 2
+IN_3D = (
+    "{} needs a place, and a point on the picture is no place in the 3-D display; "
+    "go back to the slices with the button for 2-D and 3-D below the layers."
+)
 NOW_CLICK = "{}: now click the place on the picture (Esc puts the tool down)."
 
 
@@ -166,7 +171,7 @@ class Toolbox(QObject):  # type: ignore[misc]
         step = [int(each) for each in self.desk.viewer.dims.current_step]
         if self._pointed is not None:
             model, position = self._pointed
-            if model.dims.ndisplay != 2:
+            if self._points_into_3d:
                 return None  # a place in a 3-D view is anywhere along a line
             here = [round(float(each)) for each in lesions.world_to_data(position[-3:])]
             for axis in model.dims.displayed:
@@ -174,6 +179,10 @@ class Toolbox(QObject):  # type: ignore[misc]
             if not all(0 <= at < n for at, n in zip(step, lesions.data.shape, strict=True)):
                 return None
         return step[0], step[1], step[2]
+
+    @property
+    def _points_into_3d(self) -> bool:
+        return self._pointed is not None and bool(self._pointed[0].dims.ndisplay != FLAT)
 
     def _axis(self) -> int:
         """Return which axis the picture under the cursor cuts: 0 for the axial one."""
@@ -188,6 +197,8 @@ class Toolbox(QObject):  # type: ignore[misc]
             self.desk.attempt(lambda: self._applied(handle, int(lesions.selected_label) or 1, place, axis))
 
     def _applied(self, handle: Handle, value: int, place: Place | None, axis: int) -> None:
+        if handle.at == "place" and place is None and self._points_into_3d:
+            raise ValueError(IN_3D.format(handle.name))
         index = gestures.slice_shown(self.desk)
         tool = handle.tool(Asked(value, index, place, self.settings, self.other.chosen))
         if handle.at == "slice":

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_covseg.review import Proposals, ReviewSession
+<<<<<<< HEAD
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 from napari_covseg.workbench.source import Source
+=======
+from napari_covseg.review.drawn_lungs import keep_lung, kept_lungs
+from napari_covseg.volume import LUNGS, LabelMap, Volume, reoriented
+>>>>>>> bda126e6343c9a5e69b6ee1c0e4db89f5166e3cc
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -26,18 +31,28 @@ class Lungs:
         On the reading grid; memory is taken only by slices that were written.
     slices
         Indices of the slices on which a network said where the lungs are.
+    kept_in
+        The folder of the session that they are kept beside; None where nothing may be written.
     """
 
     labels: LabelMap
     slices: set[int] = field(default_factory=set)
+    kept_in: Path | None = None
 
     @classmethod
-    def on(cls, geometry: Geometry) -> Lungs:
-        """Return lungs that nobody has drawn yet."""
-        return cls(LabelMap(np.zeros(geometry.shape, dtype=np.uint8), geometry, LUNGS))
+    def of(cls, session: ReviewSession) -> Lungs:
+        """Return the lungs as they were drawn when the session was open last, if they were."""
+        geometry = session.geometry
+        values, slices = np.zeros(geometry.shape, dtype=np.uint8), set()
+        for index, mask in kept_lungs(session.folder, geometry.shape):
+            values[index] = mask
+            slices.add(index)
+        return cls(LabelMap(values, geometry, LUNGS), slices, None if session.is_read_only else session.folder)
 
     def write(self, index: int, mask: npt.NDArray[np.bool_]) -> None:
-        """Put a slice's lungs in place of what was there before."""
+        """Put a slice's lungs in place of what was there before, also beside the session."""
+        if self.kept_in is not None:
+            keep_lung(self.kept_in, index, mask)
         self.labels.values[index] = mask
         self.slices.add(index)
 
@@ -62,11 +77,18 @@ class OpenScan:
         """Where it was read from."""
         return self.source.path
 
+<<<<<<< HEAD
 
 def on_the_bench(source: Source, volume: Volume, session: ReviewSession) -> OpenScan:
     """Return a scan with its session, nothing drawn on it yet."""
     scan = reoriented(volume)
     return OpenScan(source, scan, session, Lungs.on(scan.geometry), Proposals(session.folder, scan.geometry.shape))
+=======
+def on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:
+    """Return a scan with its session, and what networks drew on it."""
+    scan = reoriented(volume)
+    return OpenScan(path, scan, session, Lungs.of(session), Proposals(session.folder, scan.geometry.shape))
+>>>>>>> bda126e6343c9a5e69b6ee1c0e4db89f5166e3cc
 
 
 def snapshot(session: ReviewSession) -> LabelMap:

@@ -165,6 +165,30 @@ def test_the_next_scan_has_no_lung_of_the_one_before(
     assert names(at_work) == []
 
 
+def test_the_lungs_are_known_after_a_restart_and_hold_the_brush(
+    window: Any, scan_path: Path, lung_network: Any, trained: Any
+) -> None:
+    first = window()
+    first.open(scan_path)
+    lung_network()
+    segment(first, trained)
+    drawn = first.viewer.layers["lung"].data.copy()
+    assert drawn.any()
+    first.desk.close()
+    again = window()
+    again.open(scan_path)
+    np.testing.assert_array_equal(again.viewer.layers["lung"].data, drawn)
+    assert not again.viewer.layers["lung"].visible
+    before = again.session.labels.values.copy()
+    again.key(Qt.Key.Key_A)
+    again.key(Qt.Key.Key_T, Qt.KeyboardModifier.ShiftModifier)
+    index = again.viewer.dims.current_step[0]
+    again.stroke((1, 1), (24, 24))
+    changed = again.session.labels.values != before
+    assert changed[index].any()
+    assert not (changed & (drawn == 0)).any()
+
+
 def test_the_lung_of_a_scan_that_left_the_screen_is_not_shown_on_another(
     at_work: Any, lung_network: Any, trained: Any, tmp_path: Path
 ) -> None:

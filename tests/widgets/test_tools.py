@@ -30,6 +30,7 @@ from napari_covseg.review import (
     smooth,
 )
 from napari_covseg.review.hu_range import smoothed_hu
+from napari_covseg.review.scene import NO_LUNGS
 from napari_covseg.widgets.handles import HANDLES
 from napari_covseg.widgets.keys import KEYS
 
@@ -340,6 +341,41 @@ def test_the_brush_in_3_d_is_a_ball_and_the_lung_brush_stays_in_the_lungs(at_wor
     at_work.key(Qt.Key.Key_A)
     at_work.stroke((36, 30), (36, 30))
     assert not at_work.session.labels.values[SLICE, 36].any()
+
+
+def test_a_refused_stroke_of_the_lung_brush_is_told_once_and_the_next_one_again(at_work: Any) -> None:
+    complaints: list[str] = []
+    at_work.bench.complained.connect(complaints.append)
+    at_work.key(Qt.Key.Key_A)
+    press(at_work, "Shift-T")
+    at_work.stroke((20, 8), (30, 28))
+    assert complaints == [NO_LUNGS]
+    at_work.stroke((30, 8), (20, 28))
+    assert complaints == [NO_LUNGS] * 2
+    assert not at_work.session.labels.values.any()
+
+
+@pytest.mark.parametrize("key", ["K", "G", "Shift-F"])
+def test_in_the_3_d_display_a_tool_says_that_it_needs_a_slice(at_work: Any, key: str) -> None:
+    at_work.session.absorb(lesions_of_a_proposal(at_work.lesions.data.shape), "network", "a network")
+    before = at_work.session.labels.values.copy()
+    complaints: list[str] = []
+    at_work.bench.complained.connect(complaints.append)
+    button = at_work.viewer.window._qt_viewer.viewerButtons.ndisplayButton
+    QTest.mouseClick(button, LEFT)
+    at_work.live(0.2)
+    assert at_work.viewer.dims.ndisplay == 3
+    move_to(at_work.canvas, at_work.canvas.rect().center())
+    at_work.live()
+    press(at_work, key)
+    assert len(complaints) == 1
+    assert "no place in the 3-D display" in complaints[0]
+    assert np.array_equal(at_work.session.labels.values, before)
+    QTest.mouseClick(button, LEFT)
+    at_work.live(0.2)
+    move_to(at_work.canvas, at_work.pixel(24, 12))
+    press(at_work, key)
+    assert all("3-D" not in each for each in complaints[1:])
 
 
 def test_a_bounded_brush_in_the_coronal_view_paints_that_slice(at_work: Any) -> None:

@@ -9,13 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_covseg.review import Proposals, ReviewSession
-<<<<<<< HEAD
-from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
-from napari_covseg.workbench.source import Source
-=======
 from napari_covseg.review.drawn_lungs import keep_lung, kept_lungs
 from napari_covseg.volume import LUNGS, LabelMap, Volume, reoriented
->>>>>>> bda126e6343c9a5e69b6ee1c0e4db89f5166e3cc
+from napari_covseg.workbench.source import Source
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -77,18 +73,11 @@ class OpenScan:
         """Where it was read from."""
         return self.source.path
 
-<<<<<<< HEAD
 
 def on_the_bench(source: Source, volume: Volume, session: ReviewSession) -> OpenScan:
-    """Return a scan with its session, nothing drawn on it yet."""
-    scan = reoriented(volume)
-    return OpenScan(source, scan, session, Lungs.on(scan.geometry), Proposals(session.folder, scan.geometry.shape))
-=======
-def on_the_bench(path: Path, volume: Volume, session: ReviewSession) -> OpenScan:
     """Return a scan with its session, and what networks drew on it."""
     scan = reoriented(volume)
-    return OpenScan(path, scan, session, Lungs.of(session), Proposals(session.folder, scan.geometry.shape))
->>>>>>> bda126e6343c9a5e69b6ee1c0e4db89f5166e3cc
+    return OpenScan(source, scan, session, Lungs.of(session), Proposals(session.folder, scan.geometry.shape))
 
 
 def snapshot(session: ReviewSession) -> LabelMap:

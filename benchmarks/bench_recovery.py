@@ -117,15 +117,20 @@ def _do(session: ReviewSession, action: Action) -> bool:
 
 @dataclass
 class Model:
-    """What the script comes to, in a few lines of NumPy."""
+    """What the script comes to, in a few lines of NumPy.
+
+    A step takes the mark of its slice; undone, or redone, it gives back what it took when it went the other way.
+    """
 
     values: Any = field(default_factory=lambda: np.zeros(SHAPE, np.uint8))
-    done: list[tuple[str, int, Any, Any]] = field(default_factory=list)
-    undone: list[tuple[str, int, Any, Any]] = field(default_factory=list)
+    done: list[tuple[str, int, Any, Any, int]] = field(default_factory=list)
+    undone: list[tuple[str, int, Any, Any, int]] = field(default_factory=list)
     marks: set[int] = field(default_factory=set)
+    taken: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+    steps: int = 0
 
-    def do(self, action: Action, came_of_it: bool) -> None:
-        """Do one action."""
+    def do(self, action: Action, came_of_it: bool, *, gives_back: bool = True) -> None:
+        """Do one action; that marks are given back is a row of its own, which a kill may forestall."""
         kind, index, *rest = action
         if not came_of_it:
             return
@@ -140,26 +145,36 @@ class Model:
             if np.array_equal(before, self.values[index]):
                 return
             group = rest[1] if kind == "run" else ""
-            self.done.append((group, index, before, self.values[index].copy()))
+            self.steps += 1
+            self.done.append((group, index, before, self.values[index].copy(), self.steps))
             self.undone.clear()
-            self.marks.discard(index)
+            self._take("redo", self.steps, index)
         else:
-            self._step(kind)
+            owed = self._step(kind)
+            self.marks |= owed if gives_back else set()
 
-    def _step(self, kind: str) -> None:
+    def _step(self, kind: str) -> set[int]:
+        """Move the last step, and those of its group; return the marks that are owed for them."""
         source, target = (self.done, self.undone) if kind == "undo" else (self.undone, self.done)
-        group = source[-1][0] if source else ""
+        group, owed = source[-1][0] if source else "", set()
         while source:
-            group_of, index, before, after = source.pop()
-            target.append((group_of, index, before, after))
+            target.append(source.pop())
+            _, index, before, after, step = target[-1]
             self.values[index] = before if kind == "undo" else after
-            self.marks.discard(index)
+            self._take(kind, step, index)
+            owed |= self.taken.get(("redo" if kind == "undo" else "undo", step), set())
             if not group or not source or source[-1][0] != group:
-                return
+                break
+        return owed
+
+    def _take(self, kind: str, step: int, index: int) -> None:
+        self.taken[kind, step] = self.marks & {index}
+        self.marks.discard(index)
 
     def copy(self) -> Model:
         """Return a model that goes its own way from here."""
-        return Model(self.values.copy(), list(self.done), list(self.undone), set(self.marks))
+        lists = (list(self.done), list(self.undone), set(self.marks), dict(self.taken))
+        return Model(self.values.copy(), *lists, self.steps)
 
     def is_in(self, session: ReviewSession) -> bool:
         """Whether a session holds just this."""
@@ -251,14 +266,15 @@ def _compared(folder: Path, seed: int, came: list[bool], model: Model, counted: 
     for came_of_it in came:
         states.append(states[-1].copy())
         states[-1].do(next(script), came_of_it)
-    in_flight = states[-1].copy()
-    in_flight.do(next(script), came_of_it=True)
-    newest_first = [states[-1], in_flight, *states[-2::-1]]
+    action, in_flight, halfway = next(script), states[-1].copy(), states[-1].copy()
+    in_flight.do(action, came_of_it=True)
+    halfway.do(action, came_of_it=True, gives_back=False)
+    newest_first = [states[-1], in_flight, halfway, *states[-2::-1]]
     at = next((n for n, state in enumerate(newest_first) if state.is_in(session)), None)
     session.journal.close()
     if at is None:
         counted["wrong"] += 1
-    counted["lost_acknowledged"] += 1 if at is None else max(0, at - 1)
+    counted["lost_acknowledged"] += 1 if at is None else max(0, at - 2)
     return None if at is None else newest_first[at]
 
 

@@ -97,6 +97,20 @@ def retold(job: Job[Result], tell: Callable[[Progress], Progress]) -> Job[Result
     tell
         From the part's progress to the whole's.
     """
+    return (yield from _passed_on(job, lambda step: (tell(step),) if isinstance(step, Progress) else ()))
+
+
+def overheard(job: Job[Result], hear: Callable[[Any], None]) -> Job[Result]:
+    """Run a job as it is, and let somebody hear everything it yields before it is passed on."""
+
+    def told(step: Any) -> tuple[Any]:
+        hear(step)
+        return (step,)
+
+    return (yield from _passed_on(job, told))
+
+
+def _passed_on(job: Job[Result], changed: Callable[[Any], tuple[Any, ...]]) -> Job[Result]:
     try:
         while True:
             try:
@@ -104,8 +118,7 @@ def retold(job: Job[Result], tell: Callable[[Progress], Progress]) -> Job[Result
             except StopIteration as end:
                 result: Result = end.value
                 return result
-            if isinstance(step, Progress):
-                yield tell(step)
+            yield from changed(step)
     finally:
         job.close()
 

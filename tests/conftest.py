@@ -22,7 +22,9 @@ def pytest_configure(config: pytest.Config) -> None:
         words = [str(WITH_DISPLAY), "--keep-screen-for", str(os.getpid())]
         keeper = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, start_new_session=True)
         assert keeper.stdout
-        os.environ["DISPLAY"] = f":{keeper.stdout.readline().strip()}"
+        number = keeper.stdout.readline().strip()
+        assert number, "Xvfb did not start"
+        os.environ["DISPLAY"] = f":{number}"
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,8 @@ def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:
         say("It is kept, promoted against its gate." if promoted else "It is kept, marked as not promoted.")
     shown = table("on", "class", ">Dice before", ">after", ">gain, 95 %", ">HD95 mm", ">after", ">mL off", ">after")
     shown.title = f"{child.name}: {'promoted' if promoted else 'not promoted'}"
-    for on, rows in (("held-out slices", gate["held_out"]), ("older cases", gate["replay"])):
+    older = "bundled sample" if child.card.metrics["replay"] == lineage.SYNTHETIC_SAMPLE else "older cases"
+    for on, rows in (("held-out slices", gate["held_out"]), (older, gate["replay"])):
         for row in rows:
             shown.add_row(on, row["name"], *_cells(row))
     for name, dice in child.card.metrics["on_the_learned_slices"]["after"].items():

@@ -25,6 +25,10 @@ RUN_ENDING = ".run.json"
 """Ends the name of what a fine-tuning is about, beside the child it is to become, until that is there."""
 
 
+SYNTHETIC_SAMPLE = "synthetic sample"
+"""What a card says that was rehearsed where nobody gave older cases; otherwise it names these."""
+
+
 class Decision(BaseModel):
     """What a reader decided about a checkpoint, against its gate: who, why, when."""
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
-from napari_covseg.jobs import Job, Remark
+from napari_covseg.jobs import Remark
 from napari_covseg.training.loop import StepDone
-
-Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -32,16 +29,3 @@ class Done:
     def figures(self) -> dict[str, Any]:
         """Return it for a checkpoint's card."""
         return {"steps": list(self.steps), "remarks": list(self.remarks)}
-
-
-def noted(job: Job[Result], done: Done) -> Job[Result]:
-    """Run a job as it is, and note what it did."""
-    with closing(job):
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            done.note(step)
-            yield step

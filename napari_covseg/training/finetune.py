@@ -18,13 +18,13 @@ from torch import nn
 from napari_covseg.inference import Segmenter
 from napari_covseg.io.cases import Case
 from napari_covseg.io.sentences import count
-from napari_covseg.jobs import Job, Progress, Remark
+from napari_covseg.jobs import Job, Progress, Remark, overheard
 from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint
-from napari_covseg.networks.lineage import RUN_ENDING
+from napari_covseg.networks.lineage import RUN_ENDING, SYNTHETIC_SAMPLE
 from napari_covseg.training.check import check_sample
 from napari_covseg.training.classroom import Classroom, Pupil
-from napari_covseg.training.done import Done, noted
+from napari_covseg.training.done import Done
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.gate import MARGIN, OLDER, found_on, judged, surely_fell, table
 from napari_covseg.training.keeping import NOBODY, Keeping, between
@@ -169,7 +169,7 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     recalled = yield from found_on(network, old.recalled, "measuring how good it is now")
     parent = deepcopy(network.module)
     done = Done()
-    yield from noted(_taught(request, network, lessons, dealt, old, enough), done)
+    yield from overheard(_taught(request, network, lessons, dealt, old, enough), done.note)
     way = yield from _stepped_back(network, parent, old, recalled, request.margin)
     card = _card(request, dealt, {"gate": UNJUDGED}, {**done.figures(), "device": network.device.type})
     child = checkpoint.save(network.module.cpu(), card, _draft(request.out))
@@ -183,7 +183,7 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
         "gate": verdict.figures(),
         "on_the_learned_slices": {"before": _dice(before[2]), "after": _dice(after[2])},
         "way": way,
-        "replay": "synthetic sample" if bundled else [case.name for case in request.replay or ()],
+        "replay": SYNTHETIC_SAMPLE if bundled else [case.name for case in request.replay or ()],
     }
     return _kept(request, child, metrics)
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from napari_covseg.jobs import Job
+from napari_covseg.jobs import Job, overheard
 from napari_covseg.training.loop import CheckDone, StepDone
 from napari_covseg.training.processes import Processes
 
@@ -34,19 +34,16 @@ def logged(job: Job[Result], folder: Path) -> Job[Result]:
     if not Processes.here().first:
         return (yield from job)
     writer: Any = None
+
+    def write(step: object) -> None:
+        nonlocal writer
+        if isinstance(step, StepDone | CheckDone):
+            writer = writer or _writer(folder, step.step)
+            _write(writer, step)
+
     try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as ended:
-                result: Result = ended.value
-                return result
-            if isinstance(step, StepDone | CheckDone):
-                writer = writer or _writer(folder, step.step)
-                _write(writer, step)
-            yield step
+        return (yield from overheard(job, write))
     finally:
-        job.close()
         if writer is not None:
             writer.close()
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from napari_covseg.io.sentences import count
+from napari_covseg.networks.lineage import SYNTHETIC_SAMPLE
 from napari_covseg.volume import LESIONS, SHORT_TITLES
 from napari_covseg.widgets.words import before_and_after
 
 ORDER = ("lesion", *LESIONS.names)
 UNKNOWN = "–"
 SAMPLE, OLDER = "the bundled sample", "older cases"
-SYNTHETIC = "synthetic sample"
-"""What a card says that was replayed, where nobody gave older cases."""
 
 COLUMNS = (("Dice", "dice", 3), ("HD95 mm", "hd95_mm", 1), ("mL off", "ml_error", 2))
 """Heading, name in a row of the gate, decimals."""
@@ -47,7 +46,7 @@ def tables(metrics: Mapping[str, Any]) -> str:
     """Return the figures before and after, of a card's metrics, as rich text."""
     gate = metrics.get("gate", {})
     slices, older = count(gate.get("slices", 0), "slice"), count(gate.get("replay_slices", 0), "slice")
-    of_before = SAMPLE if metrics.get("replay") == SYNTHETIC else OLDER
+    of_before = SAMPLE if metrics.get("replay") == SYNTHETIC_SAMPLE else OLDER
     parts = [
         _table(f"On {slices} it did not learn from", gate.get("held_out", ())),
         _table(f"On {older} of {of_before}", gate.get("replay", ())),

@@ -46,7 +46,7 @@ from napari_covseg.workbench.long_work import (
 from napari_covseg.workbench.older_cases import OlderCases
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
-from napari_covseg.workbench.source import Source, Stamp, stamp_of
+from napari_covseg.workbench.source import Source
 from napari_covseg.workbench.still import StillLabels
 from napari_covseg.workbench.taking_in import TakingIn, keep_drawn
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
@@ -98,14 +98,13 @@ class Workbench:
         self.runner.changed.connect(self._tidy)
         self.tool_runner.changed.connect(self._tidy)
 
-    def open(self, path: Path, stated: Stated = NOTHING) -> Run[Volume]:
+    def open(self, path: Path, stated: Stated = NOTHING) -> Run[tuple[Source, Volume]]:
         """Read a scan and open its session, new or as it was left; `opened` tells when it is there.
 
         Where the reader must state something first, `asked` tells what, and what was stated so far.
         """
-        stamp = stamp_of(path)
         run = self.start(reading(path, stated), f"Opening {path.name}")
-        run.finished.connect(partial(self._take, FoundAt(path, stated), stamp))
+        run.finished.connect(self._take)
         run.failed.connect(partial(self._ask, path, stated))
         return run
 
@@ -121,7 +120,7 @@ class Workbench:
             stays = self.current.session.reader
             self.said.emit(f"What is opened from now on is read by {self.reader}; this session stays {stays}'s.")
 
-    def second_reading(self) -> Run[Volume]:
+    def second_reading(self) -> Run[tuple[Source, Volume]]:
         """Begin this reader's own session of the open scan, beside that of the reader who began the open one.
 
         Raises
@@ -130,10 +129,8 @@ class Workbench:
             If no scan is open.
         """
         opened = self._opened()
-        found_at = FoundAt(opened.path, opened.session.stated)
-        stamp = stamp_of(found_at.path)
-        run = self.start(reading(found_at.path, found_at.stated), f"Opening {opened.path.name}")
-        run.finished.connect(partial(self._take, found_at, stamp, beside=True))
+        run = self.start(reading(opened.path, opened.session.stated), f"Opening {opened.path.name}")
+        run.finished.connect(partial(self._take, beside=True))
         return run
 
     def check(self) -> Run[tuple[Finding, ...]]:
@@ -167,7 +164,7 @@ class Workbench:
         run.finished.connect(self._take_list)
         return run
 
-    def open_next(self) -> Run[Volume] | None:
+    def open_next(self) -> Run[tuple[Source, Volume]] | None:
         """Open the next scan of the worklist that nobody has; None, and a word, where there is none.
 
         Raises
@@ -464,14 +461,15 @@ class Workbench:
         if isinstance(error, UnstatedError):
             self.asked.emit(path, stated, error)
 
-    def _take(self, found_at: FoundAt, stamp: Stamp, volume: Volume, *, beside: bool = False) -> None:
+    def _take(self, read: tuple[Source, Volume], *, beside: bool = False) -> None:
+        source, volume = read
+        found_at = FoundAt(source.path, source.stated)
         try:
             session = self.shelf.take(volume, self.reader, found_at, beside=beside)
         except (ValueError, OSError) as error:
             self._complain(error)
             return
         if session not in self._on_bench:
-            source = Source(found_at.path, found_at.stated, stamp, volume.sha256)
             self._on_bench[session] = on_the_bench(source, volume, session)
         opened = self.current = self._on_bench[session]
         self.remember(self.remembered.opened(Recent(found_at.path.resolve(), volume.name, found_at.stated)))

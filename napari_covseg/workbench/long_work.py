@@ -16,7 +16,7 @@ from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.volume import LabelMap, Volume
 from napari_covseg.workbench.open_scan import OpenScan, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
-from napari_covseg.workbench.source import told_if_changed
+from napari_covseg.workbench.source import Source, stamp_of, told_if_changed
 
 if TYPE_CHECKING:
     from napari_covseg.export.gathering import Gathered
@@ -28,13 +28,13 @@ Tool = Callable[[Scene], Correction | Job[Correction | None] | None]
 """A tool of the review, all but its scene given; one that may take long is a job, which can be stopped midway."""
 
 
-def reading(path: Path, stated: Stated) -> Job[Volume]:
-    """Read a scan."""
+def reading(path: Path, stated: Stated) -> Job[tuple[Source, Volume]]:
+    """Read a scan, and remember what its files looked like just before."""
     yield Progress(0, 1, f"reading {path.name}")
+    stamp = stamp_of(path)
     volume = read_volume(path, stated)
-    _ = volume.sha256  # computed here once, so that the home thread need not
     yield Progress(1, 1, f"reading {path.name}")
-    return volume
+    return Source(path, stated, stamp, volume.sha256), volume
 
 
 def listing(folder: Path, url: str) -> Job[Worklist]:

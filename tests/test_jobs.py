@@ -6,7 +6,7 @@ import time
 import pytest
 from psygnal import EmitLoopError
 
-from napari_covseg.jobs import Enough, JobRunner, Progress, Run, drain
+from napari_covseg.jobs import Enough, JobRunner, Progress, Run, drain, overheard
 
 PATIENCE_S = 5.0
 
@@ -373,3 +373,15 @@ def test_a_job_is_wrapped_up_with_what_it_has():
     runner.wait(run, 10)
     assert results[0] >= 3
     runner.close()
+
+
+def test_who_overhears_a_job_hears_everything_and_closes_it_with_the_larger_one():
+    heard, passed_on = [], []
+    assert drain(overheard(counting(3), heard.append), passed_on.append) == "done"
+    assert heard == passed_on
+    assert [step.done for step in heard] == [1, 2, 3]
+    closed = threading.Event()
+    job = overheard(endless(closed), heard.append)
+    next(job)
+    job.close()
+    assert closed.is_set()

@@ -329,7 +329,7 @@ def test_the_card_tells_what_was_really_done_and_where_it_was_judged(plain, less
     _, child, _ = plain
     config = child.card.config
     assert config["freeze_batch_norm"] is True  # by default, of so few slices
-    assert config["held_out_slices"] == [[2]] or config["held_out_slices"] == [[5]]
+    assert config["held_out_slices"] == [[2]]  # the second and the fifth are reviewed; as `split` deals two
     assert config["done"] == {"steps": [CONFIG.steps], "remarks": [], "device": "cpu"}
     assert child.card.metrics["replay"] == []
     assert child.card.sessions_sha256 == (lesson.sha256,)

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from napari_covseg.inference.cascade import ROI_DILATION_PX, region_seen, stage_prediction
-from napari_covseg.jobs import drain
+from napari_covseg.jobs import Progress, drain
 from napari_covseg.networks import load
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED, hounsfield, stack_of
@@ -108,3 +108,12 @@ def test_a_trained_stage_sees_on_a_stack_what_it_sees_at_inference():
         (kept,) = drain(with_regions([kept], network, stage, THREE, CPU))
         assert np.array_equal(kept.regions[stage.name][0], at_inference[stage.name])
         assert 0.05 < prediction.mask().mean() < 0.95
+
+
+def test_finding_regions_tells_nothing_about_how_long_the_learning_takes(known):
+    told = []
+    drain(with_regions([known, known], Says(), load("chs_net").stages[0], THREE, CPU), told.append)
+    assert [(step.done, step.total, step.aside) for step in told if isinstance(step, Progress)] == [
+        (0, 2, True),
+        (1, 2, True),
+    ]

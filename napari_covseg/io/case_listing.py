@@ -29,6 +29,8 @@ _MEANT = {
     "patient": "a name in quotes",
     "slices": "a list of slice numbers",
     "session_sha256": "a checksum in quotes",
+    "proposed_by": "a list of {network, checkpoint_sha256}",
+    "marks": "a list of {slice, reader, time_utc}",
 }
 
 
@@ -38,8 +40,31 @@ def _is_class(name: str) -> str:
     return name
 
 
+class ProposedBy(BaseModel):
+    """A checkpoint that drew on slices before they were reviewed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: str
+    checkpoint_sha256: str
+
+
+class Marked(BaseModel):
+    """A slice that was marked reviewed, by whom, as a hash, and when."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slice: StrictInt
+    reader: str
+    time_utc: str
+
+
 class CaseEntry(BaseModel):
-    """What is said of a case; ``session_sha256`` is of the review session that a bundle has it from."""
+    """What is said of a case.
+
+    ``session_sha256`` is of the review session that a bundle has it from; ``proposed_by`` and ``marks`` tell its
+    lineage.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -47,6 +72,8 @@ class CaseEntry(BaseModel):
     patient: str | None = None
     slices: tuple[StrictInt, ...] | None = None
     session_sha256: str | None = None
+    proposed_by: tuple[ProposedBy, ...] = ()
+    marks: tuple[Marked, ...] = ()
 
 
 def read_listing(path: Path) -> dict[str, Any]:

@@ -83,6 +83,25 @@ class Case:
         return tuple(sorted({number - 1 for number in self.slices}))
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The scan that a case was taken from.
+
+    Parameters
+    ----------
+    voxels_sha256
+        Its fingerprint, `Volume.voxels_sha256`; empty of a case in a pack that does not say it.
+    slices_sha256
+        Those of its slices, `Volume.slices_sha256`; empty of a case in a pack that does not say them.
+    first
+        Which of its slices, numbered from 0, is the case's first.
+    """
+
+    voxels_sha256: str
+    slices_sha256: tuple[str, ...] = ()
+    first: int = 0
+
+
 def find_cases(folders: Sequence[Path], tell: Callable[[str], object] = warnings.warn) -> tuple[Case, ...]:
     """Return the annotated cases of some folders and packs, those of a folder ordered by name.
 
@@ -111,9 +130,8 @@ def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
     ValueError
         If a file cannot be read, the scan is no chest CT in Hounsfield units, or the labels are not of it.
     """
-    pack, member = case.image.parent.parent, case.image.parent.name
-    if packs.is_pack(pack):
-        return packs.read_entry(pack, packs.entry_of(pack, member))
+    if entry := _packed(case):
+        return packs.read_entry(case.image.parent.parent, entry)
     if case.is_picture:
         scan = _png_slice(case.image)
         return scan, _png_labels(case.labels, scan), _png_labels(case.lung, scan, LUNGS) if case.lung else None
@@ -121,6 +139,25 @@ def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
     labels = reoriented(fitted(read_labels(case.labels), scan))
     lung = reoriented(fitted(read_labels(case.lung, LUNGS), scan)) if case.lung else None
     return reoriented(scan), labels, lung
+
+
+def origin_of(case: Case, scan: Volume) -> Origin:
+    """Return which scan a case was taken from; ``scan`` is what `read_case` gave of it."""
+    if entry := _packed(case):
+        return Origin(entry.voxels_sha256, entry.slices_sha256, entry.first)
+    return Origin(scan.voxels_sha256, scan.slices_sha256)
+
+
+def packs_of_unknown_scans(cases: Sequence[Case]) -> tuple[Path, ...]:
+    """Return those of the cases' packs that do not say which scans they hold: they were made before packs did."""
+    unknown = {case.image.parent.parent for case in cases if (entry := _packed(case)) and not entry.voxels_sha256}
+    return tuple(sorted(unknown))
+
+
+def _packed(case: Case) -> packs.PackEntry | None:
+    """Return what a pack says of a case; None of a case in a folder."""
+    pack, member = case.image.parent.parent, case.image.parent.name
+    return packs.entry_of(pack, member) if packs.is_pack(pack) else None
 
 
 def _cases_in(folder: Path, tell: Callable[[str], object]) -> list[Case]:

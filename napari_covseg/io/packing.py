@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.transform import resize_local_mean
 
-from napari_covseg.io.cases import Case, read_case
+from napari_covseg.io.cases import Case, origin_of, read_case
 from napari_covseg.io.files import written
 from napari_covseg.io.packs import PackedCase, PackEntry, PackWriter, checked, grey_of
 from napari_covseg.jobs import Job, Progress
@@ -108,6 +108,7 @@ def _small(
     scan = _resampled(_slices_of(whole, run), side)
     labels = labels_on(_slices_of(lesions, run), scan.geometry).values
     in_lung = None if lung is None else labels_on(_slices_of(lung, run), scan.geometry).values
+    origin = origin_of(case, whole)
     entry = PackEntry(
         member=member,
         name=case.name,
@@ -117,6 +118,9 @@ def _small(
         slices=None if case.slices is None else tuple(n - run.start for n in case.slices if n - 1 in run),
         has_lung=lung is not None,
         affine=scan.geometry.affine.tolist(),
+        voxels_sha256=origin.voxels_sha256,
+        slices_sha256=origin.slices_sha256,
+        first=origin.first + run.start,
     )
     return PackedCase(entry, grey_of(scan), labels, in_lung)
 

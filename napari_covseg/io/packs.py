@@ -34,7 +34,12 @@ Row = tuple[float, float, float, float]
 
 
 class PackEntry(BaseModel):
-    """What a pack's index says of one case; ``member`` is the folder of its arrays within the file."""
+    """What a pack's index says of one case; ``member`` is the folder of its arrays within the file.
+
+    ``voxels_sha256`` is the fingerprint of the scan that it was taken from (`Volume.voxels_sha256`), as that was before
+    it was packed, and ``slices_sha256`` are those of its slices; both are empty in packs made before there were any.
+    ``first`` is the index there of its first slice.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,6 +51,9 @@ class PackEntry(BaseModel):
     slices: tuple[int, ...] | None
     has_lung: bool
     affine: tuple[Row, Row, Row, Row]
+    voxels_sha256: str = ""
+    slices_sha256: tuple[str, ...] = ()
+    first: int = 0
 
 
 class _Index(BaseModel):

@@ -44,6 +44,8 @@ class Remembered:
         SHA-256 of the checkpoint that was chosen of a network, by its key.
     reader
         Who reads, as she typed her name; empty for the account's.
+    list_names
+        The name under which the worklist of a folder is shared, by the folder's path.
     """
 
     recent: tuple[Recent, ...] = ()
@@ -52,11 +54,17 @@ class Remembered:
     network: str = ""
     checkpoints: Mapping[str, str] = field(default_factory=dict)
     reader: str = ""
+    list_names: Mapping[str, str] = field(default_factory=dict)
 
     def opened(self, scan: Recent) -> Remembered:
         """Return the same with a scan at the head of the list."""
         others = tuple(each for each in self.recent if each.path != scan.path)
         return replace(self, recent=(scan, *others)[:MOST_RECENT])
+
+    def listed(self, folder: Path, name: str) -> Remembered:
+        """Return the same with the worklist of a folder, and its name where it was given one."""
+        others = {each: known for each, known in self.list_names.items() if each != str(folder)}
+        return replace(self, worklist=folder, list_names=others | ({str(folder): name} if name else {}))
 
 
 def remembered(folder: Path) -> Remembered:

@@ -13,6 +13,9 @@ from napari_covseg.volume import Volume
 Mask = npt.NDArray[np.bool_]
 
 SKIN_HU, LUNG_HU = -500, -500
+AIR_HU = -950
+"""Air that is this thin in its median is not that of a lung: in severe emphysema less than half of one is. On ten scans
+the air around the body was at −1002 or below, and lungs cut by the field of view were above −930."""
 LIVER_HU = (20, 200)
 PIXEL_MM = 3.0
 WALL_MM = 35.0
@@ -46,15 +49,30 @@ def coarse(plane: npt.NDArray[np.floating | np.integer], spacing_mm: float) -> t
 
 
 def body(plane: npt.NDArray[np.float32]) -> Mask:
-    """Return the largest thing on a slice that is not air, with the air inside; nothing where all is air."""
-    filled = ndimage.binary_fill_holes(plane > SKIN_HU)
-    parts, count = ndimage.label(filled)
+    """Return the largest thing on a slice that is not the air around it, with the air inside; nothing where all is air.
+
+    A lung that the field of view cuts reaches the edge of the slice, too: it is told from the air around the body by
+    its density.
+    """
+    parts, count = ndimage.label(~_around(plane))
     if not count:
         return np.zeros(plane.shape, dtype=np.bool_)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     largest: Mask = parts == sizes.argmax()
     return largest
+
+
+def _around(plane: npt.NDArray[np.float32]) -> Mask:
+    """Return the air that reaches the edge of a slice and is as thin as air."""
+    parts, count = ndimage.label(plane <= SKIN_HU)
+    edges = (parts[0], parts[-1], parts[:, 0], parts[:, -1])
+    at_edge = [number for number in np.unique(np.concatenate(edges)).tolist() if number]
+    medians = ndimage.median(plane, parts, at_edge) if at_edge else []
+    is_around = np.zeros(count + 1, dtype=np.bool_)
+    is_around[at_edge] = np.asarray(medians) <= AIR_HU
+    around: Mask = is_around[parts]
+    return around
 
 
 def liver_side(scan: Volume) -> Side | None:

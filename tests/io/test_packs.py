@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.io.cases import find_cases, origin_of, read_case
 from napari_covseg.io.packing import packed
 from napari_covseg.io.packs import entries
 from napari_covseg.jobs import Progress, drain
@@ -65,6 +65,21 @@ def test_a_packed_case_is_the_case(folder, tmp_path):
         assert np.array_equal(labels_again.values, labels.values)
         assert (lung is None) == (lung_again is None)
         assert lung is None or np.array_equal(lung_again.values, lung.values)
+
+
+def test_a_packed_case_knows_the_scan_it_was_taken_from_whatever_is_left_of_it(folder, tmp_path):
+    scans = [read_case(case)[0] for case in find_cases([folder])]
+    smaller = pack(find_cases([folder]), tmp_path / "smaller.npz", 0.2)
+    assert "keeps" in " ".join(smaller.notes)
+    again = pack(find_cases([smaller.path]), tmp_path / "again.npz")
+    for made in (smaller, again):
+        cases = find_cases([made.path])
+        origins = [origin_of(case, read_case(case)[0]) for case in cases]
+        assert [origin.voxels_sha256 for origin in origins] == [scan.voxels_sha256 for scan in scans]
+        assert [origin.slices_sha256 for origin in origins] == [scan.slices_sha256 for scan in scans]
+        numbers = {n + origins[0].first for n in cases[0].slices}
+        assert numbers
+        assert numbers < {2, 4, 5}
 
 
 def test_a_pack_of_a_pack_is_the_same_pack(folder, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.io import read_labels, read_volume, sample_lesion, sample_scan
-from napari_covseg.measure.body import liver_side
+from napari_covseg.measure.body import body, liver_side
 from napari_covseg.measure.findings import findings
 from napari_covseg.volume import LESIONS, Geometry, LabelMap, Volume, labels_on, reoriented
 
@@ -110,6 +110,44 @@ def test_the_rim_of_a_lesion_and_single_voxels_of_noise_are_not_told(scan, label
     scan.hu[3:9, 32, 30:52] = scan.hu[3:9, 59, 30:52] = scan.hu[3:9, 32:60, 30] = -700  # 5 mL, one voxel wide
     scan.hu[3:9, 34:58:3, 33:50:3] = -700
     assert findings(labels, scan) == ()
+
+
+@pytest.fixture
+def cut(scan, labelled):
+    """Return findings of a field of view: the skin in it on the patient's right, both lungs cut by its edges."""
+
+    def found(*lesions):
+        for box, value, hu in lesions:
+            labels = labelled(box, value, hu)
+        box = np.s_[:, 35:65, :90]
+        geometry = Geometry((20, 30, 90), AFFINE)
+        return findings(LabelMap(labels.values[box], geometry, LESIONS), Volume(scan.hu[box], geometry))
+
+    return found
+
+
+def test_a_lesion_in_a_lung_that_the_field_of_view_cuts_is_in_the_body(cut):
+    in_left, in_wall = (np.s_[3:6, 40:50, 70:80], GGO, -600), (np.s_[8:11, 40:45, 13:18], CONSOLIDATION, 20)
+    assert cut((np.s_[3:6, 36:50, 30:40], GGO, -600), in_left, in_wall) == ()
+
+
+def test_a_lesion_in_the_air_beside_a_body_that_is_cut_is_told(cut):
+    found = cut((np.s_[3:6, 40:50, 1:5], CONSOLIDATION, None), (np.s_[3:6, 40:50, 30:40], GGO, -600))
+    assert [finding.kind for finding in found][:3] == ["outside the body"] * 3
+    assert {finding.place[2] for finding in found[:3]} <= {1, 2, 3, 4}
+
+
+@pytest.mark.parametrize(("hu", "is_body"), [(-949, True), (-950, False)])
+def test_what_reaches_the_edge_is_lung_or_air_by_its_density(hu, is_body):
+    plane = np.full((20, 20), 40, np.float32)
+    plane[:8, :8] = hu
+    assert body(plane)[2, 2] == is_body
+    assert body(plane)[15, 15]
+
+
+def test_where_all_is_air_or_all_is_cut_through_there_is_no_body_or_nothing_else():
+    assert not body(np.full((9, 9), -1000, np.float32)).any()
+    assert body(np.full((9, 9), -850, np.float32)).all()
 
 
 def test_a_lesion_outside_the_body_is_told(scan, labelled):

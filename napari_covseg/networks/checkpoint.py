@@ -24,6 +24,8 @@ from safetensors import SafetensorError, safe_open
 
 from napari_covseg.io import home, written
 from napari_covseg.networks import registry
+from napari_covseg.networks.learned import Learned
+from napari_covseg.networks.sums import listed_sha256, tensors_sha256
 from napari_covseg.volume import LESIONS
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ _SAFE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}(?<!\.)", re.ASCII)
 _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in range(1, 10))}
 """What Windows takes for a device, with whatever suffix."""
 
-_HEADER_KEY = "covseg"
+_HEADER_KEY, _SUM_KEY = "covseg", "tensors_sha256"
 _SMALL = 2048
 """Tensors of at most as many numbers stay fp32: depthwise kernels, first layers, attention gates, heads."""
 
@@ -50,7 +52,8 @@ class Card(BaseModel):
 
     ``scheme`` holds the ordered names of its lesion classes; everything maps by these names, never by index.
     ``command`` and ``commit`` say how to make it again. A fine-tuned one names its parent, the fingerprints of the
-    sessions it learned from (what was reviewed in each) and of their scans.
+    sessions it learned from (what was reviewed in each) and of their scans. ``learned`` says which slices taught it or
+    a fine-tuned ancestor, and which judged one, by the fingerprint of a scan's voxels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +66,7 @@ class Card(BaseModel):
     parent_sha256: str = ""
     sessions_sha256: tuple[str, ...] = ()
     scans_sha256: tuple[str, ...] = ()
+    learned: Mapping[str, Learned] = {}
     config: Mapping[str, Any] = {}
     metrics: Mapping[str, Any] = {}
     created_utc: str = ""
@@ -155,12 +159,14 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
     from safetensors.torch import save_file
 
     check_free(path, card.parent_sha256)
-    header = {_HEADER_KEY: json.dumps(card.model_dump(mode="json"), sort_keys=True)}
+    tensors = _packed(module, registry.load(card.network))
+    told = json.dumps(card.model_dump(mode="json"), sort_keys=True)
+    header = {_HEADER_KEY: told, _SUM_KEY: tensors_sha256(tensors)}
     with written(path) as draft:
         draft.touch()
         mode = draft.stat().st_mode  # as the reader's umask has it; safetensors would keep the file to its owner
         try:
-            save_file(_packed(module, registry.load(card.network)), draft, metadata=header)
+            save_file(tensors, draft, metadata=header)
         except SafetensorError as error:
             raise OSError(f"{path} could not be written; free some space there.") from error
         draft.chmod(mode)
@@ -176,8 +182,10 @@ def check_free(path: Path, parent_sha256: str = "") -> None:
     Raises
     ------
     ValueError
-        If it is one of these.
+        If it is one of these, or its name has signs that no list can show.
     """
+    if not path.name.isprintable():
+        raise ValueError(f"A file cannot be called {path.name!r}; choose a name without line breaks and the like.")
     if not path.exists():
         _refuse_namesake(path)
         return
@@ -206,14 +214,27 @@ def revived(checkpoint: Checkpoint) -> nn.ModuleDict:
     if not checkpoint.path.exists():
         raise ValueError(f"The weights {checkpoint.name} are gone from {checkpoint.path.parent}; choose others.")
     module = registry.load(card.network).build(card.scheme, card.width)
-    tensors = {name: t.float() if t.is_floating_point() else t for name, t in load_file(checkpoint.path).items()}
+    stored = load_file(checkpoint.path)
+    _refuse_damaged(checkpoint.path, stored)
+    tensors = {name: t.float() if t.is_floating_point() else t for name, t in stored.items()}
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:
         raise ValueError(f"{checkpoint.path.name} does not fit {card.network} ({card.width}).") from error
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise ValueError(f"{checkpoint.path.name} is damaged: some of its weights are no numbers; copy it here again.")
     return module.eval()
+
+
+def _refuse_damaged(path: Path, stored: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are no numbers, or not those that were saved; an older file does not say which these were."""
+    if not all(bool(tensor.isfinite().all()) for tensor in stored.values()):
+        raise ValueError(f"{path.name} is damaged: some of its weights are no numbers; copy it here again.")
+    with safe_open(path, framework="numpy") as file:
+        meant = (file.metadata() or {}).get(_SUM_KEY, "")
+    is_whole = not meant or meant == tensors_sha256(stored)
+    if not meant and (listed := listed_sha256(path)):
+        is_whole = listed == hashlib.sha256(path.read_bytes()).hexdigest()
+    if not is_whole:
+        raise ValueError(f"{path.name} is damaged: its weights are not those that were saved; copy it here again.")
 
 
 def adopt(module: nn.ModuleDict, scheme: tuple[str, ...], parent: Checkpoint) -> None:
@@ -301,15 +322,34 @@ def named_path(name: str, folder: Path | None = None) -> Path:
     return path
 
 
+def left_out(folder: Path | None = None) -> tuple[Path, ...]:
+    """Return the files that stand where checkpoints do and are none that can be read."""
+    return tuple(path for path, found in _files(folder or home()) if found is None)
+
+
 def _all(folder: Path) -> Iterator[Checkpoint]:
+    for path, found in _files(folder):
+        if found is None:
+            _tell_left_out(path, path.stat().st_mtime_ns if path.exists() else 0)
+        else:
+            yield found
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, Checkpoint | None]]:
     own = sorted((folder / OWN_FOLDER).glob(f"*{SUFFIX}"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
     for path in (*sorted(SHIPPED.glob(f"*{SUFFIX}")), *own):
         if path.name.startswith("."):
             continue
         try:
-            yield read(path)
+            yield path, read(path)
         except ValueError:
-            log.warning("%s is not a checkpoint and is left out of the list.", path.name)
+            yield path, None
+
+
+@cache
+def _tell_left_out(path: Path, _modified_ns: int) -> None:
+    """Say so once: the window asks which checkpoints there are whenever it says what can be done."""
+    log.warning("%s is not a checkpoint and is left out of the list.", path.name)
 
 
 @cache

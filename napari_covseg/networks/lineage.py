@@ -6,9 +6,10 @@ What the gate of a fine-tuning said travels in the checkpoint itself; what a rea
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,14 @@ RUN_ENDING = ".run.json"
 
 
 SYNTHETIC_SAMPLE = "synthetic sample"
-"""What a card says that was rehearsed where nobody gave older cases; otherwise it names these."""
+"""What a card says that was rehearsed where nobody gave older cases; otherwise how many of these.
+
+Their names may be those of patients, and a checkpoint is handed on.
+"""
+
+
+COPIED_UTC = "copied_utc"
+"""Where a card's ``config`` says when the corrections were copied that it learned."""
 
 
 class Decision(BaseModel):
@@ -43,11 +51,17 @@ class Decision(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A checkpoint in the tree of its network: how deep it stands, and whether it is promoted."""
+    """A checkpoint in the tree of its network: its depth, whether it is promoted, what a reader decided about it."""
 
     checkpoint: Checkpoint
     depth: int
     promoted: bool
+    decision: Decision | None = None
+
+    @property
+    def is_overruled(self) -> bool:
+        """Whether a reader promoted what its gate held back."""
+        return self.decision is not None and self.promoted and not verdict_of(self.checkpoint).get("promoted", True)
 
 
 def verdict_of(trained: Checkpoint) -> Mapping[str, Any]:
@@ -56,10 +70,20 @@ def verdict_of(trained: Checkpoint) -> Mapping[str, Any]:
     return found
 
 
+def learned_until(trained: Checkpoint) -> str:
+    """Return until when what a reader marked is learned by a fine-tuned checkpoint, in ISO 8601; empty of any other.
+
+    While it learns the reader goes on, and what she marks then is not in it. Older cards know only when it was ready.
+    """
+    if not trained.card.scans_sha256:
+        return ""
+    return str(trained.card.config.get(COPIED_UTC, trained.card.created_utc))
+
+
 def is_promoted(trained: Checkpoint, folder: Path | None = None) -> bool:
     """Whether a checkpoint may take its parent's place: its gate says so, or a reader does; without a gate it may."""
-    decided = [each for each in decisions(folder) if each.checkpoint_sha256 == trained.sha256]
-    return decided[-1].promoted if decided else bool(verdict_of(trained).get("promoted", True))
+    decided = _decision_on(trained, folder)
+    return decided.promoted if decided else bool(verdict_of(trained).get("promoted", True))
 
 
 def first(network: str, folder: Path | None = None) -> Checkpoint | None:
@@ -119,10 +143,15 @@ def tree(network: str, folder: Path | None = None) -> tuple[Branch, ...]:
 
     def branches(parent_sha256: str, depth: int) -> Iterator[Branch]:
         for each in by_parent.get(parent_sha256, []):
-            yield Branch(each, depth, is_promoted(each, folder))
+            yield Branch(each, depth, is_promoted(each, folder), _decision_on(each, folder))
             yield from branches(each.sha256, depth + 1)
 
     return tuple(branches("", 0))
+
+
+def cases_sha256(names: Iterable[str]) -> str:
+    """Return the fingerprint of some cases' names, by which a stopped run knows what it rehearsed."""
+    return hashlib.sha256(json.dumps(sorted(set(names))).encode()).hexdigest()
 
 
 def unfinished(scan_sha256: str, folder: Path | None = None) -> Mapping[Path, Mapping[str, Any]]:
@@ -139,6 +168,11 @@ def unfinished(scan_sha256: str, folder: Path | None = None) -> Mapping[Path, Ma
         if isinstance(about, dict) and about.get("scans_sha256") == [scan_sha256]:
             found[path.with_name(path.name.removesuffix(RUN_ENDING))] = about
     return found
+
+
+def _decision_on(trained: Checkpoint, folder: Path | None) -> Decision | None:
+    decided = [each for each in decisions(folder) if each.checkpoint_sha256 == trained.sha256]
+    return decided[-1] if decided else None
 
 
 def _log(folder: Path | None) -> Path:

@@ -130,4 +130,35 @@ def test_beside_the_readers_own_no_file_takes_a_shipped_ones_name(tmp_path):
     with pytest.raises(ValueError, match="masc_net_compact is the name of weights that came with the package"):
         checkpoint.check_free(own / "masc_net_compact.safetensors")
     checkpoint.check_free(own / "mine.safetensors")
+    with pytest.raises(ValueError, match="without line breaks"):
+        checkpoint.check_free(tmp_path / "con\nnl.safetensors")
     checkpoint.check_free(tmp_path / "masc_net_compact.safetensors")
+
+
+def test_a_damaged_file_among_ones_own_is_left_out_and_that_is_logged_once(tmp_path, caplog):
+    damaged = tmp_path / checkpoint.OWN_FOLDER / "bad.safetensors"
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"no weights")
+    for _ in range(3):
+        assert damaged not in [one.path for one in checkpoint.known("res_att_unet", tmp_path)]
+    assert [record.getMessage() for record in caplog.records] == [
+        "bad.safetensors is not a checkpoint and is left out of the list."
+    ]
+    assert checkpoint.left_out(tmp_path) == (damaged,)
+
+
+def flipped(source, target):
+    """A copy of weights with one bit changed, which leaves all of them numbers."""
+    content = bytearray(source.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")
+    content[start + (len(content) - start) // 2] ^= 1
+    target.write_bytes(content)
+    return target
+
+
+def test_weights_with_one_changed_bit_are_refused(module, card, tmp_path):
+    saved = checkpoint.save(module, card, tmp_path / "saved.safetensors")
+    damaged = checkpoint.read(flipped(saved.path, tmp_path / "damaged.safetensors"))
+    with pytest.raises(ValueError, match=r"damaged\.safetensors is damaged: its weights are not those that were saved"):
+        checkpoint.revived(damaged)
+    checkpoint.revived(saved)

@@ -50,6 +50,21 @@ def test_the_tree_has_parents_before_children_and_knows_who_is_promoted(made, tm
     assert lineage.verdict_of(second) == {"promoted": False}
 
 
+def test_the_tree_tells_who_overruled_a_gate_and_why(made, tmp_path):
+    base = made("base")
+    held_back, passed = made("held_back", base, gate={"promoted": False}), made("passed", base, gate={"promoted": True})
+    lineage.overrule(held_back, "Dr A", "first thoughts", folder=tmp_path)
+    for reason, promoted in (("better", True), ("not so", False)):
+        for child in (held_back, passed):
+            lineage.overrule(child, "Dr B", reason, promoted=promoted, folder=tmp_path)
+        tree = lineage.tree("res_att_unet", tmp_path)
+        found = {one.checkpoint.name: (one.promoted, one.is_overruled, one.decision) for one in tree}
+        assert found["base"] == (True, False, None)
+        assert found["held_back"][:2] == (promoted, promoted)
+        assert found["passed"][:2] == (promoted, False)
+        assert (found["held_back"][2].reader, found["held_back"][2].reason) == ("Dr B", reason)
+
+
 def test_what_its_gate_held_back_is_never_the_first(made, tmp_path):
     assert lineage.first("res_att_unet", tmp_path) is None
     base = made("base")
@@ -119,3 +134,12 @@ def test_a_name_is_taken_once(made, tmp_path):
     made("base")
     with pytest.raises(ValueError, match="base already"):
         checkpoint.named_path("base.safetensors", tmp_path)
+
+
+def test_what_is_marked_after_the_corrections_were_copied_is_not_learned(made):
+    base = made("base")
+    assert lineage.learned_until(base) == ""
+    card = base.card.model_copy(update={"scans_sha256": ("a",)})
+    assert lineage.learned_until(replace(base, card=card)) == base.card.created_utc
+    card = card.model_copy(update={"config": {lineage.COPIED_UTC: "2026-11-21T09:58:00.5+00:00"}})
+    assert lineage.learned_until(replace(base, card=card)) == "2026-11-21T09:58:00.5+00:00"

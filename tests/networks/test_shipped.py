@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from functools import cache
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from napari_covseg.inference.cascade import region_seen, stage_prediction
 from napari_covseg.io import read_volume
 from napari_covseg.io.sample import sample_scan
-from napari_covseg.networks import available, checkpoint, load
+from napari_covseg.networks import available, checkpoint, load, sums
 from napari_covseg.preprocess import prepared
 from napari_covseg.volume import cropped, reoriented
 
@@ -80,3 +82,23 @@ def test_trained_weights_say_the_same_after_they_were_in_a_file(found, tmp_path)
         near = torch.isclose(half, full, atol=1e-2, rtol=0).float().mean().item()
         assert near >= LOGITS_WITHIN.get(network, 1.0), stage.name
         assert agreement(stage, scheme, full, half) >= 0.999, stage.name
+
+
+def test_the_list_of_fingerprints_beside_the_weights_is_of_these_very_files():
+    files = checkpoint.SHIPPED.glob("*.safetensors")
+    digests = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    assert {name: sums.listed_sha256(checkpoint.SHIPPED / name) for name in digests} == digests
+
+
+def test_a_shipped_file_with_one_changed_bit_is_refused(tmp_path, monkeypatch):
+    for file in checkpoint.SHIPPED.iterdir():
+        if file.suffix == ".safetensors" or file.name == sums.LIST:
+            shutil.copy(file, tmp_path)
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path)
+    path = tmp_path / f"{SHIPPED[0].name}.safetensors"
+    checkpoint.revived(checkpoint.read(path))
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged: its weights are not those that were saved"):
+        checkpoint.revived(checkpoint.read(path))

@@ -346,7 +346,11 @@ SPEC = NetworkSpec(
     stages=(
         Stage(name="lung", streams=(Stream(STEPS),), channels=_lung, loss="bce_dice", target="lung"),
         Stage(
-            name="lesion", streams=(Stream(STEPS, masked_by=("lung",)),), channels=sigmoid_or_softmax, loss="bce_dice"
+            name="lesion",
+            streams=(Stream(STEPS, masked_by=("lung",)),),
+            channels=sigmoid_or_softmax,
+            loss="bce_dice",
+            within=("lung",),
         ),
     ),
     recipe=Recipe(learning_rate=1e-3, batch=8, patience=3),

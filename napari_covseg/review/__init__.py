@@ -11,7 +11,7 @@ from napari_covseg.review.scene import Scene
 from napari_covseg.review.session import ReviewSession
 from napari_covseg.review.signing import SIGNED, Mark, Signature
 from napari_covseg.review.tools_between import copy_slice, interpolate
-from napari_covseg.review.tools_brush import Tip, reachable, stroke
+from napari_covseg.review.tools_brush import Tip, reachable, stroke, why_nothing
 from napari_covseg.review.tools_classes import accept, relabel, relabel_by_hu, relabelling_by_hu
 from napari_covseg.review.tools_grow import Growth, fill, grow
 from napari_covseg.review.tools_shape import fill_holes, keep_largest, remove_islands, smooth, smoothing
@@ -53,4 +53,5 @@ __all__ = [
     "smooth",
     "smoothing",
     "stroke",
+    "why_nothing",
 ]

@@ -1,4 +1,4 @@
-"""What a session was begun as: its scan, its grid and its reader, which the log vouches for and nobody may exchange."""
+"""What a session was begun as: its scan, grid and reader, which the log vouches for and nobody may exchange."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ from napari_covseg.review.audit import Event
 from napari_covseg.review.snapshot import Snapshot
 
 VOUCHED_AS = "begun"
-_NAMED = {"scan_sha256": "the scan it belongs to", "grid": "the grid of its scan", "reader": "who began it"}
+_NAMED = {
+    "scan_sha256": "the scan it belongs to",
+    "scan_name": "what its scan is called",
+    "grid": "the grid of its scan",
+    "reader": "who began it",
+}
 
 
 def told(about: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,6 +32,11 @@ def vouched(trail: Iterable[Event], snapshots: Sequence[Snapshot] = ()) -> dict[
     for each in reversed(snapshots):
         facts = told(each.about) | facts
     return facts
+
+
+def is_another(about: Mapping[str, Any], vouched_for: Mapping[str, Any]) -> bool:
+    """Whether facts are of another session than the log vouches for; what they do not tell contradicts nothing."""
+    return any(about.get(key) not in (None, vouched_for[key]) for key in vouched_for)
 
 
 def contradiction(about: Mapping[str, Any], vouched_for: Mapping[str, Any]) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 
 from napari_covseg.io.sentences import count
 from napari_covseg.review.audit import GENESIS, Event
 from napari_covseg.review.holder import HEAD_NAME
 from napari_covseg.review.journal import Condition, Journal
+from napari_covseg.review.replay import Loss
 from napari_covseg.review.signing import fingerprint
-from napari_covseg.review.standing import Loss, Standing
-from napari_covseg.review.words import ranges_in_words
+from napari_covseg.review.standing import Standing
+from napari_covseg.review.words import numbers_in_words, slices_named
 
 
 def sentences(journal: Journal, standing: Standing, loss: Loss | None) -> tuple[str, ...]:
@@ -23,16 +25,19 @@ def sentences(journal: Journal, standing: Standing, loss: Loss | None) -> tuple[
         told.append(_of_loss(loss, condition))
     elif condition.left_by is not None:
         told.append(_of_crash(journal))
+    if condition.foreign:
+        told.append(
+            f"Beside this session lay what another one saved: {condition.foreign}; it was left out, and the label map "
+            "is the one that this session's own log tells."
+        )
     told += [_of_gap(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("missing")]
+    told += [_of_bare(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("bare")]
     told += [_of_replacement(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("replaced")]
     if is_replaced(journal):
         told.append("The log of this session is not the one that was written here last: it was replaced or rewritten.")
     told += [_of_headless(e) for e in journal.trail if e.kind == "recovery" and e.detail.get("headless")]
-    if is_headless(journal):
-        told.append(
-            f"{HEAD_NAME}, which tells the last entry of this session's log, is missing, so nobody can tell whether "
-            f"anything was done after {_clock(journal.trail[-1])}; look the session over before you rely on it."
-        )
+    if headless(journal):
+        told.append(_of_no_head(journal))
     told += [_of_another_log(e) for e in belied(journal)[:1]]
     if _is_another_map(standing):
         told.append("The label map is not the one that was signed; compare it with an export before you rely on it.")
@@ -53,9 +58,9 @@ def is_replaced(journal: Journal) -> bool:
     return journal.condition.was_replaced or is_belied or is_alone
 
 
-def is_headless(journal: Journal) -> bool:
-    """Whether nobody can tell how long the log was, and the reader is not told already that it was replaced or cut."""
-    return journal.condition.is_headless and journal.condition.damage is None and not is_replaced(journal)
+def headless(journal: Journal) -> str:
+    """Return why nobody can tell how long the log was; empty where somebody can, or the log was replaced altogether."""
+    return "" if is_replaced(journal) else journal.condition.headless
 
 
 def belied(journal: Journal) -> tuple[Event, ...]:
@@ -78,22 +83,38 @@ def _of_replacement(event: Event) -> str:
     return f"On {when} the log of this session was not the one that was written here last: it had been replaced."
 
 
+def _of_no_head(journal: Journal) -> str:
+    why = "is missing" if journal.condition.headless == "missing" else "cannot be read"
+    what = f"after {_clock(journal.trail[-1])}" if journal.trail else "in it"
+    return (
+        f"{HEAD_NAME}, which tells the last entry of this session's log, {why}, so nobody can tell whether anything "
+        f"was done {what}; look the session over before you rely on it."
+    )
+
+
 def _of_headless(event: Event) -> str:
     when = f"{event.time_utc.astimezone():%d %b %Y %H:%M}"
-    return f"On {when} {HEAD_NAME} of this session was missing; whether anything before was lost is not known."
+    why = "could not be read" if event.detail["headless"] == "unreadable" else "was missing"
+    return f"On {when} {HEAD_NAME} of this session {why}; whether anything before was lost is not known."
 
 
 def _of_loss(loss: Loss, condition: Condition) -> str:
     aside = condition.damage.aside if condition.damage else ""
     kept = f" (the damaged files are kept in {aside})" if aside else ""
     found = f"The journal of this session was damaged and has been put together again{kept}: "
+    if condition.read_only:
+        found = "The journal of this session is damaged, and what can be read of it is shown: "
     undone = "; what was done before can no longer be undone" if loss.is_history_gone else ""
+    if loss.unmarked:
+        undone += f"; {slices_named(loss.unmarked)} must be marked reviewed anew"
     if loss.changes:
         since = f" made after {_clock(loss.after)}" if loss.after else ""
         return f"{found}up to {count(loss.changes, 'change')}{since} could not be read and must be made again{undone}."
     changed = condition.damage.changed if condition.damage else ()
     if loss.entries or changed:
         return f"{found}all corrections are there, but {_of_entries(loss.entries, changed, condition)}{undone}."
+    if loss.unmarked:
+        return f"{found}the labels of {slices_named(loss.unmarked)} are not those that were marked reviewed{undone}."
     return f"{found}nothing was lost{undone}."
 
 
@@ -114,12 +135,24 @@ def _of_crash(journal: Journal) -> str:
 
 
 def _of_gap(event: Event) -> str:
-    missing = ranges_in_words(tuple((low, high) for low, high in event.detail["missing"]))
-    changed = ranges_in_words(tuple((seq, seq) for seq in event.detail.get("changed", ())))
-    why = f" ({changed} had been changed)" if changed else ""
-    is_one = len(event.detail["missing"]) == 1 and len(set(event.detail["missing"][0])) == 1
-    entries = f"entry {missing} is" if is_one else f"entries {missing} are"
-    return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: {entries} missing{why}."
+    changed = set(event.detail.get("changed", ()))
+    rows = {seq for low, high in event.detail["missing"] for seq in range(low, high + 1)}
+    told = [f"{_entries(rows - changed)} missing"] if rows - changed else []
+    if changed:
+        told.append(f"{_entries(changed)} not as written, and set aside")
+    return f"The log has gaps since {event.time_utc.astimezone():%d %b %Y %H:%M}: {'; '.join(told)}."
+
+
+def _entries(rows: Collection[int]) -> str:
+    """Return ``entry 2 is`` or ``entries 2, 5–7 are``."""
+    named = numbers_in_words(sorted(rows))
+    return f"entry {named} is" if len(rows) == 1 else f"entries {named} are"
+
+
+def _of_bare(event: Event) -> str:
+    bare = event.detail["bare"]
+    what = f"{'entry' if len(bare) == 1 else 'entries'} {numbers_in_words(bare)}"
+    return f"Since {event.time_utc.astimezone():%d %b %Y %H:%M} the log no longer holds the voxels of {what}."
 
 
 def _is_another_map(standing: Standing) -> bool:

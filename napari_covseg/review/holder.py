@@ -5,17 +5,23 @@ from __future__ import annotations
 import getpass
 import os
 import platform
+import stat
 import zlib
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
 LOCK_NAME, HEAD_NAME = "session.lock", "session.head"
+ASIDE = "damaged-"
+READINGS = 3
+"""Another window may be writing it just then."""
+
+HeadState = Literal["whole", "empty", "unreadable", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,8 @@ class Head:
 class HeadFile:
     """A few bytes that are overwritten in place after every row: what was acknowledged is known outside the journal.
 
-    They are not flushed: a process that is killed leaves them behind all the same, and after a power cut they can only
-    be older than the journal, which harms nothing.
+    Only the first are flushed: a process that is killed leaves them behind all the same, and after a power cut they can
+    only be older than the journal, which harms nothing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -89,17 +95,26 @@ class HeadFile:
         self._descriptor: int | None = None
 
     def read(self) -> Head:
-        """Return what it says; row 0 where it says nothing that can be believed."""
-        with suppress(OSError, ValueError):
-            seq, digest, check = self._path.read_text("ascii").split()
-            if check == _check(seq, digest):
-                return Head(int(seq), digest)
+        """Return what it says; row 0 and no hash where it says nothing that can be believed."""
+        for _ in range(READINGS):
+            with suppress(OSError, ValueError):
+                seq, digest, check = self._path.read_text("ascii").split()
+                if check == _check(seq, digest):
+                    return Head(int(seq), digest)
         return Head()
 
     @property
-    def is_missing(self) -> bool:
-        """Whether there is no such file; an empty one is what a power cut may leave of a session just begun."""
-        return not self._path.exists()
+    def state(self) -> HeadState:
+        """Whether it is there and can be believed; empty, as earlier versions began it, it says nothing yet."""
+        if self.read().hash:
+            return "whole"
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return "missing"
+        except OSError:
+            return "unreadable"
+        return "unreadable" if found.st_size or not stat.S_ISREG(found.st_mode) else "empty"
 
     @property
     def is_deleted(self) -> bool:
@@ -116,14 +131,25 @@ class HeadFile:
         return False
 
     def open(self) -> None:
-        """Open it for writing; where that cannot be, the journal stands alone."""
+        """Open it for writing; where that cannot be, the journal stands alone. A folder in its place is set aside."""
         with suppress(OSError):
             if self._descriptor is None:
+                if self._path.is_dir():
+                    self._path.rename(self._path.with_name(f"{ASIDE}{HEAD_NAME}-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"))
                 binary = getattr(os, "O_BINARY", 0)
                 self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | binary, 0o644)
 
+    def begin(self, seq: int, digest: str) -> None:
+        """Write it for the first time and flush it, so that from now on it is never empty, nor wants room to grow."""
+        self.write(seq, digest)
+        with suppress(OSError):
+            if self._descriptor is not None:
+                os.fsync(self._descriptor)
+
     def write(self, seq: int, digest: str) -> None:
-        """Say which row is the last; where that cannot be written, the journal stands alone."""
+        """Say which row is the last, in a new file if it was deleted; where none can be, the journal stands alone."""
+        if self.is_deleted:
+            self.close()
         self.open()
         with suppress(OSError):
             if self._descriptor is None:

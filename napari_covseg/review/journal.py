@@ -15,14 +15,14 @@ from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 
 from napari_covseg.review import audit, begun, holder, recovery, snapshot
 from napari_covseg.review.anchor import Anchor, DisplacedError, Where, is_read_back
 from napari_covseg.review.audit import Event, Kind
-from napari_covseg.review.holder import Holder
+from napari_covseg.review.holder import HeadState, Holder
 from napari_covseg.review.recovery import FILE_NAME, LOG_NAME, Damage, Found, Witness
 from napari_covseg.review.tables import about_of, connected, copied, insert, remember
 
@@ -50,8 +50,11 @@ class Condition:
         Whether its last row is not the one that was written here last.
     contradiction
         What it says about itself otherwise than its log does; empty if nothing.
-    is_headless
-        Whether the file is missing that tells its last row, so that nobody knows how many there were.
+    headless
+        Whether the file that tells its last row is ``missing`` or ``unreadable``, so that nobody knows how many rows
+        there were; empty where that is known.
+    foreign
+        Which snapshots lay beside it that are of another log, and where they were put; empty where none did.
     """
 
     read_only: str = ""
@@ -59,7 +62,8 @@ class Condition:
     left_by: Holder | None = None
     was_replaced: bool = False
     contradiction: str = ""
-    is_headless: bool = False
+    headless: Literal["", "missing", "unreadable"] = ""
+    foreign: str = ""
 
 
 class Journal:
@@ -86,24 +90,27 @@ class Journal:
         self._head_file = holder.HeadFile(folder)
         self._lock: FileLock | None = None
         self._anchor: Anchor | None = None
-        had_head = not self._head_file.is_missing
-        self.snapshots = list(snapshot.kept(folder))
-        witness = Witness.beside(self._head_file.read(), self.snapshots)
-        self.has_witness = bool(witness.head.seq or self.snapshots)
+        was = self._head_file.state
+        witness = Witness(self._head_file.read(), tuple(snapshot.kept(folder)))
         found, refused, left_by = self._opened(reader, witness) if not read_only else (None, read_only, None)
         if found is None:
             found = recovery.looked_at(folder, witness)
         self._connection, self.trail = found.connection, list(found.events)
+        self.snapshots = list(found.witness.snapshots)
+        self.has_witness = bool(witness.head.seq or self.snapshots)
         self._vouched = begun.vouched(self.trail, self.snapshots)
         self._is_vouched_for = False
         self.about = self._facts()
         self._head = self.trail[-1].hash if self.trail else audit.GENESIS
         self._last = max(found.damage.last if found.damage else 0, self.trail[-1].seq if self.trail else 0)
         refused = self._who_holds_it() if refused == HELD else refused
-        is_headless = bool(self.trail) and not had_head and self.trail[-1].kind != "upgrade"
         is_other = self._was_replaced(witness)
-        self.condition = Condition(refused, found.damage, left_by, is_other, is_headless=is_headless)
+        foreign = self._foreign(witness, "" if refused else recovery.name_aside())
+        headless = self._headless(was)
+        self.condition = Condition(refused, found.damage, left_by, is_other, headless=headless, foreign=foreign)
         self.vouch_for({})
+        if was != "whole" and not refused and not self.condition.headless:
+            self._head_file.begin(self._last, self.head)
 
     @property
     def head(self) -> str:
@@ -256,10 +263,9 @@ class Journal:
         """
         folder.mkdir(parents=True)
         copied(self._connection, folder / FILE_NAME)
-        if self._last:
-            head = holder.HeadFile(folder)
-            head.write(self._last, self.head)
-            head.close()
+        head = holder.HeadFile(folder)
+        head.write(self._last, self.head)
+        head.close()
 
     def close(self) -> None:
         """Let go of the file; the write-ahead log is folded in."""
@@ -296,9 +302,7 @@ class Journal:
         self._connection = connected(str(self.folder / FILE_NAME))
         remember(self._connection, {"holder": self.about.get("holder")})  # now there is a log
         _lay_out(self.folder / LOG_NAME)
-        if self._last:
-            self._head_file.write(self._last, self.head)
-        self._head_file.open()
+        self._head_file.write(self._last, self.head)
         self._anchor = Anchor(self.folder, self._head_file, self._is_ours)
 
     def _facts(self) -> dict[str, Any]:
@@ -314,6 +318,26 @@ class Journal:
             f"{told} has this session open; here it can be looked at and exported, but not changed. Close it there and "
             "open the scan again here to go on."
         )
+
+    def _headless(self, was: HeadState) -> Literal["", "missing", "unreadable"]:
+        """Return what is wrong with the head, as it was found; nothing where a session is just begun or upgraded."""
+        if was in ("whole", "unreadable"):
+            return "" if was == "whole" else "unreadable"
+        is_begun = "scan_sha256" in self.about
+        if was == "empty":  # so an earlier version left it until its first row was written
+            return "unreadable" if len(self.trail) > 1 or (is_begun and not self.trail and not self.snapshots) else ""
+        is_upgraded = bool(self.trail) and self.trail[-1].kind == "upgrade"
+        return "missing" if (self.trail or is_begun) and not is_upgraded else ""
+
+    def _foreign(self, witness: Witness, aside: str) -> str:
+        """Put the snapshots of another log aside, where a folder for it is named; return which, and where they are."""
+        foreign = [each.name for each in witness.snapshots if each not in self.snapshots]
+        with suppress(OSError):
+            for name in foreign if aside else ():
+                (self.folder / aside).mkdir(exist_ok=True)
+                (self.folder / name).rename(self.folder / aside / name)
+        kept = f" (now in {aside})" if aside else ""
+        return f"{', '.join(foreign)}{kept}" if foreign else ""
 
     def _was_replaced(self, witness: Witness) -> bool:
         written = next((e for e in reversed(self.trail) if e.seq == witness.head.seq), None)

@@ -92,7 +92,8 @@ class Keeper:
             self._planes[index] = packed(standing.values[index])
         standing.let_go_of_drawn()
         told, planes = standing.told(), tuple(self._planes)
-        return Snapshot(journal.last, _head(journal), journal.about, told, planes, standing.drawn)
+        rows = tuple((e.seq, e.hash.hex()) for e in journal.trail if e.seq in (journal.trail[0].seq, self._seq))
+        return Snapshot(journal.last, _head(journal), journal.about, told, planes, standing.drawn, rows)
 
     def _compact(self, up_to: int) -> None:
         history = self._standing.history

@@ -34,7 +34,10 @@ def journal_of(folder: Path, scan: Volume, reader: str, scan_path: Path | None, 
     sha256 = scan.sha256
     if journal.about.get("scan_sha256") not in (None, sha256):
         journal.close()
-        raise ValueError(f"The session {folder.name} belongs to another scan.")
+        raise ValueError(
+            f"The folder {folder.name} among your sessions holds that of another scan; move it out of {folder.parent}, "
+            "then open this scan again."
+        )
     grid = {"shape": list(scan.geometry.shape), "affine": scan.geometry.affine.tolist()}
     facts = {"scan_sha256": sha256, "scan_name": scan.name, "grid": grid, "reader": reader}
     fresh = {key: value for key, value in facts.items() if key not in journal.about}

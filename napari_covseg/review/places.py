@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ class Place:
 
 def folder_of(sessions: Path, scan: Volume, reader: str, path: Path) -> Path:
     """Return the folder of a reader's session of a scan: the reader's own where there is one, else the first."""
-    names = {folder: _reader_of(folder) for folder in folders_of(sessions, scan, path)}
+    first = _first(sessions, scan, path)
+    is_renamed = first.name != _name_for(scan) and is_session(first)
+    names = {
+        each: _reader_of(each) for each in (*_family(first), *(_astray(sessions, scan, path) if is_renamed else ()))
+    }
     own = [folder for folder, name in names.items() if same_reader(name, reader)]
     own.sort(key=lambda folder: names[folder] != reader)  # earlier versions began one for every way of typing a name
-    return own[0] if own else _first(sessions, scan, path)
+    return own[0] if own else first
 
 
 def folders_of(sessions: Path, scan: Volume, path: Path) -> tuple[Path, ...]:
@@ -86,7 +91,7 @@ def place_of(sessions: Path, scan: Volume, reader: str, found_at: FoundAt) -> Pl
     whose = _reader_of(folder)
     if name_key(whose) and not same_reader(whose, reader):
         return Place(folder, read_only=f"This is the reading of {whose}. {OWN_BESIDE}", of=whose)
-    other = None if is_session(folder) else changed_since(sessions, found_at)
+    other = None if is_session(folder) else changed_since(sessions, reader, found_at)
     if other is None:
         was_at = Path(facts_in(folder).get("scan_path") or found_at.path)
         renamed = f"{found_at.path.name} was called {was_at.name} before; its session goes on."
@@ -123,21 +128,23 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     return session
 
 
-def changed_since(sessions: Path, found_at: FoundAt) -> Path | None:
+def changed_since(sessions: Path, reader: str, found_at: FoundAt) -> Path | None:
     """Return the session whose scan was at this path when it was another scan; None where there is none.
 
-    It is looked for by the path alone: a session keeps the name that its scan had when it began.
+    It is looked for by the path alone: a session keeps the name that its scan had when it began. The reader's own comes
+    before those of others.
 
     A session of which something else was stated (another series, another spacing) is of another scan.
     """
     place = str(found_at.path.resolve())
+    there: dict[Path, str] = {}
     for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
         facts = facts_in(folder) if is_session(folder) else {}
         if facts.get("scan_path") != place:
             continue
         if (read(facts["stated"]) if facts.get("stated") else kept_in(folder)) == found_at.stated:
-            return folder
-    return None
+            there[folder] = str(facts.get("reader") or "")
+    return next((folder for folder, whose in there.items() if same_reader(whose, reader)), next(iter(there), None))
 
 
 def facts_in(folder: Path) -> Mapping[str, Any]:
@@ -155,9 +162,17 @@ def _reader_of(folder: Path) -> str:
 
 
 def _first(sessions: Path, scan: Volume, path: Path) -> Path:
-    """Return the first session of a scan: by its name and fingerprint, or by the latter where it was renamed."""
-    named = sessions / f"{scan.name}-{scan.sha256[:8]}"
-    return named if is_session(named) else next(_renamed(sessions, scan, path), named)
+    """Return the first session of a scan: by its name and fingerprint, or by the latter where one was renamed."""
+    named = sessions / _name_for(scan)
+    return (
+        named
+        if is_session(named)
+        else next(chain(_renamed(sessions, scan, path), _astray(sessions, scan, path)), named)
+    )
+
+
+def _name_for(scan: Volume) -> str:
+    return f"{scan.name}-{scan.sha256[:8]}"
 
 
 def _renamed(sessions: Path, scan: Volume, path: Path) -> Iterator[Path]:
@@ -166,6 +181,14 @@ def _renamed(sessions: Path, scan: Volume, path: Path) -> Iterator[Path]:
         facts = facts_in(folder)
         was_at = Path(facts.get("scan_path") or "")
         if facts.get("scan_sha256") == scan.sha256 and (was_at == path.resolve() or not was_at.exists()):
+            yield folder
+
+
+def _astray(sessions: Path, scan: Volume, path: Path) -> Iterator[Path]:
+    """Yield sessions of this scan at this path, whatever their folders are called by now."""
+    for folder in sorted(sessions.iterdir()) if sessions.is_dir() else ():
+        facts = facts_in(folder) if is_session(folder) else {}
+        if facts.get("scan_sha256") == scan.sha256 and facts.get("scan_path") == str(path.resolve()):
             yield folder
 
 

@@ -61,8 +61,8 @@ class Proposals:
         self._held.setdefault(network, {})[index] = zlib.compress(labels.tobytes(), level=1)
         try:
             self._keep(network, (index,))
-        except OSError:
-            log.warning("A proposal could not be kept for comparison.", exc_info=True)
+        except OSError as error:
+            log.warning("A proposal could not be kept for comparison (%s).", error)
 
     def write_again(self) -> str:
         """Write what was deleted from the folder and is held; where that cannot be done now it is tried again later.
@@ -87,9 +87,9 @@ class Proposals:
         labels = np.zeros(self.shape, dtype=np.uint8)
         for index, packed in self._packed(network).items():
             try:
-                labels[index] = np.frombuffer(zlib.decompress(packed), dtype=np.uint8).reshape(self.shape[1:])
-            except (zlib.error, ValueError):
-                log.warning("A slice of a proposal is damaged and was left out.", exc_info=True)
+                labels[index] = _unpacked(packed, self.shape[1:])
+            except (zlib.error, ValueError) as error:
+                log.warning("Slice %d of a proposal is damaged and was left out (%s).", index + 1, error)
         return labels
 
     def _packed(self, network: str) -> dict[int, bytes]:
@@ -127,6 +127,15 @@ class Proposals:
 
     def _folder(self, network: str) -> Path:
         return self.folder / f"{zlib.crc32(network.encode()):08x}"
+
+
+def _unpacked(packed: bytes, shape: tuple[int, int]) -> Labels:
+    """Return a slice; whatever else the file unpacks to, no more of it is than a slice takes."""
+    unpacking = zlib.decompressobj()
+    drawn = unpacking.decompress(packed, shape[0] * shape[1] + 1)
+    if not unpacking.eof:
+        raise ValueError("it holds more or less than a slice")
+    return np.frombuffer(drawn, dtype=np.uint8).reshape(shape)
 
 
 def put_in_place(path: Path, content: bytes) -> None:

@@ -14,15 +14,14 @@ from typing import Any
 
 from napari_covseg.review import audit, begun, salvage
 from napari_covseg.review.audit import Event, Ranges, Row
-from napari_covseg.review.holder import Head
+from napari_covseg.review.holder import ASIDE, Head
 from napari_covseg.review.remains import left_of
 from napari_covseg.review.snapshot import Snapshot
-from napari_covseg.review.tables import FORMAT, about_of, connected, create, insert, remember, rows_of, upgraded
+from napari_covseg.review.tables import FORMAT, about_of, connected, create, insert, remember, rows_of, sound, upgraded
 
 FILE_NAME = "session.sqlite"
 LOG_NAME = f"{FILE_NAME}-wal"
 REBUILT_NAME = f"{FILE_NAME}.rebuilt"
-ASIDE = "damaged-"
 IN_MEMORY = Path("/dev/shm")
 """Where Linux keeps files in memory: the disk of temporary files may be as full as that of the session."""
 
@@ -55,32 +54,42 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A journal that can be worked with, its rows, and what was wrong with it, if anything."""
-
-    connection: sqlite3.Connection
-    events: tuple[Event, ...]
-    damage: Damage | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Witness:
-    """What is known of a journal from beside it: how many rows were written, and its facts."""
+    """What is known of a journal from beside it: how many rows were written, and its snapshots, the newest first."""
 
     head: Head
-    about: Mapping[str, Any]
-    snapshot_seq: int = 0
+    snapshots: tuple[Snapshot, ...] = ()
 
-    @classmethod
-    def beside(cls, head: Head, snapshots: Sequence[Snapshot]) -> Witness:
-        """Return what the head file and the snapshots tell."""
-        newest = snapshots[0] if snapshots else None
-        return cls(head, newest.about if newest else {}, newest.seq if newest else 0)
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """The facts that the newest snapshot tells."""
+        return self.snapshots[0].about if self.snapshots else {}
 
     @property
     def last(self) -> int:
         """The number of the last row that is known to have been written."""
-        return max(self.head.seq, self.snapshot_seq)
+        return max(self.head.seq, self.snapshots[0].seq if self.snapshots else 0)
+
+    def of(self, events: Sequence[Event]) -> Witness:
+        """Return it without snapshots of another log: they tell another scan or reader, or of other rows."""
+        vouched, hashes = begun.vouched(events), {e.seq: e.hash.hex() for e in events}
+
+        def is_foreign(each: Snapshot) -> bool:
+            is_beyond = each.seq not in hashes  # where the log reaches up to it, its last row decides
+            is_of_others = any(hashes.get(seq, digest) != digest for seq, digest in each.rows)
+            return begun.is_another(each.about, vouched) or (is_beyond and is_of_others)
+
+        return replace(self, snapshots=tuple(each for each in self.snapshots if not is_foreign(each)))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A journal that can be worked with, its rows, what tells of it from beside, and what was wrong with it, if any."""
+
+    connection: sqlite3.Connection
+    events: tuple[Event, ...]
+    witness: Witness
+    damage: Damage | None = None
 
 
 class _DamagedError(Exception):
@@ -121,11 +130,17 @@ def opened(folder: Path, witness: Witness) -> Found:
     draft = folder / f"{FILE_NAME}.draft"
     for leftover in (draft, folder / f"{draft.name}-wal", folder / f"{draft.name}-shm"):
         leftover.unlink(missing_ok=True)
-    found = _rebuilt(connected(str(draft)), rows, {**about, **witness.about}, witness, aside)
+    found = _rebuilt(connected(str(draft)), rows, about, witness, aside)
     found.connection.close()
     draft.replace(rebuilt)
     _put_in_place(rebuilt, path)
-    return Found(connected(str(path)), found.events, replace(found.damage, changed=changed) if found.damage else None)
+    damage = replace(found.damage, changed=changed) if found.damage else None
+    return replace(found, connection=connected(str(path)), damage=damage)
+
+
+def name_aside() -> str:
+    """Return what a folder of damaged files is called that is made now."""
+    return f"{ASIDE}{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
 
 
 def looked_at(folder: Path, witness: Witness) -> Found:
@@ -140,7 +155,7 @@ def looked_at(folder: Path, witness: Witness) -> Found:
     memory = connected(":memory:")
     if not path.exists() and not witness.about:
         create(memory)
-        return Found(memory, ())
+        return Found(memory, (), witness)
     try:
         try:
             _read_into(memory, f"{path.resolve().as_uri()}?mode=ro")
@@ -154,7 +169,7 @@ def looked_at(folder: Path, witness: Witness) -> Found:
         if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):  # version 1 lets nobody look
             raise ValueError(f"The session {folder.name} is open in another window; close that one first.") from error
         rows, about = left_of(folder / FILE_NAME, folder / LOG_NAME)
-        found = _rebuilt(connected(":memory:"), rows, {**about, **witness.about}, witness, "")
+        found = _rebuilt(connected(":memory:"), rows, about, witness, "")
         changed = getattr(error, "changed", ())
         return replace(found, damage=replace(found.damage, changed=changed)) if found.damage else found
 
@@ -253,7 +268,7 @@ def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
         if witness.last or witness.about:
             raise _DamagedError("The tables are gone.")
         create(connection)
-        return Found(connection, ())
+        return Found(connection, (), witness)
     if version > FORMAT:
         raise ValueError("This session was written by a newer CovSeg; update this one to open it.")
     rows, bare, changed = [], [], []
@@ -264,11 +279,11 @@ def _whole(connection: sqlite3.Connection, witness: Witness) -> Found:
             changed.append(row.seq)
         rows.append(row if row.payload is None else row._replace(payload=b""))
     events = tuple(audit.read(row) for row in rows) if not changed else ()
-    known = audit.accounted(events)
+    known, witness = audit.accounted(events), witness.of(events)
     is_right = not changed and audit.known_bare(events).issuperset(bare)
     if not is_right or not audit.is_chained(rows, known) or _gaps(rows, witness.last, known):
         raise _DamagedError("A row is missing or was changed.", tuple(changed))
-    return Found(connection, events)
+    return Found(connection, events, witness)
 
 
 def _is_bare(row: Row, pruned: int) -> bool:
@@ -288,19 +303,22 @@ def _rebuilt(
     for row in rows:
         insert(connection, row)
     events = tuple(audit.read(row) for row in rows)
+    witness = witness.of(events)
+    known = [sound(about), sound(witness.about)]
+    about = {**known[0], **known[1], "compacted_to": max(each.get("compacted_to", 0) for each in known)}
     remember(connection, {**about, **begun.vouched(events), "format": FORMAT})
     connection.execute("COMMIT")
-    pruned = int(about.get("compacted_to", 0))
+    pruned = about["compacted_to"]
     told = audit.known_bare(events)
     bare = tuple(row.seq for row in rows if _is_bare(row, pruned) and row.seq not in told)
     gaps = _gaps(rows, witness.last, audit.accounted(events))
     last = max(witness.last, rows[-1].seq if rows else 0)
-    return Found(connection, events, Damage(gaps, bare, last, aside))
+    return Found(connection, events, witness, Damage(gaps, bare, last, aside))
 
 
 def _set_aside(folder: Path) -> str:
     """Copy the damaged files into a folder of their own, whose name is returned."""
-    name = f"{ASIDE}{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"
+    name = name_aside()
     there: Iterable[Path] = [path for path in (folder / FILE_NAME, folder / LOG_NAME) if path.exists()]
     for path in there:
         (folder / name).mkdir(exist_ok=True)

@@ -15,7 +15,7 @@ from napari_covseg.io import stated
 from napari_covseg.io.stated import NOTHING, Stated
 from napari_covseg.review.anchor import DisplacedError
 from napari_covseg.review.audit import Event, Kind
-from napari_covseg.review.condition import belied, is_headless, is_replaced, sentences
+from napari_covseg.review.condition import belied, headless, is_replaced, sentences
 from napari_covseg.review.correction import Correction, Labels, difference
 from napari_covseg.review.displaced import kept
 from napari_covseg.review.history import NETWORK_TOOL, Step, step_of, told
@@ -24,9 +24,9 @@ from napari_covseg.review.keeping import Keeper
 from napari_covseg.review.opening import is_session, journal_of, scan_of
 from napari_covseg.review.reader_names import same_reader
 from napari_covseg.review.recovery import FILE_NAME
+from napari_covseg.review.replay import Loss, standing_of
 from napari_covseg.review.session_facts import SessionFacts
-from napari_covseg.review.signing import fingerprint, marks_told
-from napari_covseg.review.standing import Loss, standing_of
+from napari_covseg.review.signing import Mark, fingerprint, marks_told
 from napari_covseg.volume import Provenance, Volume
 
 NO_ORIGIN = Provenance()
@@ -63,10 +63,12 @@ class ReviewSession(SessionFacts):
         self.unsaved = ""
         self.saved_at = journal.trail[-1].time_utc if journal.trail else None
         self.notes = sentences(journal, self._standing, loss)
-        was_replaced, was_headless = is_replaced(journal), is_headless(journal)
-        self.was_damaged = loss is not None or was_replaced or was_headless or bool(belied(journal))
+        was_replaced, was_headless = is_replaced(journal), headless(journal)
+        self.was_damaged = (
+            loss is not None or was_replaced or bool(was_headless or belied(journal) or journal.condition.foreign)
+        )
         if loss is not None or was_replaced or was_headless:
-            self._keep_in_the_log(loss, was_replaced=was_replaced, was_headless=was_headless)
+            self._keep_in_the_log(loss, was_replaced=was_replaced)
         self._keeper.when_due()
 
     @classmethod
@@ -192,7 +194,7 @@ class ReviewSession(SessionFacts):
     def undo(self) -> bool:
         """Take back the last correction and those of its group; return whether there was one.
 
-        The marks that it took are given back as they were, by a row of their own; `redo` takes them again.
+        The marks that it took are given back as they were, by the same row; `redo` takes them again.
         """
         return self._step("undo")
 
@@ -215,7 +217,8 @@ class ReviewSession(SessionFacts):
         self._refuse()
         if not 0 <= index < self.geometry.shape[0]:
             raise ValueError(f"There is no slice {index + 1}; the scan has {self.geometry.shape[0]}.")
-        self._state("mark", {"slice": index, "seen_s": self._seen_on(index)})
+        vouched_for = fingerprint(self._standing.values[index])
+        self._state("mark", {"slice": index, "seen_s": self._seen_on(index), "labels_sha256": vouched_for})
         self._keeper.when_due()
 
     def unmark(self, index: int) -> None:
@@ -318,18 +321,20 @@ class ReviewSession(SessionFacts):
         if not steps:
             return False
         corrections = [step.correction(self.journal.payload(step.seq) or b"") for step in steps]
-        row = self._record(kind, _told_of(steps)).seq
+        owed = self._standing.owed(kind, steps)
+        self._record(kind, _told_of(steps, owed))
         self._standing.history.move(kind, steps)
         for step, correction in zip(steps, corrections, strict=True):
             self._write(kind, correction.inverse() if kind == "undo" else correction, step)
-        if owed := self._standing.owed(kind, steps):
-            self._state("restore", {"row": row, "slices": sorted(owed), "marks": marks_told(owed)})
+        self._standing.marks |= owed
+        if owed:
+            self.states_changed.emit()
         return True
 
     def _seen_on(self, index: int) -> float | None:
         return round(self._seen_s.get(index, 0.0), 2) if self._seen_s else None
 
-    def _keep_in_the_log(self, loss: Loss | None, *, was_replaced: bool, was_headless: bool) -> None:
+    def _keep_in_the_log(self, loss: Loss | None, *, was_replaced: bool) -> None:
         """Write what was lost, replaced or missing into the log, so that it is told from now on."""
         damage = self.journal.condition.damage
         detail = {
@@ -339,8 +344,9 @@ class ReviewSession(SessionFacts):
             "aside": damage.aside if damage else "",
             "changes_lost": loss.changes if loss else 0,
             "barrier": loss is not None and loss.is_history_gone,
+            "unmarked": loss.unmarked if loss else (),
             "replaced": was_replaced,
-            "headless": was_headless,
+            "headless": headless(self.journal),
             "standing": self._standing.told(),
         }
         with suppress(OSError, ValueError):  # what cannot be written now is found again at the next opening
@@ -349,8 +355,10 @@ class ReviewSession(SessionFacts):
             self._keeper.take()
 
 
-def _told_of(steps: Sequence[Step]) -> dict[str, Any]:
-    return {
+def _told_of(steps: Sequence[Step], owed: dict[int, Mark]) -> dict[str, Any]:
+    """Return what the log tells of steps that go back or forth, and of the marks that they give back."""
+    told_of_marks = {"marks": marks_told(owed)} if owed else {}
+    return told_of_marks | {
         "rows": [step.seq for step in steps],
         "tool": steps[0].tool,
         "title": steps[0].title,

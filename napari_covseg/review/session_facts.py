@@ -58,8 +58,8 @@ class SessionFacts:
 
     @property
     def case(self) -> str:
-        """The scan's name as a case: without the ``_ct`` that marks the scan among a case's files."""
-        return self.scan_name.removesuffix("_ct")
+        """The scan's name as a case: without the ``_ct`` that marks the scan among a case's files, and never a path."""
+        return Path(self.scan_name).name.removesuffix("_ct")
 
     @property
     def scan_path(self) -> Path:

@@ -24,11 +24,14 @@ class Mark:
     ----------
     seen_s
         How long the slice was on screen before; None where nobody kept count.
+    labels_sha256
+        The fingerprint of the labels (H, W) that are vouched for; empty in a log of an earlier version.
     """
 
     reader: str
     time_utc: datetime
     seen_s: float | None = None
+    labels_sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Signature:
 
 
 def fingerprint(values: Labels) -> str:
-    """Return the SHA-256 of a label map (D, H, W) in reading order, in hexadecimal."""
+    """Return the SHA-256 of a label map (D, H, W) in reading order, or of a slice (H, W) of it, in hexadecimal."""
     digest = hashlib.sha256(str(values.shape).encode())
     digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
@@ -65,7 +68,7 @@ def fingerprint(values: Labels) -> str:
 
 def mark_of(event: Event) -> Mark:
     """Return the mark that a row tells of."""
-    return Mark(event.reader, event.time_utc, event.detail.get("seen_s"))
+    return Mark(event.reader, event.time_utc, event.detail.get("seen_s"), event.detail.get("labels_sha256", ""))
 
 
 def signature_of(event: Event, version: int) -> Signature:
@@ -76,12 +79,12 @@ def signature_of(event: Event, version: int) -> Signature:
 
 def marks_told(marks: dict[int, Mark]) -> list[list[Any]]:
     """Return marks as JSON has them."""
-    return [[index, m.reader, m.time_utc.isoformat(), m.seen_s] for index, m in sorted(marks.items())]
+    return [[index, m.reader, m.time_utc.isoformat(), m.seen_s, m.labels_sha256] for index, m in sorted(marks.items())]
 
 
 def marks_read(told: Iterable[list[Any]]) -> dict[int, Mark]:
     """Return the marks that `marks_told` told."""
-    return {index: Mark(reader, datetime.fromisoformat(time), seen) for index, reader, time, seen in told}
+    return {index: Mark(reader, datetime.fromisoformat(time), *rest) for index, reader, time, *rest in told}
 
 
 def signatures_told(signatures: Iterable[Signature]) -> list[list[Any]]:

@@ -43,6 +43,9 @@ class Snapshot:
         One packed slice after the other; see `packed`.
     drawn
         Packed slices as networks left them, by index and row of the log; see `Standing.drawn`.
+    rows
+        Number and hash of earlier rows, which tell whose log it is where that does not reach up to `seq`; none in
+        those of earlier versions.
     """
 
     seq: int
@@ -51,6 +54,12 @@ class Snapshot:
     standing: Mapping[str, Any]
     planes: tuple[bytes, ...]
     drawn: Drawn = field(default_factory=dict)
+    rows: tuple[tuple[int, str], ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What its file is called."""
+        return _name_of(self.seq)
 
     def label_map(self) -> Labels:
         """Return the labels (D, H, W)."""
@@ -102,13 +111,14 @@ def keep(snapshot: Snapshot, folder: Path, previous: int) -> None:
         "about": snapshot.about,
         "standing": snapshot.standing,
         "drawn": [(index, seq) for index, seq, _ in drawn],
+        "rows": snapshot.rows,
     }
     every = (*snapshot.planes, *(plane for *_, plane in drawn))
     lengths = np.array([len(plane) for plane in every], dtype=np.int64)
     planes = np.frombuffer(b"".join(every), dtype=np.uint8)
-    with written(_file(folder, snapshot.seq)) as draft:
+    with written(folder / snapshot.name) as draft:
         np.savez(draft, told=np.frombuffer(json.dumps(told).encode(), dtype=np.uint8), lengths=lengths, planes=planes)
-    for old in set(_files(folder)) - {_file(folder, snapshot.seq), _file(folder, previous)}:
+    for old in set(_files(folder)) - {folder / snapshot.name, folder / _name_of(previous)}:
         with suppress(OSError):
             old.unlink()
 
@@ -120,8 +130,8 @@ def kept(folder: Path) -> Iterator[Snapshot]:
             yield _read(file)
 
 
-def _file(folder: Path, seq: int) -> Path:
-    return folder / f"{PREFIX}{seq:08d}.npz"
+def _name_of(seq: int) -> str:
+    return f"{PREFIX}{seq:08d}.npz"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -142,4 +152,5 @@ def _read(file: Path) -> Snapshot:
     drawn: dict[int, dict[int, bytes]] = {}
     for (index, seq), plane in zip(which, cut[depth:], strict=True):
         drawn.setdefault(index, {})[seq] = plane
-    return Snapshot(told["seq"], told["head"], told["about"], told["standing"], tuple(cut[:depth]), drawn)
+    rows = tuple((int(seq), str(digest)) for seq, digest in told.get("rows", ()))
+    return Snapshot(told["seq"], told["head"], told["about"], told["standing"], tuple(cut[:depth]), drawn, rows)

@@ -1,20 +1,20 @@
-"""How a session stands: label map, marks, signatures and history, as its journal and snapshots tell them."""
+"""How a session stands: label map, marks, signatures and history, and what a row of its log changes in them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from napari_covseg.review.audit import Event, Ranges
+from napari_covseg.review.audit import Event
 from napari_covseg.review.correction import Correction, Labels
 from napari_covseg.review.history import NETWORK_TOOL, History, Step, step_of
-from napari_covseg.review.journal import Journal
 from napari_covseg.review.signing import (
     Mark,
     Signature,
+    fingerprint,
     mark_of,
     marks_read,
     marks_told,
@@ -22,7 +22,7 @@ from napari_covseg.review.signing import (
     signatures_read,
     signatures_told,
 )
-from napari_covseg.review.snapshot import Snapshot, packed, unpack
+from napari_covseg.review.snapshot import packed, unpack
 
 DRAWN_KEPT = 3
 """How many proposals of a slice are kept that can still be undone; the newest that cannot is kept beside them."""
@@ -141,6 +141,19 @@ class Standing:
         other = "redo" if kind == "undo" else "undo"
         return {index: mark for step in steps for index, mark in self.taken.get((other, step.seq), {}).items()}
 
+    def take_belied_marks_back(self, sure: Collection[Mark]) -> tuple[int, ...]:
+        """Take back the marks of slices whose labels are not those that were vouched for; return these slices.
+
+        Parameters
+        ----------
+        sure
+            Marks that hold although they do not tell what they vouch for, as those of an earlier version do not.
+        """
+        belied = [index for index, mark in sorted(self.marks.items()) if not self._holds(index, mark, sure)]
+        for index in belied:
+            del self.marks[index]
+        return tuple(belied)
+
     def take(self, event: Event, payload: Packed) -> list[Step]:
         """Take in what a row tells, all but voxels; return the steps whose voxels it moves."""
         steps: list[Step] = []
@@ -155,9 +168,7 @@ class Standing:
         elif event.kind == "mark":
             self.marks[event.detail["slice"]] = mark_of(event)
         elif event.kind == "unmark":
-            self.marks.pop(event.detail["slice"], None)
-        elif event.kind == "restore":
-            self.marks |= marks_read(event.detail["marks"])
+            self._unmark(event.detail["slice"])
         elif event.kind == "sign":
             self.signatures.append(signature_of(event, len(self.signatures) + 1))
             self.is_signed = True
@@ -165,7 +176,17 @@ class Standing:
             self.is_signed = False
         for step in steps:
             self.take_marks_back(event.kind, step)
+        if event.kind in ("undo", "redo", "restore"):  # an earlier version gave marks back by a row of their own
+            self.marks |= marks_read(event.detail.get("marks", ()))
         return steps
+
+    def _unmark(self, index: int) -> None:
+        """Take a slice's mark, and what steps took of it before: the reader's last word is that it has none."""
+        for each in (self.marks, *self.taken.values()):
+            each.pop(index, None)
+
+    def _holds(self, index: int, mark: Mark, sure: Collection[Mark]) -> bool:
+        return mark.labels_sha256 == fingerprint(self.values[index]) if mark.labels_sha256 else mark in sure
 
     def _moved(self, event: Event) -> list[Step]:
         source = self.history.done if event.kind == "undo" else self.history.undone
@@ -179,118 +200,5 @@ class Standing:
         return [by_number[seq] for seq in numbers if seq in by_number]
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What a damaged journal cost.
-
-    Parameters
-    ----------
-    entries
-        Rows of the log that are gone.
-    changes
-        How many of them are missing from the label map too, at most.
-    after
-        The last row before these; None where there is none.
-    is_history_gone
-        Whether what was done before can no longer be undone.
-    """
-
-    entries: int
-    changes: int
-    after: Event | None
-    is_history_gone: bool
-
-
-def standing_of(journal: Journal, shape: tuple[int, int, int]) -> tuple[Standing, Snapshot | None, Loss | None]:
-    """Return how a session stands, the snapshot that was begun from, and what was lost."""
-    damage = journal.condition.damage
-    last_row = journal.trail[-1].seq if journal.trail else 0
-    is_cut_at_its_end = damage is None or (not damage.bare and all(low > last_row for low, _ in damage.missing))
-    newest = journal.snapshots[0].seq if journal.snapshots else 0
-    if is_cut_at_its_end and newest <= last_row:
-        try:
-            standing, base = _replayed(journal, shape)
-            return standing, base, None if damage is None else _loss(journal, damage.missing, (), last_row, gone=False)
-        except ValueError:
-            pass
-    standing, base = _pieced_together(journal, shape)
-    after = base.seq if base else 0
-    bare = [e.seq for e in journal.trail if e.seq > after and e.kind == "correction" and not e.has_payload]
-    return standing, base, _loss(journal, damage.missing if damage else (), bare, after, gone=True)
-
-
-def _replayed(journal: Journal, shape: tuple[int, int, int]) -> tuple[Standing, Snapshot | None]:
-    """Replay every row since the last recovery; voxels, since the last snapshot.
-
-    Raises
-    ------
-    ValueError
-        If rows and snapshot do not fit together, or voxels that are needed are gone.
-    """
-    trail = journal.trail
-    barrier = max((at for at, e in enumerate(trail) if e.kind == "recovery" and e.detail.get("barrier")), default=-1)
-    first = trail[barrier].seq if barrier >= 0 else 0
-    base = next((s for s in journal.snapshots if s.seq >= first and _fits(s, trail)), None)
-    if base is None and (first or journal.about.get("compacted_to")):
-        raise ValueError("The snapshot that the journal goes on from is gone.")
-    standing = Standing(np.zeros(shape, dtype=np.uint8) if base is None else base.label_map())
-    if base is not None:
-        standing.drawn = {index: dict(planes) for index, planes in base.drawn.items()}
-    if barrier >= 0:
-        standing.start_from(trail[barrier].detail["standing"])
-    for event in trail[barrier + 1 :]:
-        steps = standing.take(event, journal.payload)
-        if base is None or event.seq > base.seq:
-            _draw(standing, event, steps, journal.payload, over=False)
-    return standing, base
-
-
-def _pieced_together(journal: Journal, shape: tuple[int, int, int]) -> tuple[Standing, Snapshot | None]:
-    """Begin from the newest snapshot and lay over it whatever rows are left after it."""
-    base = next((s for s in journal.snapshots if _fits(s, journal.trail, or_missing=True)), None)
-    standing = Standing(np.zeros(shape, dtype=np.uint8) if base is None else base.label_map())
-    after = base.seq if base else 0
-    for event in (e for e in journal.trail if e.seq <= after):
-        standing.take(event, journal.payload)
-    if base is not None:
-        earlier = standing.history
-        standing.start_from(base.standing)
-        standing.history.done, standing.history.undone = earlier.done, earlier.undone  # later rows may move these
-    for event in (
-        e for e in journal.trail if e.seq > after and e.kind != "restore"
-    ):  # what they are owed for may be lost
-        _draw(standing, event, standing.take(event, journal.payload), journal.payload, over=True)
-    standing.history = History(sorted(standing.history.touched))
-    return standing, base
-
-
-def _draw(standing: Standing, event: Event, steps: Sequence[Step], payload: Packed, *, over: bool) -> None:
-    for step in steps:
-        content = payload(step.seq)
-        if content is None:
-            if not over:
-                raise ValueError("A correction's voxels are gone.")
-            continue
-        correction = step.correction(content)
-        standing.write(correction.inverse() if event.kind == "undo" else correction, step.slices, over=over)
-        if event.kind == "correction":
-            standing.drew(step)
-
-
 def _direction(kind: str) -> str:
     return "undo" if kind == "undo" else "redo"
-
-
-def _fits(snapshot: Snapshot, trail: Sequence[Event], *, or_missing: bool = False) -> bool:
-    if snapshot.seq == 0:
-        return True
-    event = next((e for e in reversed(trail) if e.seq == snapshot.seq), None)
-    return or_missing if event is None else event.hash.hex() == snapshot.head
-
-
-def _loss(journal: Journal, missing: Ranges, bare: Sequence[int], known_until: int, *, gone: bool) -> Loss:
-    numbers = [seq for low, high in missing for seq in range(low, high + 1)]
-    changes = [seq for seq in (*numbers, *bare) if seq > known_until]
-    first = min(changes, default=0)
-    after = next((e for e in reversed(journal.trail) if e.seq < first), None)
-    return Loss(len(numbers), len(changes), after, gone)

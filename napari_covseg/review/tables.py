@@ -13,6 +13,8 @@ from napari_covseg.review.audit import Row
 
 FORMAT = 2
 
+_KINDS = {"format": int, "compacted_to": int, "scan_path": str, "scan_name": str}
+
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS event (
@@ -60,8 +62,22 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def about_of(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Return the facts about the session."""
-    return {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM about")}
+    """Return the facts about the session.
+
+    Raises
+    ------
+    ValueError
+        If one of them cannot be read, or is nothing of its kind.
+    """
+    about = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM about")}
+    if about != sound(about):
+        raise ValueError("The facts about the session cannot be read.")
+    return about
+
+
+def sound(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the facts that are of the kind they should be; what `begun` vouches for is judged there."""
+    return {key: value for key, value in about.items() if isinstance(value, _KINDS.get(key, object))}
 
 
 def remember(connection: sqlite3.Connection, facts: Mapping[str, Any]) -> None:

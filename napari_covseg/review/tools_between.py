@@ -29,8 +29,8 @@ def interpolate(scene: Scene, index: int, value: int, place: Place | None = None
     value
         The class.
     place
-        On a lesion of the class: then only this lesion's outline counts, on whichever slice it lies, and others of
-        the class elsewhere on the slices between do not matter.
+        On a lesion of the class, or between slices above and below that hold it there: then only the outline of this
+        lesion (of the nearer) counts, on whichever slice it lies, and others of the class elsewhere do not matter.
 
     Raises
     ------
@@ -85,12 +85,23 @@ def copy_slice(scene: Scene, index: int, step: int) -> Correction | None:
 
 def _outline(scene: Scene, place: Place | None, value: int) -> Mask:
     """Return where on a slice the class counts: everywhere, or where the lesion lies that is pointed at."""
-    shape = scene.labels.shape[1:]
-    if place is None or scene.labels[scene.checked(place)] != value:
-        return np.ones(shape, dtype=bool)
-    found = numbered(scene.labels[place[0]] == value, IN_A_SLICE)
+    at = None if place is None else _lies_on(scene, scene.checked(place), value)
+    if place is None or at is None:
+        return np.ones(scene.labels.shape[1:], dtype=bool)
+    found = numbered(scene.labels[at] == value, IN_A_SLICE)
     own: Mask = found == found[place[1:]]
     return own
+
+
+def _lies_on(scene: Scene, place: Place, value: int) -> int | None:
+    """Return the slice on which the lesion lies that is pointed at: this one, or the nearer of one on either side."""
+    painted = np.flatnonzero(scene.labels[:, place[1], place[2]] == value)
+    if place[0] in painted:
+        return place[0]
+    above, below = painted[painted < place[0]], painted[painted > place[0]]
+    if not (above.size and below.size):
+        return None
+    return int(min(above[-1], below[0], key=lambda at: abs(at - place[0])))
 
 
 def _shape(plane: Mask, outline: Mask) -> Mask:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
@@ -76,6 +76,20 @@ def stroke(scene: Scene, path: Sequence[Place], tip: Tip) -> Correction | None:
     reached = _swept(scene, path, tip.diameter_mm, box) & reachable(scene, tip, box)
     before = scene.labels[box]
     return scene.correction(box, np.where(reached, np.uint8(tip.value), before), tip.name, tip.name)
+
+
+def why_nothing(scene: Scene, place: Place, tip: Tip) -> str:
+    """Return, in words, what kept a brush from every voxel under it; empty where nothing did."""
+    box = _box_of(scene, [place], tip.diameter_mm)
+    if any(span.stop <= span.start for span in box):
+        return ""
+    under = _swept(scene, [place], tip.diameter_mm, box)
+    if tip.hu_range is not None and not (under & reachable(scene, replace(tip, in_lungs=False, value=0), box)).any():
+        return f"Nothing under the brush lies in {tip.hu_range}; widen the range in Review, or paint without it (T)."
+    if not (under & reachable(scene, replace(tip, over_classes=True), box)).any():
+        where = f"in the lungs within {tip.hu_range}" if tip.hu_range else "in the lungs"
+        return f"Nothing under the brush lies {where}; paint without the lungs as its bound."
+    return "" if (under & reachable(scene, tip, box)).any() else "Under the brush are other classes, which it spares."
 
 
 def reachable(scene: Scene, tip: Tip, box: Box) -> Mask:

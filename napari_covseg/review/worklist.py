@@ -2,9 +2,9 @@
 
 Without more it is a SQLite file beside the sessions. A department names another database by URL, in
 ``COVSEG_WORKLIST`` or as an argument, for example ``postgresql+psycopg://reader@server/covseg`` (with ``pip install
-"psycopg[binary]"``; tried on PostgreSQL 15); everything here is SQLAlchemy Core and knows no dialect. It holds paths
-below the folder, states, readers and times, and nothing of the patient; who names files after patients should rename
-them first.
+"psycopg[binary]"``; tried on PostgreSQL 15); everything here is SQLAlchemy Core and knows no dialect. It holds the
+folder's path, paths below it, states, readers and times, and nothing of the patient; who names files after patients
+should rename them first. Lists share a database without knowing each other; `whose_list` says which is a folder's.
 
 Several windows never undo each other's work: every change names the state that it changes, and is refused where that is
 no longer so.
@@ -25,6 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from napari_covseg.io import home, stem_of
 from napari_covseg.io.scans_in import scans_in
 from napari_covseg.review.reader_names import name_key, same_reader
+from napari_covseg.review.whose_list import TABLES, Sharer, given_name, join, own_key, sharers
 
 State = Literal["new", "in review", "signed", "rejected"]
 SortedBy = Literal["name", "state", "reader", "minutes", "changed"]
@@ -38,7 +39,7 @@ PATIENCE_S = 10
 
 _SCANS = sa.Table(
     "covseg_scan",
-    sa.MetaData(),
+    TABLES,
     sa.Column("id", sa.Integer, primary_key=True),
     sa.Column("list", sa.String(1000), nullable=False),
     sa.Column("path", sa.String(1000), nullable=False),
@@ -90,13 +91,13 @@ class Worklist:
     url
         The database; ``$COVSEG_WORKLIST`` without, and a SQLite file in the reader's own folder without that.
     name
-        What the list is called in a shared database, where other computers may see the folder at another path; the
-        folder's name without.
+        What the list is called in a shared database, for others to share it who see the folder at another path;
+        ``$COVSEG_WORKLIST_NAME`` without, and without that it is the list of this folder on this computer alone.
 
     Raises
     ------
     ValueError
-        If there is no such folder, or the database cannot be used.
+        If there is no such folder, the database cannot be used, or the name is that of another folder's list.
     """
 
     def __init__(self, folder: Path, url: str = "", name: str = "") -> None:
@@ -104,8 +105,27 @@ class Worklist:
             raise ValueError(f"There is no folder {folder}; choose one that holds scans.")
         self.folder = folder.resolve()
         url = url or os.environ.get(URL_VARIABLE, "")
-        self.name = name or (self.folder.name if url else str(self.folder))
+        self.is_departments = bool(url)
+        self.name = given_name(name) if url else ""
+        self.name_given = self.name if name else ""
+        self._key = self.name or (own_key(self.folder) if url else str(self.folder))
         self._engine = _engine(url)
+        if self.name:
+            join(self._engine, self.name, self.folder)
+
+    @property
+    def sharers(self) -> tuple[Sharer, ...]:
+        """The folders whose scans are on this list, on this computer and others; none where nobody named it."""
+        return sharers(self._engine, self.name) if self.name else ()
+
+    @property
+    def earlier_name(self) -> str:
+        """The name under which an earlier version kept this folder's list, and perhaps others'; empty where none is."""
+        if self.name or not self.is_departments:
+            return ""
+        query = sa.select(_SCANS.c.id).where(_SCANS.c.list == self.folder.name).limit(1)
+        with self._engine.connect() as connection:
+            return self.folder.name if connection.execute(query).first() else ""
 
     def look(self) -> int:
         """Take in the scans that came into the folder, as new ones; return how many. Those that left stay listed."""
@@ -122,7 +142,7 @@ class Worklist:
         descending: bool = False,
     ) -> tuple[Entry, ...]:
         """Return the scans, sorted; those only whose name, reader or note contains every word that is searched."""
-        query = sa.select(_SCANS).where(_SCANS.c.list == self.name, _SCANS.c.state.in_(list(states)))
+        query = sa.select(_SCANS).where(_SCANS.c.list == self._key, _SCANS.c.state.in_(list(states)))
         with self._engine.connect() as connection:
             found = [self._entry(row) for row in connection.execute(query)]
         words = search.casefold().split()
@@ -232,7 +252,7 @@ class Worklist:
         fresh = {"state": NEW, "reader": "", "seconds": 0.0, "note": "", "changed_utc": _now()}
         try:
             with self._engine.begin() as connection:
-                connection.execute(sa.insert(_SCANS).values(list=self.name, path=path, **fresh))
+                connection.execute(sa.insert(_SCANS).values(list=self._key, path=path, **fresh))
         except IntegrityError:  # another window added it just now
             return False
         return True
@@ -244,7 +264,7 @@ class Worklist:
         return entry
 
     def _at(self, path: Path) -> tuple[sa.ColumnElement[bool], ...]:
-        return _SCANS.c.list == self.name, _SCANS.c.path == self._told(path)
+        return _SCANS.c.list == self._key, _SCANS.c.path == self._told(path)
 
     def _told(self, path: Path) -> str:
         path = path if path.is_absolute() else path.resolve()
@@ -273,9 +293,9 @@ def _engine(url: str) -> sa.Engine:
     try:
         engine = sa.create_engine(url or _own(), **_patience(url))
         try:
-            _SCANS.metadata.create_all(engine)
+            TABLES.create_all(engine)
         except DBAPIError:  # another window made the table between our look and our making
-            _SCANS.metadata.create_all(engine)
+            TABLES.create_all(engine)
     except ModuleNotFoundError as error:
         how = ' with pip install "psycopg[binary]"' if error.name == "psycopg" else ""
         raise ValueError(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -56,6 +59,18 @@ def left_by_a_crash(tmp_path):
         return copy
 
     return copied
+
+
+@pytest.fixture
+def tamper():
+    """Change the journal of a folder behind the session's back; returns the folder."""
+
+    def change(folder: Path, statement: str, values: tuple[Any, ...] = ()) -> Path:
+        with closing(sqlite3.connect(folder / "session.sqlite", isolation_level=None)) as connection:
+            connection.execute(statement, values)
+        return folder
+
+    return change
 
 
 def geometry_of(shape: tuple[int, int, int], spacing_mm: tuple[float, float, float]) -> Geometry:

@@ -11,6 +11,7 @@ from napari_covseg.export import export_nifti
 from napari_covseg.review import ReviewSession
 from napari_covseg.review.places import FoundAt, place_of, session_at
 from napari_covseg.review.session_facts import ONLY_LOOKED_AT
+from napari_covseg.volume import Volume
 
 
 @pytest.fixture
@@ -102,6 +103,18 @@ def test_another_fingerprint_is_told_at_resume(closed, scan):
     assert "the scan it belongs to was changed" in ReviewSession.resume(closed.folder, "Dr A").refusal
 
 
+@pytest.mark.parametrize("name", ["../../evil_ct", "another_case_ct"])
+def test_another_name_beside_the_log_sends_no_mask_elsewhere_and_is_told(closed, scan, tmp_path, name):
+    falsify(closed.folder, "scan_name", lambda _: name)
+    found = ReviewSession.begin(closed.folder, scan, "Dr A")
+    assert (found.scan_name, found.case) == ("case_ct", "case")
+    assert "what its scan is called was changed" in found.refusal
+    found.close()
+    found = ReviewSession.begin(tmp_path / "new", Volume(scan.hu, scan.geometry, name), "Dr A")
+    assert "/" not in found.case
+    found.close()
+
+
 def test_every_signature_and_every_opening_vouches_for_the_beginning(closed):
     found = ReviewSession.resume(closed.folder, "Dr A")
     found.mark_reviewed(0)
@@ -109,7 +122,7 @@ def test_every_signature_and_every_opening_vouches_for_the_beginning(closed):
     found.sign()
     found.close()
     vouching = [e.detail.get("begun") for e in found.trail]
-    facts = {key: found.journal.about[key] for key in ("scan_sha256", "grid", "reader")}
+    facts = {key: found.journal.about[key] for key in ("scan_sha256", "scan_name", "grid", "reader")}
     assert vouching == [facts, facts, None, facts]
     assert found.notes == ()
 
@@ -117,7 +130,8 @@ def test_every_signature_and_every_opening_vouches_for_the_beginning(closed):
 def test_an_older_session_that_vouches_for_nothing_goes_on_and_vouches_from_then_on(closed, scan, paint):
     unsealed(closed.folder)
     found = ReviewSession.begin(closed.folder, scan, "Dr A")
-    assert found.notes == ()
+    (note,) = found.notes
+    assert "nobody can tell whether anything was done in it" in note  # it looks like one of which all rows are gone
     paint(found, 2)
     found.close()
     falsify(closed.folder, "grid", moved)

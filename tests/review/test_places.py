@@ -121,6 +121,65 @@ def test_a_scan_that_changed_on_disk_leaves_its_session_read_only_and_says_so(be
     session.close()
 
 
+@pytest.mark.parametrize(
+    ("fact", "value"),
+    [
+        ("compacted_to", '"x"'),
+        ("compacted_to", "null"),
+        ("scan_path", "5"),
+        ("scan_path", "no JSON"),
+        ("scan_name", "[]"),
+    ],
+)
+def test_a_fact_beside_the_log_that_is_nothing_of_its_kind_is_damage_and_costs_nothing(
+    begun, sessions, small_scan, fact, value, tamper
+):
+    tamper(begun.folder, "INSERT OR REPLACE INTO about VALUES (?, ?)", (fact, value))
+    looked_at = ReviewSession.resume(begun.folder, "Dr A", read_only="Only looking.")
+    assert looked_at.scan_path == small_scan.resolve()
+    looked_at.close()
+    own = Shelf(sessions, lambda words: None)
+    session = own.take(read_volume(small_scan), "Dr A", FoundAt(small_scan))
+    assert session.folder == begun.folder
+    assert session.labels.values[2].any()
+    assert "put together again" in session.notes[0]
+    assert "nothing was lost" in session.notes[0]
+    assert session.undo_title == "brush"
+    own.close()
+    again = own.take(read_volume(small_scan), "Dr A", FoundAt(small_scan))
+    assert again.notes == ()
+    own.close()
+
+
+def test_a_session_whose_folder_was_renamed_goes_on(begun, sessions, small_scan):
+    own = Shelf(sessions, lambda words: None)
+    scan = read_volume(small_scan)
+    second = own.take(scan, "Dr B", FoundAt(small_scan), beside=True)
+    beside = second.folder
+    own.close()
+    renamed = begun.folder.rename(sessions / "put aside")
+    for reader, folder in (("Dr A", renamed), ("Dr B", beside)):
+        session = own.take(scan, reader, FoundAt(small_scan))
+        assert session.folder == folder
+        assert (session.refusal, session.notes) == ("", ())
+    assert own.take(scan, "Dr A", FoundAt(small_scan)).labels.values[2].any()
+    own.close()
+    looked_at = place_of(sessions, scan, "Dr C", FoundAt(small_scan))
+    assert looked_at.read_only.startswith("This is the reading of Dr A.")
+
+
+def test_of_a_scan_that_changed_on_disk_each_reader_sees_her_own_session(begun, sessions, small_scan):
+    second = Shelf(sessions, lambda words: None)
+    own = second.take(read_volume(small_scan), "Dr B", FoundAt(small_scan), beside=True)
+    assert own.folder != begun.folder
+    second.close()
+    changed = _change(small_scan)
+    for reader, folder in (("Dr B", own.folder), ("Dr A", begun.folder), ("Dr C", begun.folder)):
+        place = place_of(sessions, changed, reader, FoundAt(small_scan))
+        assert place.folder == folder
+        assert "has changed on disk" in place.read_only
+
+
 def test_a_changed_scan_of_another_name_or_elsewhere_begins_a_session_of_its_own(begun, sessions, small_scan, tmp_path):
     copy = tmp_path / "copy" / small_scan.name
     copy.parent.mkdir()
@@ -189,7 +248,7 @@ def test_what_was_stated_is_written_again(sessions, small_scan, when):
     else:
         file.unlink()
     assert session.stated == stated
-    assert changed_since(sessions, found_at) == session.folder
+    assert changed_since(sessions, "Dr A", found_at) == session.folder
     session.close()
     again = ReviewSession.resume(session.folder, "Dr A")
     assert again.stated == stated

@@ -1,6 +1,8 @@
 """What networks drew is there after a restart, and nothing in it can stop a review."""
 
 import shutil
+import tracemalloc
+import zlib
 
 import numpy as np
 import pytest
@@ -112,3 +114,15 @@ def test_damaged_uncertainty_is_nobody_asked(proposals, tmp_path, damage):
     proposals.write("MASC-Net", 3, drawn(0), 12.5)
     (tmp_path / "proposals" / "uncertain_voxels").write_bytes(damage)
     assert np.isnan(Proposals(tmp_path, SHAPE).uncertain_voxels).all()
+
+
+def test_a_slice_that_unpacks_to_far_more_than_it_can_hold_is_left_out(proposals):
+    (path,) = [each / "2" for each in proposals.folder.glob("*") if (each / "1").exists()]
+    path.write_bytes(zlib.compress(bytes(200_000_000), 9))
+    tracemalloc.start()
+    masc = Proposals(proposals.folder.parent, SHAPE).labels("MASC-Net")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(masc[1], drawn(1))
+    assert not masc[2].any()
+    assert most < 1_000_000

@@ -9,12 +9,13 @@ import signal
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from napari_covseg.review import ReviewSession, history, keeping
+from napari_covseg.review import ReviewSession, history, keeping, snapshot
 from napari_covseg.volume import Geometry, Volume
 
 JOURNAL, LOG = "session.sqlite", "session.sqlite-wal"
@@ -109,28 +110,6 @@ def test_a_log_cut_between_two_rows_looks_whole_and_is_found_out(reviewed, left_
     found.close()
 
 
-def test_a_log_that_may_be_cut_since_its_head_is_missing_is_told_now_and_later(reviewed, left_by_a_crash, paint):
-    log = (left_by_a_crash(reviewed) / LOG).read_bytes().rstrip(b"\0")
-    paint(reviewed, 9)
-    after = left_by_a_crash(reviewed)
-    (after / LOG).write_bytes(log)
-    (after / "session.head").unlink()
-    looked = ReviewSession.resume(after, "Dr A", read_only="Only looking.")
-    assert "nobody can tell whether anything was done after" in looked.notes[-1]
-    looked.close()
-    found = again(after)
-    assert "nobody can tell whether anything was done after" in found.notes[-1]
-    assert found.was_damaged
-    assert found.undo_title == "brush on slice 5"
-    found.close()
-    for _ in range(2):
-        found = again(after)
-        (note,) = found.notes
-        assert note.endswith("session.head of this session was missing; whether anything before was lost is not known.")
-        assert [e.kind for e in found.trail].count("recovery") == 1
-        found.close()
-
-
 @pytest.mark.parametrize("at", [0, 1, 15, 50, 99, 100, 4095, 4096, 8192, 10_000])
 def test_a_file_cut_anywhere_opens_and_its_snapshot_has_the_labels(reviewed, at):
     values, marks = reviewed.labels.values.copy(), reviewed.marks
@@ -159,17 +138,119 @@ def test_a_journal_that_was_deleted_comes_back_from_its_snapshot(reviewed):
     found.close()
 
 
-@pytest.mark.parametrize("name", ["labels-*.npz", "session.head"])
-def test_what_lies_beside_the_journal_may_be_cut_without_loss(reviewed, name):
+def test_snapshots_beside_the_journal_may_be_cut_without_loss(reviewed):
     values = reviewed.labels.values.copy()
     reviewed.close()
-    for file in reviewed.folder.glob(name):
+    for file in reviewed.folder.glob("labels-*.npz"):
         file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     found = again(reviewed.folder)
     assert np.array_equal(found.labels.values, values)
     assert found.notes == ()
     assert found.undo()
     found.close()
+
+
+def _spoil(head, how):
+    """Make what tells the last row say nothing."""
+    content = head.read_bytes()
+    head.unlink()
+    if how == "a folder":
+        head.mkdir()
+    elif how != "missing":
+        head.write_bytes({"cut": content[:40], "empty": b"", "zeros": bytes(85), "noise": os.urandom(85)}[how])
+
+
+@pytest.mark.parametrize("how", ["missing", "cut", "empty", "zeros", "noise", "a folder"])
+def test_a_log_that_may_be_cut_since_its_head_says_nothing_is_told_now_and_later(reviewed, left_by_a_crash, paint, how):
+    log = (left_by_a_crash(reviewed) / LOG).read_bytes().rstrip(b"\0")
+    paint(reviewed, 9)
+    after = left_by_a_crash(reviewed)
+    (after / LOG).write_bytes(log)
+    _spoil(after / "session.head", how)
+    is_or_was = ("is missing", "was missing") if how == "missing" else ("cannot be read", "could not be read")
+    looked = ReviewSession.resume(after, "Dr A", read_only="Only looking.")
+    told = f"log, {is_or_was[0]}, so nobody can tell whether anything was done after"
+    assert told in looked.notes[-1]
+    looked.close()
+    found = again(after)
+    assert told in found.notes[-1]
+    assert found.was_damaged
+    assert found.undo_title == "brush on slice 5"
+    found.close()
+    for _ in range(2):
+        found = again(after)
+        (note,) = found.notes
+        assert note.endswith(
+            f"session.head of this session {is_or_was[1]}; whether anything before was lost is not known."
+        )
+        assert [e.kind for e in found.trail].count("recovery") == 1
+        found.close()
+    assert (after / "session.head").stat().st_size == 85
+
+
+@pytest.mark.parametrize("how", ["missing", "noise"])
+def test_of_a_damaged_log_whose_head_says_nothing_nobody_says_that_nothing_is_lost_behind_it(
+    reviewed, left_by_a_crash, paint, how, tamper
+):
+    for index in (8, 9):
+        paint(reviewed, index)
+    folder = tamper(left_by_a_crash(reviewed), "DELETE FROM event WHERE seq IN (3, 10)")
+    _spoil(folder / "session.head", how)
+    found = again(folder)
+    assert "up to 1 change made after" in found.notes[0]
+    assert any("nobody can tell whether anything was done after" in note for note in found.notes)
+    found.close()
+
+
+@pytest.mark.parametrize("how", ["missing", "noise", "empty"])
+def test_a_session_of_which_only_its_scan_is_left_is_not_called_new(session, paint, how, tamper):
+    paint(session, 3)
+    session.close()
+    tamper(session.folder, "DELETE FROM event")
+    _spoil(session.folder / "session.head", how)
+    for file in session.folder.glob("labels-*.npz"):
+        file.unlink()
+    found = again(session.folder)
+    assert "nobody can tell whether anything was done in it" in found.notes[0]
+    found.close()
+    assert again(session.folder).notes[0].endswith("whether anything before was lost is not known.")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_session_that_an_earlier_version_had_just_begun_is_not_damaged(session, paint, left_by_a_crash, rows):
+    for index in range(rows):
+        paint(session, index)
+    folder = left_by_a_crash(session)
+    (folder / "session.head").write_bytes(b"")  # as it was until the head of the first row was in it
+    found = again(folder)
+    (note,) = found.notes
+    assert note.startswith("CovSeg did not close this session last time")
+    found.close()
+    assert again(folder).notes == ()
+
+
+def test_a_head_that_is_deleted_while_the_session_is_open_is_written_again(session, paint):
+    paint(session, 1)
+    (session.folder / "session.head").unlink()
+    paint(session, 2)
+    session.close()
+    assert again(session.folder).notes == ()
+
+
+def test_what_is_only_looked_at_is_not_said_to_be_mended(session, paint, left_by_a_crash, tamper):
+    for index in range(4):
+        paint(session, index)
+    after = left_by_a_crash(session)
+    tamper(after, "UPDATE event SET payload = NULL WHERE seq = 2")
+    looked = ReviewSession.resume(after, "Dr A", read_only="Only looking.")
+    assert any(note.startswith("The journal of this session is damaged") for note in looked.notes)
+    looked.close()
+    assert "has been put together again" in again(after).notes[-1]
+
+
+def test_the_head_says_that_there_is_no_row_yet(session):
+    number, digest, _ = (session.folder / "session.head").read_text().split()
+    assert (int(number), digest) == (0, "0" * 64)
 
 
 def test_damaged_pages_cost_only_what_was_on_them(session, paint):
@@ -192,13 +273,11 @@ def test_damaged_pages_cost_only_what_was_on_them(session, paint):
     found.close()
 
 
-def test_strokes_after_a_gap_are_kept_where_no_snapshot_has_them(session, paint, left_by_a_crash):
+def test_strokes_after_a_gap_are_kept_where_no_snapshot_has_them(session, paint, left_by_a_crash, tamper):
     for index in range(10):
         paint(session, index, value=2)
     folder = left_by_a_crash(session)
-    connection = sqlite3.connect(folder / JOURNAL, isolation_level=None)
-    connection.execute("DELETE FROM event WHERE seq = 4")
-    connection.close()
+    tamper(folder, "DELETE FROM event WHERE seq = 4")
     found = again(folder)
     assert [index for index in range(10) if not found.labels.values[index].any()] == [3]
     assert "up to 1 change made after" in found.notes[0]
@@ -206,6 +285,70 @@ def test_strokes_after_a_gap_are_kept_where_no_snapshot_has_them(session, paint,
     assert found.undo_title == ""
     paint(found, 3, value=1)
     assert found.undo()
+    found.close()
+
+
+@pytest.mark.parametrize("tells", [True, False])
+@pytest.mark.parametrize("loss", ["UPDATE event SET payload = NULL WHERE seq = 3", "DELETE FROM event WHERE seq = 3"])
+def test_a_mark_is_taken_back_where_damage_took_what_it_vouched_for(
+    session, paint, left_by_a_crash, loss, tells, tamper
+):
+    def mark(index):  # as an earlier version did it, the mark does not tell what it vouches for
+        session.mark_reviewed(index) if tells else session._state("mark", {"slice": index})
+
+    paint(session, 1)
+    mark(1)
+    for column in range(3):
+        paint(session, 3, column=2 * column)
+    mark(3)
+    mark(5)
+    folder = tamper(left_by_a_crash(session), loss)
+    looked_at = ReviewSession.resume(folder, "Dr B", read_only="Only looking.")
+    found = again(folder)
+    kept, anew = ((1, 5), "slice 4") if tells else ((1,), "slices 4, 6")
+    for each in (looked_at, found):
+        assert each.reviewed == kept
+        assert any(note.endswith(f"; {anew} must be marked reviewed anew.") for note in each.notes), each.notes
+        each.close()
+    found = again(folder)
+    assert found.reviewed == kept
+    assert "entry 3" in found.notes[0]
+    found.close()
+
+
+def test_a_mark_stays_where_a_snapshot_holds_what_it_vouched_for(session, paint, left_by_a_crash, tamper):
+    paint(session, 3)
+    session.mark_reviewed(3)
+    session.close()
+    folder = session.folder
+    found = again(folder)
+    paint(found, 4)
+    found.mark_reviewed(4)
+    folder = tamper(left_by_a_crash(found), "DELETE FROM event WHERE seq IN (1, 3)")
+    found.close()
+    found = again(folder)
+    assert found.reviewed == (3,)
+    assert "up to 1 change made" in found.notes[0]
+    assert found.notes[0].endswith("slice 5 must be marked reviewed anew.")
+    found.close()
+
+
+def test_what_an_earlier_recovery_told_of_is_lost_with_the_snapshot_that_held_it(session, paint, tamper):
+    paint(session, 3)
+    paint(session, 4)
+    session.mark_reviewed(3)
+    session.close()
+    found = again(tamper(session.folder, "DELETE FROM event WHERE seq = 1"))
+    assert found.labels.values[3].any()
+    assert "all corrections are there" in found.notes[0]
+    assert found.reviewed == (3,)
+    found.close()
+    for file in session.folder.glob("labels-*.npz"):
+        file.unlink()
+    found = again(session.folder)
+    assert not found.labels.values[3].any()
+    assert "up to 1 change could not be read and must be made again" in found.notes[0]
+    assert found.reviewed == ()
     found.close()
 
 
@@ -223,19 +366,18 @@ def test_strokes_after_a_gap_are_kept_where_no_snapshot_has_them(session, paint,
         "UPDATE event SET hash = x'00' WHERE seq = 3",
     ],
 )
-def test_a_row_that_is_removed_or_changed_shows(reviewed, change):
+def test_a_row_that_is_removed_or_changed_shows(reviewed, change, tamper):
     values = reviewed.labels.values.copy()
     reviewed.close()
-    connection = sqlite3.connect(reviewed.folder / JOURNAL, isolation_level=None)
-    connection.execute(change)
-    connection.close()
+    tamper(reviewed.folder, change)
     found = again(reviewed.folder)
     assert any("damaged" in note for note in found.notes)
     assert np.array_equal(found.labels.values, values)
     found.close()
     if "payload" not in change:  # the row itself stands then
         found = again(reviewed.folder)
-        assert any(re.search(r"entry \d+ is missing", note) for note in found.notes)
+        is_gone = "missing" if change.startswith("DELETE") else "not as written, and set aside"
+        assert any(re.search(rf"entry \d+ is {is_gone}", note) for note in found.notes)
         found.close()
 
 
@@ -248,11 +390,9 @@ def test_a_row_that_is_removed_or_changed_shows(reviewed, change):
         ("DELETE FROM event WHERE seq = 3", "but 1 entry of its log is lost;"),
     ],
 )
-def test_a_changed_row_is_called_changed_and_a_lost_one_lost(reviewed, change, told):
+def test_a_changed_row_is_called_changed_and_a_lost_one_lost(reviewed, change, told, tamper):
     reviewed.close()
-    connection = sqlite3.connect(reviewed.folder / JOURNAL, isolation_level=None)
-    connection.execute(change)
-    connection.close()
+    tamper(reviewed.folder, change)
     looked_at = ReviewSession.resume(reviewed.folder, "Dr B", read_only="Only looking.")
     found = again(reviewed.folder)
     for each in (looked_at, found):
@@ -300,6 +440,76 @@ def test_a_journal_put_back_to_yesterday_shows(reviewed, paint, tmp_path):
     found = again(reviewed.folder)
     assert "1 entry of its log is lost" in found.notes[0]
     assert found.labels.values[9].any()
+    found.close()
+
+
+@pytest.mark.parametrize("whose", ["another patient", "another reader", "another session of the same"])
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_what_another_session_saved_is_not_taken_for_this_ones_label_map(
+    reviewed, scan, tmp_path, paint, whose, is_signed
+):
+    if is_signed:
+        reviewed.sign()
+    values, marks = reviewed.labels.values.copy(), reviewed.marks
+    reviewed.close()
+    patient = Volume(scan.hu + np.int16(1), scan.geometry, "other_ct") if whose == "another patient" else scan
+    other = ReviewSession.begin(tmp_path / "other", patient, "Dr B" if whose == "another reader" else "Dr A")
+    for number in range(20):
+        paint(other, number % 10, value=1 + number % 4, column=4)
+    other.mark_reviewed(8)
+    other.close()
+    strangers = list(other.folder.glob("labels-*.npz"))
+    for file in strangers:
+        shutil.copy(file, reviewed.folder)
+    looked_at = ReviewSession.begin(reviewed.folder, scan, "Dr A", read_only="Only looking.")
+    found = ReviewSession.begin(reviewed.folder, scan, "Dr A")
+    for each in (looked_at, found):
+        assert np.array_equal(each.labels.values, values)
+        assert each.marks == marks
+        assert (each.signature is not None) == is_signed
+        (note,) = (note for note in each.notes if note != "Only looking.")
+        assert note.startswith("Beside this session lay what another one saved: labels-00000021.npz")
+        assert each.was_damaged
+        each.close()
+    (kept,) = reviewed.folder.glob("damaged-*/labels-00000021.npz")
+    assert kept.read_bytes() == (other.folder / kept.name).read_bytes()
+    found = ReviewSession.begin(reviewed.folder, scan, "Dr A")
+    assert np.array_equal(found.labels.values, values)
+    assert found.notes == ()
+    found.close()
+
+
+def _redraw(folder, index):
+    """Draw into a slice of all snapshots, as a whole file that nothing in it belies."""
+    for each in list(snapshot.kept(folder)):
+        plane = each.label_map()[index]
+        plane[:3, :3] = 4
+        planes = (*each.planes[:index], snapshot.packed(plane), *each.planes[index + 1 :])
+        others = [other.seq for other in snapshot.kept(folder) if other.seq != each.seq]
+        snapshot.keep(replace(each, planes=planes), folder, *others[:1] or [0])
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_labels_that_were_changed_in_a_snapshot_are_not_those_that_a_mark_vouches_for(
+    session, paint, monkeypatch, is_compacted
+):
+    if is_compacted:
+        monkeypatch.setattr(keeping, "SNAPSHOT_AT_LAST_AFTER", 10)
+        monkeypatch.setattr(history, "UNDO_STEPS", 3)
+    for number in range(47):
+        paint(session, number % 10, value=1 + number % 4, column=number % 5)
+    session.mark_reviewed(3)
+    session.mark_reviewed(5)
+    values, marks = session.labels.values.copy(), session.marks
+    session.close()
+    _redraw(session.folder, 5)
+    found = again(session.folder)
+    if not is_compacted:  # then the log alone tells the label map
+        assert np.array_equal(found.labels.values, values)
+        assert (found.marks, found.notes) == (marks, ())
+    else:
+        assert found.reviewed == (3,)
+        assert "the labels of slice 6 are not those that were marked reviewed" in found.notes[0]
     found.close()
 
 

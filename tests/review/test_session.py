@@ -159,11 +159,12 @@ def test_undo_gives_back_the_marks_that_its_step_took_and_redo_takes_them_again_
     marks, before = session.marks, session.labels.values.copy()
     _relabel(session)
     assert session.reviewed == (8,)
+    rows = session.journal.last
     session.undo()
     assert np.array_equal(session.labels.values, before)
     assert session.marks == marks
     row = session.trail[-1]
-    assert (row.kind, row.detail["slices"], row.detail["row"]) == ("restore", list(range(6)), row.seq - 1)
+    assert (row.kind, row.seq, [index for index, *_ in row.detail["marks"]]) == ("undo", rows + 1, list(range(6)))
     again = _reopened(session, scan)
     assert again.marks == marks
     again.redo()
@@ -195,11 +196,73 @@ def test_undo_gives_back_no_mark_that_the_reader_took_back_herself_and_none_of_a
     assert session.reviewed == (2,)
 
 
+def test_an_undo_that_cannot_be_written_leaves_map_and_marks_and_can_be_made_again(session, monkeypatch):
+    _paint(session, 2)
+    session.mark_reviewed(2)
+    marks = session.marks
+    _paint(session, 2, value=2)
+    append, room = session.journal.append, [1]
+
+    def on_a_disk_with_room_for_some_rows(*row):
+        if not room[0]:
+            raise OSError("The disk is full")
+        room[0] -= 1
+        return append(*row)
+
+    monkeypatch.setattr(session.journal, "append", on_a_disk_with_room_for_some_rows)
+    assert session.undo()
+    assert session.marks == marks
+    with pytest.raises(OSError, match="full"):
+        session.redo()
+    assert session.marks == marks
+    assert session.labels.values[2].max() == 1
+    room[0] = 2
+    session.redo()
+    assert session.marks == {}
+    session.undo()
+    assert session.marks == marks
+
+
+def test_a_log_of_an_earlier_version_gave_marks_back_in_a_row_of_its_own(session, scan):
+    _paint(session, 2)
+    session.mark_reviewed(2)
+    marks = session.marks
+    _paint(session, 2, value=2)
+    undone = {"rows": [3], "tool": "brush", "title": "brush", "slices": [2], "voxels": 12}
+    row = session.journal.append("undo", "Dr A", undone)
+    told = [[2, "Dr A", marks[2].time_utc.isoformat(), None]]
+    session.journal.append("restore", "Dr A", {"row": row.seq, "slices": [2], "marks": told})
+    session.journal.close()
+    again = ReviewSession.begin(session.folder, scan, "Dr A")
+    assert again.labels.values[2].max() == 1
+    assert (again.reviewed, again.marks[2].time_utc, again.notes) == ((2,), marks[2].time_utc, ())
+    again.redo()
+    assert again.reviewed == ()
+    again.undo()
+    assert again.reviewed == (2,)
+    again.close()
+
+
+def test_redo_gives_back_no_mark_that_the_reader_took_back_in_between(session, scan):
+    _paint(session, 2)
+    session.mark_reviewed(2)
+    _paint(session, 2, value=2)
+    session.mark_reviewed(2)
+    session.undo()
+    session.unmark(2)
+    again = _reopened(session, scan)
+    for step in (again.redo, again.undo, again.redo):
+        assert step()
+        assert again.reviewed == ()
+    again.close()
+
+
 def test_a_journal_that_lost_an_undo_gives_no_mark_back(session, scan):
     _paint(session, 2)
     session.mark_reviewed(2)
     _paint(session, 2, value=2)
     session.undo()
+    session.mark_reviewed(7)
     lost = session.journal.last - 1
     folder = session.folder
     session.close()
@@ -211,7 +274,7 @@ def test_a_journal_that_lost_an_undo_gives_no_mark_back(session, scan):
     again = ReviewSession.begin(folder, scan, "Dr A")
     assert again.was_damaged
     assert again.labels.values[2].max() == 2
-    assert again.reviewed == ()
+    assert again.reviewed == (7,)
     again.close()
 
 
@@ -243,7 +306,7 @@ def test_a_signed_session_does_not_change_any_more(session, scan):
 def test_a_session_of_another_scan_is_refused(session, scan, folder):
     session.close()
     other = Volume(scan.hu + 1, scan.geometry, scan.name)
-    with pytest.raises(ValueError, match="another scan"):
+    with pytest.raises(ValueError, match="holds that of another scan; move it out of"):
         ReviewSession.begin(folder, other, "Dr A")
 
 

@@ -65,13 +65,11 @@ def test_only_who_signed_a_session_opens_it_again(session, paint, folder):
     other.close()
 
 
-def test_a_label_map_that_is_not_the_signed_one_is_told(session, paint, folder):
+def test_a_label_map_that_is_not_the_signed_one_is_told(session, paint, folder, tamper):
     paint(session, 1)
     session.sign()
     session.close()
-    connection = sqlite3.connect(folder / "session.sqlite", isolation_level=None)
-    connection.execute("DELETE FROM event WHERE seq = 1")
-    connection.close()
+    tamper(folder, "DELETE FROM event WHERE seq = 1")
     for file in folder.glob("labels-*.npz"):
         file.unlink()
     again = ReviewSession.resume(folder, "Dr A")
@@ -200,12 +198,10 @@ def test_a_log_forged_with_its_signature_is_belied_by_the_snapshots(signed):
     found.close()
 
 
-def test_a_log_without_any_witness_is_told(signed):
+def test_a_log_without_any_witness_is_told(signed, tamper):
     for file in (*signed.glob("labels-*"), signed / "session.head"):
         file.unlink()
-    connection = sqlite3.connect(signed / "session.sqlite", isolation_level=None)
-    connection.execute("DELETE FROM event WHERE seq > 3")
-    connection.close()
+    tamper(signed, "DELETE FROM event WHERE seq > 3")
     for notes, _ in opened_twice(signed):
         assert "replaced" in notes
 

@@ -101,6 +101,17 @@ def test_the_lesion_pointed_at_is_filled_though_another_lies_on_every_slice(make
     assert np.array_equal(filled[4] == 1, (filled[4] == 1) & (elsewhere | disc(9, (40, 40))))
 
 
+@pytest.mark.parametrize("index", [1, 2, 3])
+def test_who_stands_between_two_painted_slices_and_points_there_has_that_gap_filled(index, make_scene, after):
+    labels = np.zeros((5, 96, 96), np.uint8)
+    labels[:, 10:20, 10:20] = 1  # another lesion of the class, on every slice
+    labels[[0, 4], 70:90, 30:50] = 1
+    scene = make_scene(labels=labels, spacing_mm=SPACING_MM)
+    filled = after(scene, interpolate(scene, index, 1, place=(index, 80, 40)))
+    assert (filled[:, 70:90, 30:50] == 1).all()
+    assert (filled == 1).sum() == 5 * (100 + 400)
+
+
 def test_copying_paints_over_background_only(make_scene, after):
     labels = np.zeros(SHAPE, np.uint8)
     labels[3][disc(6)] = 1

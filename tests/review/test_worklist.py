@@ -1,14 +1,17 @@
 """Every scan of a folder has a state, a reader and minutes, and no window undoes what another one did."""
 
 import multiprocessing
+import platform
 import sqlite3
 import threading
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from napari_covseg.review import ReviewSession
 from napari_covseg.review.turn import Turn
+from napari_covseg.review.whose_list import NAME_VARIABLE, TABLES
 from napari_covseg.review.worklist import FILE_NAME, URL_VARIABLE, Worklist
 from tests.io.series import series_in
 
@@ -79,18 +82,96 @@ def test_a_database_that_cannot_be_used_is_said(scans, url):
         Worklist(scans, url)
 
 
-def test_a_database_named_by_url_is_shared_under_the_folders_name(scans, tmp_path, monkeypatch):
+@pytest.fixture
+def departments(tmp_path, monkeypatch):
+    """A database that a department named by URL."""
     monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{tmp_path / 'shared.sqlite'}")
-    here = Worklist(scans)
-    here.look()
-    here.take(scans / "b_ct.nii.gz", "Dr A")
-    elsewhere = tmp_path / "mounted" / "scans"
-    elsewhere.mkdir(parents=True)
-    there = Worklist(elsewhere)
+    monkeypatch.delenv(NAME_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def wards(tmp_path):
+    """Two folders of one name, each with a scan of the same name in it."""
+    folders = tuple(tmp_path / ward / "CT" for ward in ("ward_a", "ward_b"))
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "case1_ct.nii.gz").write_bytes(b"")
+    return folders
+
+
+def looked_into(folder, **asked):
+    worklist = Worklist(folder, **asked)
+    worklist.look()
+    return worklist
+
+
+@pytest.mark.usefixtures("departments")
+def test_what_one_ward_signed_is_new_in_a_folder_of_the_same_name_on_another(wards):
+    first, second = map(looked_into, wards)
+    first.sign(wards[0] / "case1_ct.nii.gz", "Anna")
+    assert [(entry.state, entry.reader) for entry in second.entries()] == [("new", "")]
+    assert second.next("Bob").path == wards[1] / "case1_ct.nii.gz"
+    again = Worklist(wards[0])
+    assert [(entry.state, entry.reader) for entry in again.entries()] == [("signed", "Anna")]
+
+
+@pytest.mark.usefixtures("departments")
+def test_the_same_path_on_another_computer_is_another_list(wards, monkeypatch):
+    looked_into(wards[0]).sign(wards[0] / "case1_ct.nii.gz", "Anna")
+    monkeypatch.setattr(platform, "node", lambda: "another-computer")
+    assert [entry.state for entry in looked_into(wards[0]).entries()] == ["new"]
+
+
+@pytest.mark.usefixtures("departments")
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_a_list_that_was_given_a_name_is_shared_with_other_computers(wards, monkeypatch, by_variable):
+    name = "" if by_variable else "chest"
+    if by_variable:
+        monkeypatch.setenv(NAME_VARIABLE, " chest ")
+    here = looked_into(wards[0], name=name)
+    here.take(wards[0] / "case1_ct.nii.gz", "Dr A")
+    monkeypatch.setattr(platform, "node", lambda: "another-computer")
+    there = looked_into(wards[1], name=name)
     (entry,) = there.entries(states=("in review",))
-    assert (entry.path, entry.reader) == (elsewhere / "b_ct.nii.gz", "Dr A")
-    here.close()
-    there.close()
+    assert (entry.path, entry.reader, there.name) == (wards[1] / "case1_ct.nii.gz", "Dr A", "chest")
+    assert {each.folder for each in there.sharers} == {str(folder) for folder in wards}
+    assert {each.computer for each in there.sharers} >= {"another-computer"}
+
+
+@pytest.mark.usefixtures("departments")
+def test_two_folders_of_one_computer_never_share_a_name_but_one_that_moved_keeps_it(wards):
+    looked_into(wards[0], name="chest").sign(wards[0] / "case1_ct.nii.gz", "Anna")
+    with pytest.raises(ValueError, match=r"“chest” is that of .*ward_a.*give the list of .*ward_b.* another name"):
+        Worklist(wards[1], name="chest")
+    moved = wards[0].rename(wards[0].with_name("archive"))
+    assert [entry.state for entry in looked_into(moved, name="chest").entries()] == ["signed"]
+    linked = wards[1].with_name("linked")
+    linked.symlink_to(moved)
+    assert [entry.state for entry in Worklist(linked, name="chest").entries()] == ["signed"]
+
+
+@pytest.mark.usefixtures("departments")
+def test_a_list_of_an_earlier_version_goes_on_under_the_name_it_had(wards, tmp_path):
+    older = sa.create_engine(f"sqlite:///{tmp_path / 'shared.sqlite'}")
+    TABLES.tables["covseg_scan"].create(older)  # all that there was
+    told = {"reader": "Anna", "seconds": 60.0, "note": "", "changed_utc": "2026-11-01T08:00:00+00:00"}
+    with older.begin() as connection:
+        signed = {"list": "CT", "path": "case1_ct.nii.gz", "state": "signed"}
+        connection.execute(sa.insert(TABLES.tables["covseg_scan"]).values(signed | told))
+    for folder in wards:
+        own = looked_into(folder)
+        assert [entry.state for entry in own.entries()] == ["new"]
+        assert own.earlier_name == "CT"  # it may be of either folder: the reader says of which
+    named = looked_into(wards[0], name="CT")
+    assert [(entry.state, entry.reader) for entry in named.entries()] == [("signed", "Anna")]
+    assert named.earlier_name == ""
+
+
+def test_a_list_of_ones_own_has_no_name(worklist, monkeypatch, scans):
+    monkeypatch.setenv(NAME_VARIABLE, "chest")
+    mine = Worklist(scans)
+    assert (mine.name, mine.sharers, mine.earlier_name, mine.is_departments) == ("", (), "", False)
+    assert len(mine.entries()) == len(worklist.entries())
 
 
 def test_nothing_of_the_patient_is_in_the_database(worklist, isolated_home, scans):

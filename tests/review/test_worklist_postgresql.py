@@ -57,7 +57,7 @@ def test_every_statement_compiles_for_postgresql(scans, monkeypatch):
     compiled = [str(clause.compile(dialect=postgresql.dialect())) for clause in said]
     kinds = {sql.split()[0] for sql in compiled}
     assert {"CREATE", "SELECT", "INSERT", "UPDATE"} <= kinds
-    (table,) = [sql for sql in compiled if "CREATE TABLE" in sql]
+    (table,) = [sql for sql in compiled if "CREATE TABLE covseg_scan" in sql]
     assert "id SERIAL NOT NULL" in table
     assert "UNIQUE (list, path)" in table
 
@@ -78,7 +78,7 @@ def test_what_a_server_says_is_one_line(scans, monkeypatch):
     def unreached(*args, **kwargs):
         raise sa.exc.OperationalError("SELECT 1", {}, Exception("connection refused\n\tIs the server running?"))
 
-    monkeypatch.setattr(module._SCANS.metadata, "create_all", unreached)
+    monkeypatch.setattr(module.TABLES, "create_all", unreached)
     with pytest.raises(ValueError, match=r"cannot be opened \(connection refused\); see that it runs") as told:
         Worklist(scans)
     assert "\n" not in str(told.value)
@@ -94,7 +94,7 @@ def test_a_server_is_asked_to_answer_in_time():
 def test_on_a_real_server_readers_share_a_list_and_take_every_scan_once(scans):
     url, failed, taken = os.environ[REAL], [], []
     with sa.create_engine(url).begin() as connection:
-        module._SCANS.drop(connection, checkfirst=True)
+        module.TABLES.drop_all(connection)
 
     def read(reader):
         try:
@@ -115,7 +115,7 @@ def test_on_a_real_server_readers_share_a_list_and_take_every_scan_once(scans):
     assert failed == []
     assert sorted(taken) == [f"s{number:02d}_ct" for number in range(12)]
     with sa.create_engine(url).begin() as connection:
-        module._SCANS.drop(connection)
+        module.TABLES.drop_all(connection)
     worklist = Worklist(scans, url)
     use_everything(worklist, scans)
     worklist.close()

@@ -60,15 +60,15 @@ def mixed_source(sources: Sequence[BatchSource]) -> BatchSource:
 
 
 def _unlabelled_source(stacks: Sequence[Stack], pupil: Pupil, config: TrainingConfig) -> BatchSource:
-    """Return crops of slices nobody labelled, anywhere in them, with all labels ignored."""
-    places = [(index, k) for index, stack in enumerate(stacks) for k in range(len(stack.grey))]
+    """Return crops anywhere in slices nobody labelled; reviewed ones beside these in a patch are ignored."""
+    free = [np.flatnonzero((stack.labels != IGNORED).any(axis=(1, 2))).tolist() for stack in stacks]
+    places = [(index, k) for index, slices in enumerate(free) for k in slices]
 
     def batch_at(step: int, part: int = 0) -> Batch:
         rng = np.random.default_rng((config.seed, step, part))
         picks = [places[int(rng.integers(len(places)))] for _ in range(config.batch)]
         samples = [cropped_sample(stacks[i], pupil.spec, pupil.stage, Crop(k, None, config), rng) for i, k in picks]
         streams = tuple(torch.stack(each) for each in zip(*(sample.streams for sample in samples), strict=True))
-        labels = torch.full_like(torch.stack([sample.labels for sample in samples]), IGNORED)
-        return streams, labels, [NOBODY] * config.batch
+        return streams, torch.stack([sample.labels for sample in samples]), [NOBODY] * config.batch
 
     return batch_at

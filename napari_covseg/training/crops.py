@@ -62,6 +62,8 @@ def cropped_sample(
     shown = torch.from_numpy(window_of(grey, window))
     transform = augmentation(crop.config.augmentation, frame, seed)
     shown, moved, seen = augmented(transform, shown, torch.from_numpy(labels), torch.from_numpy(regions))
+    for name in stage.within:
+        moved[~_seen_by(name, stage, seen, len(shown))] = IGNORED  # whatever it says there is cut away
     streams = [
         _masked(_derived(shown, steps), stream, stage, seen)
         for steps, stream in zip(derived, stage.streams, strict=True)
@@ -81,8 +83,9 @@ def window_of(grey: npt.NDArray[np.uint8], window: Window) -> npt.NDArray[np.flo
 
 
 def regions_of(stage: Stage) -> tuple[str, ...]:
-    """Return the earlier stages whose regions a stage's streams are masked by, in order of first use."""
-    return tuple(dict.fromkeys(name for stream in stage.streams for name in stream.masked_by))
+    """Return the earlier stages whose regions mask a stage's streams or bound what it says, in order of first use."""
+    masking = (name for stream in stage.streams for name in stream.masked_by)
+    return tuple(dict.fromkeys((*masking, *stage.within)))
 
 
 def _intensity_steps(spec: NetworkSpec, stage: Stage) -> tuple[Window, list[tuple[Step, ...]]]:
@@ -161,8 +164,12 @@ def _derived(grey: Tensor, steps: Sequence[Step]) -> Tensor:
 
 def _masked(grey: Tensor, stream: Stream, stage: Stage, seen: Tensor) -> Tensor:
     """Blacken what lies outside the regions a stream is masked by, as at inference."""
-    names = regions_of(stage)
     for name in stream.masked_by:
-        region = seen[names.index(name) * len(grey) : (names.index(name) + 1) * len(grey)]
-        grey = grey * region
+        grey = grey * _seen_by(name, stage, seen, len(grey))
     return grey
+
+
+def _seen_by(name: str, stage: Stage, seen: Tensor, depth: int) -> Tensor:
+    """Return the region of one earlier stage, of all that were cut one after the other."""
+    at = regions_of(stage).index(name) * depth
+    return seen[at : at + depth]

@@ -1,4 +1,4 @@
-"""What a training really did, beside what it was asked for: steps, and where memory ran out."""
+"""What a training really did, beside what it was asked for: steps, settings, and where memory ran out."""
 
 from __future__ import annotations
 
@@ -6,26 +6,44 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_covseg.jobs import Remark
-from napari_covseg.training.loop import StepDone
+from napari_covseg.training.loop import StepDone, TrainingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Told when a stage begins to learn: its name, with which settings, and on which type of device.
+
+    Where it is told of a stage again, memory ran out, and what was told of it before came to nothing.
+    """
+
+    stage: str
+    config: TrainingConfig
+    device: str
 
 
 @dataclass(slots=True)
 class Done:
-    """Last step of every stage, one after the other, and what was remarked on the way."""
+    """The attempt of every stage that came to something, its last step, and what was remarked on the way."""
 
-    steps: list[int] = field(default_factory=list)
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     def note(self, step: object) -> None:
         """Take what a training yields."""
         if isinstance(step, Remark):
             self.remarks.append(step.words)
+        elif isinstance(step, Attempt):
+            self.attempts[step.stage] = step
+            self.steps.pop(step.stage, None)
         elif isinstance(step, StepDone):
-            if self.steps and step.step > self.steps[-1]:
-                self.steps[-1] = step.step
-            else:
-                self.steps.append(step.step)
+            self.steps[next(reversed(self.attempts))] = step.step
+
+    @property
+    def last(self) -> Attempt | None:
+        """The attempt of the last stage; None where all were finished by an earlier call."""
+        return next(reversed(self.attempts.values()), None)
 
     def figures(self) -> dict[str, Any]:
         """Return it for a checkpoint's card."""
-        return {"steps": list(self.steps), "remarks": list(self.remarks)}
+        return {"steps": list(self.steps.values()), "remarks": list(self.remarks)}

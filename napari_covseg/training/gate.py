@@ -15,6 +15,7 @@ from napari_covseg.inference import Segmenter
 from napari_covseg.jobs import Job, Progress, retold
 from napari_covseg.measure import Agreement, agreements, pooled
 from napari_covseg.training.lesson import Lesson
+from napari_covseg.training.neighbourhoods import TOO_CLOSE
 from napari_covseg.volume import SHORT_TITLES
 
 MARGIN = 0.01
@@ -22,6 +23,14 @@ MARGIN = 0.01
 
 ONE_CLASS = 3.0
 """How many times as much a single class may fall there."""
+
+LEAST_GAIN = 0.01
+"""By so much at least must the mean Dice of the classes rise on the held-out slices, or the child is not better."""
+
+FLATTERED = "It was ended early and kept as it was best on these slices, which flatters it a little."
+
+LEAST_ML, LEAST_SHARE = 0.1, 0.1
+"""Where no held-out slice shows a lesion: so many mL less must be marked, or such a share of them if that is more."""
 
 CLASS_MARGIN = 0.02
 """By so much may one class's Dice on the held-out slices fall while the mean of all rises."""
@@ -36,6 +45,10 @@ FEWEST_FOR_INTERVAL = 3
 
 OUTLINES = 2.0
 """A fall of a class by more than so many times its `Row.outline`, a voxel all along, is a loss however small it is."""
+
+FURTHER_MM, FURTHER_SHARE = 10.0, 0.5
+"""HD95 that grows by more than so much, and by more than such a share of what it was, is told: Dice hardly sees a few
+voxels marked far from every lesion."""
 
 RESAMPLES = 1000
 DECIMALS = 4
@@ -58,7 +71,7 @@ class Row:
     dice_before, dice_after
         Pooled over all voxels of the slices; None where neither marks anything.
     hd95_mm_before, hd95_mm_after
-        Within the slices, mean over the lessons where it is defined.
+        On the slices that judge, to the nearest outline on any of these; mean over the lessons where it is defined.
     ml_error_before, ml_error_after
         How many mL were marked too much or too little, summed over the lessons.
     gain_low, gain_high
@@ -109,10 +122,16 @@ class Row:
     def fell(self, allowed: float) -> bool:
         """Whether the class fell by more than is allowed, and not merely by what so few voxels leave open.
 
-        It did where its whole interval lies below zero, or the fall is more than `OUTLINES` times its `outline`.
+        It did where nothing of it is found any more, its whole interval lies below zero, or the fall is more than
+        `OUTLINES` times its `outline`.
         """
-        is_sure = self.gain_high is not None and self.gain_high < 0
-        return -self.gain > allowed + EPSILON and (is_sure or -self.gain > OUTLINES * self.outline + EPSILON)
+        is_lost = self.dice_after == 0
+        is_clear = is_lost or self.surely_fell() or -self.gain > OUTLINES * self.outline + EPSILON
+        return -self.gain > allowed + EPSILON and is_clear
+
+    def surely_fell(self, by: float = 0.0) -> bool:
+        """Whether its whole interval lies below a fall by so much; unknown without one."""
+        return self.gain_high is not None and self.gain_high < -by
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +207,14 @@ def table(before: Found, after: Found) -> tuple[Row, ...]:
 
 
 def judged(
-    held_out: tuple[Row, ...], replay: tuple[Row, ...], slices: tuple[int, int], margin: float, older: str = OLDER
+    held_out: tuple[Row, ...],
+    replay: tuple[Row, ...],
+    slices: tuple[int, int],
+    margin: float,
+    older: str = OLDER,
+    nobody: str = TOO_CLOSE,
+    *,
+    ended_early: bool = False,
 ) -> Verdict:
     """Return the verdict on a child.
 
@@ -204,18 +230,23 @@ def judged(
         By how much the Dice of any lesion, and of all classes on average, may fall on the cases of before.
     older
         What these are called.
+    nobody
+        Why no slice judges, where none does.
+    ended_early
+        Whether a reader ended the training: then the best of its looks at the slices that judge was kept.
     """
     remembers, old = _remembers(replay, margin, older)
     if not slices[0]:
         words = (
-            "No slice could be kept aside to judge by: the corrected slices are too few or too close together. Whether "
-            f"it is better on other slices cannot be said; {old}. Look at what it draws before you use it."
+            f"No slice could be kept aside to judge by: {nobody}. Whether it is better on other slices cannot be said; "
+            f"{old}. Look at what it draws before you use it."
         )
         return Verdict(False, False, words, held_out, replay, *slices, margin)
     better, why = _is_better(held_out)
-    why += _aside(_left_open(held_out, CLASS_MARGIN))
+    why += _aside([*_left_open(held_out, CLASS_MARGIN), *_little_worse(held_out), *_further_off(held_out)])
     few = "" if slices[0] >= FEWEST_FOR_INTERVAL else f" Slices to judge by: {slices[0]}, which is little to go by."
-    return Verdict(better and remembers, True, f"{why}; {old}.{few}", held_out, replay, *slices, margin)
+    flattered = f" {FLATTERED}" if ended_early else ""
+    return Verdict(better and remembers, True, f"{why}; {old}.{few}{flattered}", held_out, replay, *slices, margin)
 
 
 def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
@@ -227,7 +258,7 @@ def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
     falls = [Fall(row.name, -row.gain, margin) for row in rows if row.name == "lesion" and row.present]
     classes = _classes(rows)
     if len(classes) > 1:
-        falls.append(Fall(ALL_CLASSES, -_mean_gain(classes), margin))
+        falls.append(Fall(ALL_CLASSES, -_mean([row.gain for row in classes], classes), margin))
     for row in classes:
         allowed = margin if len(classes) == 1 else ONE_CLASS * margin
         if -row.gain <= allowed + EPSILON or row.fell(allowed):
@@ -237,29 +268,47 @@ def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
 
 def surely_fell(rows: Sequence[Row], margin: float) -> bool:
     """Whether some class fell by more than the margin even at the upper end of its interval; without one, by `fell`."""
-    return any(row.fell(margin) if row.gain_high is None else row.gain_high < -margin for row in rows if row.present)
+    return any(row.fell(margin) if row.gain_high is None else row.surely_fell(margin) for row in rows if row.present)
 
 
 def _is_better(rows: Sequence[Row]) -> tuple[bool, str]:
     """Return whether the classes are better on the whole and none much worse, and that in words."""
     present = [row for row in rows if row.present]
     if not present:
-        before, after = (sum(getattr(row, f"ml_error_{when}") for row in rows) for when in ("before", "after"))
-        return (
-            after < before,
-            f"There is no lesion on {ASIDE}; marked there in error: {before:.1f} → {after:.1f} mL",
-        )
-    gain = _mean_gain(_classes(rows) or present)
-    worse = [row for row in present if _is_worse(row)]
-    invented = _invented(rows)
-    if gain > 0 and not worse and not invented:
-        return True, f"Better on {ASIDE}"
-    if gain > 0 and not worse:
-        return False, f"On {ASIDE} it {'; '.join(invented)}"
-    if gain > 0:
+        return _marks_less(rows)
+    classes, worse, invented = _classes(rows) or present, [row for row in present if _is_worse(row)], _invented(rows)
+    gain = _mean([row.gain for row in classes], classes)
+    if gain <= 0:
+        return False, f"Not better on {ASIDE}"
+    if worse:
         worst = min(worse, key=lambda row: row.gain)
         return False, f"Worse in {_titled(worst.name)} on {ASIDE}"
-    return False, f"Not better on {ASIDE}"
+    if invented:
+        return False, f"On {ASIDE} it {'; '.join(invented)}"
+    if gain < LEAST_GAIN - EPSILON:
+        return False, f"Hardly better on {ASIDE}"
+    return True, f"Better on {ASIDE}{_chance(classes)}"
+
+
+def _marks_less(rows: Sequence[Row]) -> tuple[bool, str]:
+    """Return whether less is marked where there is no lesion at all; any lesion is the sum of its classes."""
+    each, invented = [row for row in rows if row.name != "lesion"] or rows, _invented(rows)
+    before, after = (sum(getattr(row, f"ml_error_{when}") for row in each) for when in ("before", "after"))
+    least = max(LEAST_ML, LEAST_SHARE * before)
+    told = f"There is no lesion on {ASIDE}; marked there in error: {before:.1f} → {after:.1f} mL"
+    return before - after >= least - EPSILON and not invented, "; it ".join([told, *invented])
+
+
+def _chance(classes: Sequence[Row]) -> str:
+    """Return, in words, that a gain may be chance, or that nobody can tell; nothing where it is not.
+
+    The lower end of the mean is taken to be the mean of the lower ends, as if all classes did badly on the same slices:
+    it is lower if anything, and exact of a single class.
+    """
+    lows = [row.gain_low for row in classes if row.gain_low is not None]
+    if len(lows) < len(classes):
+        return ", on too few slices to tell it from chance"
+    return "" if _mean(lows, classes) > 0 else ", within what chance would give"
 
 
 def _remembers(rows: Sequence[Row], margin: float, older: str) -> tuple[bool, str]:
@@ -270,7 +319,7 @@ def _remembers(rows: Sequence[Row], margin: float, older: str) -> tuple[bool, st
         return True, "no older case was at hand that says whether it forgot any"
     worst = [] if fall is None or fall.is_allowed else [_titled(fall.name)]
     told = [*worst, *(f"it {words}" for words in invented), *_left_open(rows, ONE_CLASS * margin)]
-    told += _as_allowed(rows, margin) if remembers else []
+    told += [*(_as_allowed(rows, margin) if remembers else []), *_further_off(rows)]
     return remembers, f"{'not worse' if remembers else 'worse'} on {older}{_aside(told)}"
 
 
@@ -288,21 +337,43 @@ def _as_allowed(rows: Sequence[Row], margin: float) -> list[str]:
     return [
         f"a little worse in {_titled(row.name)}, as a single class may be"
         for row in _classes(rows)
-        if row.gain_high is not None and row.gain_high < -margin and -row.gain <= ONE_CLASS * margin + EPSILON
+        if row.surely_fell(margin) and -row.gain <= ONE_CLASS * margin + EPSILON
     ]
 
 
+def _further_off(rows: Sequence[Row]) -> list[str]:
+    """Return, in words, of which class errors lie much further from it than before; of several the worst."""
+
+    def growth_mm(row: Row) -> float:
+        before, after = row.hd95_mm_before, row.hd95_mm_after
+        grown = 0.0 if before is None or after is None else after - before
+        return grown if grown > max(FURTHER_MM, FURTHER_SHARE * (before or 0.0)) else 0.0
+
+    worst = max(rows, key=growth_mm, default=None)
+    if worst is None or not growth_mm(worst):
+        return []
+    grown = f"{worst.hd95_mm_before:.0f} → {worst.hd95_mm_after:.0f} mm"
+    return [f"errors in {_titled(worst.name)} lie further off, HD95 {grown}"]
+
+
 def _is_worse(row: Row) -> bool:
-    return -row.gain > CLASS_MARGIN + EPSILON if row.name == "lesion" else row.fell(CLASS_MARGIN)
+    fell = -row.gain > CLASS_MARGIN + EPSILON if row.name == "lesion" else row.fell(CLASS_MARGIN)
+    return fell or row.surely_fell(MARGIN)
+
+
+def _little_worse(rows: Sequence[Row]) -> list[str]:
+    """Return, in words, which classes, any lesion among them, surely fell, though by no more than they may."""
+    fell = [row for row in rows if row.present and row.surely_fell() and not _is_worse(row)]
+    return [f"a little worse in {_titled(row.name)}" for row in fell]
 
 
 def _classes(rows: Sequence[Row]) -> list[Row]:
     return [row for row in rows if row.present and row.name != "lesion"]
 
 
-def _mean_gain(rows: Sequence[Row]) -> float:
-    """Return the mean gain, each class weighing as its voxels: of a few voxels Dice says little, up or down."""
-    return sum(row.voxels * row.gain for row in rows) / sum(row.voxels for row in rows)
+def _mean(values: Sequence[float], rows: Sequence[Row]) -> float:
+    """Return a mean over classes, each weighing as its voxels: of a few voxels Dice says little, up or down."""
+    return sum(row.voxels * value for value, row in zip(values, rows, strict=True)) / sum(row.voxels for row in rows)
 
 
 def _left_open(rows: Sequence[Row], allowed: float) -> list[str]:

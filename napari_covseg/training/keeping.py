@@ -1,20 +1,25 @@
 """What holds a child to what its parent knows, while it learns what was corrected.
 
-On rehearsed slices and on unlabelled ones of the same scans it is held to what the parent says (distillation).
+On rehearsed slices and on unlabelled ones of the same scans it is held to what the parent says (distillation); on a
+slice that was reviewed, the reader is right and the parent is not heard.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
+from math import log
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_covseg.networks.spec import Names, Stage
 from napari_covseg.training.loop import Beside
-from napari_covseg.training.losses import class_probabilities, taught_channels
+from napari_covseg.training.losses import class_log_probabilities, taught_channels
 from napari_covseg.training.rehearsal import OF_BEFORE
+from napari_covseg.training.source import Batch
+from napari_covseg.training.stacks import IGNORED
 
 NOBODY: frozenset[str] = frozenset()
 """What was looked for on unlabelled slices."""
@@ -42,6 +47,9 @@ class Keeping:
         Learn only what decides, not what looks.
     freeze_batch_norm
         Keep the statistics of batch norms; None for those with `FEW_SLICES` or fewer.
+    way
+        Share of the way from the parent's weights to those that were learned which the child goes; half of it where it
+        has surely forgotten what it rehearsed.
     """
 
     replay: bool = True
@@ -49,6 +57,7 @@ class Keeping:
     pull: float = 0.0
     freeze_encoder: bool = False
     freeze_batch_norm: bool | None = None
+    way: float = 0.5
 
     def batch_norm_stays(self, slices: int) -> bool:
         """Whether batch norms stay as they are for so many reviewed slices."""
@@ -73,14 +82,15 @@ def held_to(parent: nn.Module, stage: Stage, scheme: Names, keeping: Keeping, pa
     weights = {name: weight.detach().clone() for name, weight in parent.named_parameters()} if keeping.pull else {}
     channels = taught_channels(stage, scheme)
 
-    def beside(
-        module: nn.Module, streams: tuple[Tensor, ...], logits: Tensor, annotated: list[frozenset[str]]
-    ) -> Tensor:
+    def beside(module: nn.Module, logits: Tensor, batch: Batch) -> Tensor:
+        streams, labels, annotated = batch
         added = logits.new_zeros((), dtype=torch.float32)
         if keeping.distil and (annotated[0] == NOBODY or OF_BEFORE in annotated[0]):
+            asked = torch.ones_like(labels, dtype=torch.bool) if OF_BEFORE in annotated[0] else labels != IGNORED
             with torch.no_grad():
-                wanted = class_probabilities(teacher.to(logits.device)(*streams).float(), channels)
-            added = added + keeping.distil * disagreement(class_probabilities(logits.float(), channels), wanted)
+                wanted = class_log_probabilities(teacher.to(logits.device)(*streams).float(), channels)
+            given = class_log_probabilities(logits.float(), channels)
+            added = added + keeping.distil * disagreement(given, wanted, asked)
         for name, weight in module.named_parameters():
             if name in weights and weight.requires_grad:
                 added = added + keeping.pull / parts * (weight - weights[name].to(weight.device)).square().sum()
@@ -89,15 +99,16 @@ def held_to(parent: nn.Module, stage: Stage, scheme: Names, keeping: Keeping, pa
     return beside
 
 
-def disagreement(probabilities: Tensor, wanted: Tensor) -> Tensor:
-    """Return the Kullback–Leibler divergence of (N, C, …) probabilities from those wanted, background first.
+def disagreement(log_given: Tensor, log_wanted: Tensor, asked: Tensor) -> Tensor:
+    """Return the Kullback–Leibler divergence of (N, C, …) probabilities, given as logarithms, background first.
 
-    A mean over the voxels where either thinks of a lesion, plus the mean over all: the background is most of a slice.
+    A mean over the voxels asked about, (N, …), where either thinks of a lesion, plus the mean over all of them: the
+    background is most of a slice.
     """
-    wanted, given = wanted.clamp_min(1e-6), probabilities.clamp_min(1e-6)
-    divergence = (wanted * (wanted.log() - given.log())).sum(dim=1)
-    doubtful = (torch.minimum(wanted[:, 0], given[:, 0].detach()) < 1 - LESION_DOUBT).to(divergence)
-    return (divergence * doubtful).sum() / doubtful.sum().clamp_min(1) + divergence.mean()
+    divergence = functional.kl_div(log_given, log_wanted, reduction="none", log_target=True).sum(dim=1)
+    doubtful = torch.minimum(log_wanted[:, 0], log_given[:, 0].detach()) < log(1 - LESION_DOUBT)
+    parts = (weight.to(divergence) for weight in (doubtful & asked, asked))
+    return torch.stack([(divergence * weight).sum() / weight.sum().clamp_min(1) for weight in parts]).sum()
 
 
 def between(parent: nn.Module, child: nn.Module, share: float) -> dict[str, Tensor]:

@@ -28,6 +28,8 @@ class Lesson:
         Which scan it was.
     annotated
         Classes somebody looked for on the reviewed slices.
+    patient
+        Tells patients apart, where it is known; scans of one patient show the same lesions.
     """
 
     scan: Volume
@@ -35,6 +37,7 @@ class Lesson:
     reviewed: tuple[int, ...]
     scan_sha256: str
     annotated: frozenset[str] = frozenset(LOOKED_FOR)
+    patient: str = ""
 
     @property
     def sha256(self) -> str:
@@ -57,29 +60,43 @@ def lesson_of_case(case: Case) -> Lesson:
     """
     scan, labels, _ = read_case(case)
     reviewed, known = case.indices(scan.geometry.shape[0]), case.annotated - {"lung"}
-    return Lesson(scan, labels, reviewed, scan.sha256, known)
+    return Lesson(scan, labels, reviewed, scan.sha256, known, case.patient)
 
 
 def joined(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
     """Return lessons of which no two are of one scan: those that are become one, so that no slice teaches and judges.
 
-    Scans are told apart by their voxels, since a scan and its copy in a bundle are different files.
+    Scans are told apart by their voxels, since a scan and its copy in a bundle are different files. Copies that were
+    cut or changed stay apart; `neighbourhoods.split` deals them together.
 
     Raises
     ------
     ValueError
-        If two say different things of one slice, or were looked over for different classes.
+        If two say different things of one slice, or of one scan were looked over for different classes.
     """
     of_scan: dict[str, Lesson] = {}
     for lesson in lessons:
         known = of_scan.get(lesson.scan.voxels_sha256)
         of_scan[lesson.scan.voxels_sha256] = lesson if known is None else _both(known, lesson)
-    return tuple(of_scan.values())
+    whole = tuple(of_scan.values())
+    _refuse_two_truths(whole)
+    return whole
+
+
+def _refuse_two_truths(lessons: Sequence[Lesson]) -> None:
+    """Refuse copies of one scan that say different things of a slice that they share."""
+    said: dict[str, tuple[Lesson, int]] = {}
+    for lesson in lessons:
+        for index in lesson.reviewed:
+            other, there = said.setdefault(lesson.scan.slices_sha256[index], (lesson, index))
+            both = lesson.labels.values[index], other.labels.values[there]
+            if lesson.scan.slices_sha256[index] and other is not lesson and not np.array_equal(*both):
+                raise _two_truths(_names(other, lesson), there)
 
 
 def _both(one: Lesson, other: Lesson) -> Lesson:
     """Return what two lessons of one scan teach together."""
-    names = one.scan.name if one.scan.name == other.scan.name else f"{one.scan.name} and {other.scan.name}"
+    names = _names(one, other)
     if one.annotated != other.annotated:
         raise ValueError(
             f"Two sessions of one scan ({names}) were looked over for different classes; give one of them."
@@ -87,14 +104,22 @@ def _both(one: Lesson, other: Lesson) -> Lesson:
     mine, theirs = one.labels.values, other.labels.values
     for index in sorted(set(one.reviewed) & set(other.reviewed)):
         if not np.array_equal(mine[index], theirs[index]):
-            raise ValueError(
-                f"Two sessions of one scan ({names}) differ on slice {index + 1}, which both say is reviewed; "
-                "give the one that is right."
-            )
+            raise _two_truths(names, index)
     values = mine.copy()
     values[list(other.reviewed)] = theirs[list(other.reviewed)]
     reviewed = tuple(sorted({*one.reviewed, *other.reviewed}))
     return replace(one, labels=replace(one.labels, values=values), reviewed=reviewed)
+
+
+def _names(one: Lesson, other: Lesson) -> str:
+    return one.scan.name if one.scan.name == other.scan.name else f"{one.scan.name} and {other.scan.name}"
+
+
+def _two_truths(names: str, index: int) -> ValueError:
+    return ValueError(
+        f"Two sessions of one scan ({names}) differ on slice {index + 1}, which both say is reviewed; "
+        "give the one that is right."
+    )
 
 
 def stack_of_lesson(lesson: Lesson, spec: NetworkSpec, slices: Sequence[int] | None = None) -> Stack:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from math import cos, inf, pi
@@ -27,8 +28,10 @@ from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
 Loss = Callable[[Tensor, Tensor, list[frozenset[str]]], Tensor]
 
-Beside = Callable[[nn.Module, tuple[Tensor, ...], Tensor, list[frozenset[str]]], Tensor]
-"""From the network, streams, logits and annotated classes to what is added to the loss."""
+UNSAVED = "The training goes on, but what it learned so far would be lost in a kill."
+
+Beside = Callable[[nn.Module, Tensor, Batch], Tensor]
+"""From the network, its logits and the batch they are of to what is added to the loss; all on one device."""
 
 SAVE_EVERY_SECONDS = 120
 CHECKS = 20
@@ -136,7 +139,7 @@ def trained(
     device
         Where to compute.
     state_file
-        Saved every few minutes and resumed from where it exists.
+        Saved every few minutes, and when the job is closed; resumed from where it exists.
     deadline
         Stop at this `time.monotonic`; with a state file the training can go on later, and None is returned.
     workers
@@ -168,30 +171,39 @@ def trained(
     parts = processes.share(config.parts)
     places = [(step, part) for step in range(first, config.steps) for part in parts]
     ahead = prepared_ahead(batch_at, places, workers)
-    for step in range(first, config.steps):
-        value = run.step(step, [next(ahead) for _ in parts], loss, processes)
-        yield StepDone(step + 1, value, run.learning_rate(step))
-        if looked_at and _is_check(step + 1, config):
-            yield CheckDone(step + 1, run.keep_if_better(looked_at(run.average)))
-            if check and config.patience and processes.any(run.worse_checks >= config.patience):
-                break
-        yield Progress(step + 1, config.steps, f"learning, loss {value:.3f}")
-        if enough():
-            return run.best()
-        now = time.monotonic()
-        out_of_time = step + 1 < config.steps and deadline < inf and processes.any(now > deadline)
-        if state_file and processes.first and (out_of_time or now - saved_at > between_s):
-            saved_at = now
-            try:
-                run.save(state_file, step + 1)
-            except OSError as error:
-                if out_of_time:
-                    raise
-                if not unsaved:
-                    yield Remark(f"{error} The training goes on, but what it learned so far would be lost in a kill.")
-                unsaved = True
-        if out_of_time:
-            return None
+    taken, saved = first, first
+    try:
+        for step in range(first, config.steps):
+            value = run.step(step, [next(ahead) for _ in parts], loss, processes)
+            taken = step + 1
+            yield StepDone(step + 1, value, run.learning_rate(step))
+            if looked_at and _is_check(step + 1, config):
+                yield CheckDone(step + 1, run.keep_if_better(looked_at(run.average)))
+                if check and config.patience and processes.any(run.worse_checks >= config.patience):
+                    break
+            yield Progress(step + 1, config.steps, f"learning, loss {value:.3f}")
+            if enough():
+                return run.best()
+            now = time.monotonic()
+            out_of_time = step + 1 < config.steps and deadline < inf and processes.any(now > deadline)
+            if state_file and processes.first and (out_of_time or now - saved_at > between_s):
+                saved_at = now
+                try:
+                    run.save(state_file, step + 1)
+                    saved = step + 1
+                except OSError as error:
+                    if out_of_time:
+                        raise
+                    if not unsaved:
+                        yield Remark(f"{error} {UNSAVED}")
+                    unsaved = True
+            if out_of_time:
+                return None
+    except GeneratorExit:  # stopped between two steps
+        if state_file and processes.first and taken > saved:
+            with suppress(OSError):
+                run.save(state_file, taken)
+        raise
     return run.best() if check else run.average
 
 
@@ -315,8 +327,9 @@ class _Run:
         streams = tuple(stream.to(self.device, memory_format=self.format) for stream in given)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.module(*streams)
-        value = loss(logits, labels.to(self.device), annotated)
-        return value if self.beside is None else value + self.beside(self.module, streams, logits, annotated)
+        labels = labels.to(self.device)
+        value = loss(logits, labels, annotated)
+        return value if self.beside is None else value + self.beside(self.module, logits, (streams, labels, annotated))
 
     def _statistics(self) -> list[Tensor]:
         """Return the running means and variances."""

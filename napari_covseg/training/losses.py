@@ -60,10 +60,10 @@ class Teaching:
         """Whether there is any lesson at all: an effusion scan has none for a head that knows only infection."""
         return len({group for group in self.group_of if group != IGNORED}) > 0 and len(self.groups) > 1
 
-    def merged(self, probabilities: Tensor, channels: Names) -> Tensor:
-        """Return (N, G, …) summed probabilities of (N, C, …)."""
-        member = torch.tensor([[float(name in group) for name in channels] for group in self.groups])
-        return torch.einsum("gc,nc...->ng...", member.to(probabilities), probabilities).contiguous()
+    def merged(self, log_probabilities: Tensor, channels: Names) -> Tensor:
+        """Return (N, G, …) logarithms of summed probabilities, from logarithms (N, C, …)."""
+        members = [[channels.index(name) for name in group] for group in self.groups]
+        return torch.stack([log_probabilities[:, group].logsumexp(dim=1) for group in members], dim=1)
 
     def target(self, labels: Tensor) -> Tensor:
         """Return the group index per voxel of labels, (N, …) long."""
@@ -127,7 +127,7 @@ def marginal_loss(
         If a head has several independent sigmoids.
     """
     channels = taught_channels(stage, scheme)
-    probabilities = class_probabilities(logits.float(), channels)
+    log_probabilities = class_log_probabilities(logits.float(), channels)
     by_teaching: dict[Teaching, list[int]] = defaultdict(list)
     for index, names in enumerate(annotated):
         lesson = teaching(stage, scheme, names)
@@ -136,7 +136,7 @@ def marginal_loss(
     if not by_teaching:
         return logits.sum() * 0.0
     losses = [
-        _grouped_loss(lesson.merged(probabilities[members], channels), lesson.target(labels[members]), mixture)
+        _grouped_loss(lesson.merged(log_probabilities[members], channels), lesson.target(labels[members]), mixture)
         * len(members)
         for lesson, members in by_teaching.items()
     ]
@@ -205,8 +205,11 @@ def _table(meant: dict[int, int]) -> tuple[int, ...]:
     return tuple(meant[label] for label in range(HEALTHY_LUNG + 1))
 
 
-def class_probabilities(logits: Tensor, channels: Names) -> Tensor:
-    """Return (N, C, …) probabilities of the channels as the loss sees them (`taught_channels`).
+def class_log_probabilities(logits: Tensor, channels: Names) -> Tensor:
+    """Return (N, C, …) logarithms of the probabilities of the channels as the loss sees them (`taught_channels`).
+
+    Logarithms from the start: a class whose probability has sunk below what a float tells from nothing still gets its
+    gradient, where the logarithm of a clamped probability would leave it dead for good.
 
     Raises
     ------
@@ -214,19 +217,19 @@ def class_probabilities(logits: Tensor, channels: Names) -> Tensor:
         If a head has several independent sigmoids.
     """
     if logits.shape[1] == len(channels):
-        return logits.softmax(dim=1)
+        return logits.log_softmax(dim=1)
     if logits.shape[1] == 1 and len(channels) == 2:
-        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
+        return torch.cat([functional.logsigmoid(-logits), functional.logsigmoid(logits)], dim=1)
     raise ValueError("Several independent sigmoids cannot be taught; give the classes a softmax.")
 
 
-def _grouped_loss(merged: Tensor, target: Tensor, mixture: tuple[float, float]) -> Tensor:
+def _grouped_loss(log_merged: Tensor, target: Tensor, mixture: tuple[float, float]) -> Tensor:
     known = target != IGNORED
-    cross_entropy = functional.nll_loss(merged.clamp_min(1e-6).log(), target, ignore_index=IGNORED, reduction="sum")
-    one_hot = functional.one_hot(target.where(known, 0), merged.shape[1]).movedim(-1, 1).to(merged)
-    known_voxels = known.unsqueeze(1).to(merged)
+    cross_entropy = functional.nll_loss(log_merged, target, ignore_index=IGNORED, reduction="sum")
+    one_hot = functional.one_hot(target.where(known, 0), log_merged.shape[1]).movedim(-1, 1).to(log_merged)
+    known_voxels = known.unsqueeze(1).to(log_merged)
     dice: Tensor = DiceLoss(include_background=False, batch=True, smooth_nr=1.0, smooth_dr=1.0)(
-        merged * known_voxels, one_hot * known_voxels
+        log_merged.exp() * known_voxels, one_hot * known_voxels
     )
     mean_cross_entropy: Tensor = cross_entropy / known.sum().clamp_min(1)
     return mixture[0] * mean_cross_entropy + mixture[1] * dice

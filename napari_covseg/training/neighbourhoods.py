@@ -1,17 +1,23 @@
 """Which reviewed slices judge a child instead of teaching it: none has a neighbour among those that teach.
 
 Slices next to each other show the same lesion, so a slice whose neighbour was learned says little about what a child
-makes of slices nobody corrected.
+makes of slices nobody corrected. What an ancestor learned the child has learned, too: a scan is corrected a few slices
+at a time, and every fine-tuning goes on from the last. So the rule holds along the lineage, by the record in the
+parent's card: a slice that taught any ancestor, or has a neighbour that did, never judges; one that judged an ancestor
+judges again rather than another. And it holds across copies of one scan, which are known by the slices that they share,
+and, roughly, across the scans of one patient, who was laid down anew for each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from napari_covseg.networks.learned import Learned, Places, Record
 from napari_covseg.training.lesson import Lesson
+from napari_covseg.volume.copies import moved, shared
 
 NEIGHBOUR_MM = 10.0
 """Slices as close as this along the scan are neighbours, whatever they show; so are slices next to each other."""
@@ -26,14 +32,27 @@ MOST_HELD_OUT = 40
 TEACHING_SHARE = 0.5
 """At least this share of the reviewed slices teaches, or none is held out."""
 
+NOBODY_KNOWN = Learned()
+
+TOO_CLOSE = "the corrected slices are too few or too close together"
+LEARNED_BEFORE = (
+    "the network that it began with, or one before that, has learned from the corrected slices or from their "
+    f"neighbours. To have it judged, correct slices further than {ONE_LESION_MM / 10:g} cm from these and learn again"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The reviewed slices of one lesson: those that teach, those that judge, and those left out between them."""
+    """The reviewed slices of one lesson: those that teach, those that judge, and those left out between them.
+
+    ``barred`` are those that cannot judge, since they or their neighbours taught an ancestor; they teach or are left
+    out.
+    """
 
     taught: tuple[int, ...]
     held_out: tuple[int, ...] = ()
     left_out: tuple[int, ...] = ()
+    barred: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,41 +63,159 @@ class Dealt:
     held_out: int
 
 
-def split(lessons: Sequence[Lesson]) -> tuple[Split, ...]:
+def split(lessons: Sequence[Lesson], learned: Record | None = None) -> tuple[Split, ...]:
     """Return how each lesson's reviewed slices are dealt.
 
     Of every lesson with two slices or more a run of about a fifth is held out, with as few neighbours to leave out as
     can be, and with a lesion where there is one. Where no lesson can spare any, whole lessons are held out; a lone one
-    teaches all it has, and nothing judges.
+    teaches all it has, and nothing judges. Of copies of one scan, and of a patient's scans, only the first that can
+    holds any out, and none teaches what lies beside these.
+
+    Parameters
+    ----------
+    lessons
+        Of as many scans.
+    learned
+        What the parent and those before it have seen: none of what taught them judges.
     """
-    found = [_best(lesson) for lesson in lessons]
+    known = [_known_of(lesson, learned or {}) for lesson in lessons]
+    barred = [_barred(*each, learned or {}) for each in zip(lessons, known, strict=True)]
+    copies = _copies(lessons)
+    of_one = _of_one_patient(lessons, copies)
+    found: list[Split] = []
+    for index, each in enumerate(zip(lessons, known, barred, strict=True)):
+        judges = [k for k in of_one[index] if k < index and found[k].held_out]
+        found.append(_best(*each, may_judge=index not in copies and not judges))
+    for index, firsts in copies.items():
+        for first in firsts:
+            found[index] = _away_from(found[first].held_out, lessons[first], lessons[index], found[index])
+    for index, lesson in enumerate(lessons):
+        for other in of_one[index]:
+            found[index] = _away_from_patient(found[other].held_out, lessons[other], lesson, found[index])
     if any(one.held_out for one in found) or len(lessons) < 2:
         return tuple(found)
     wanted = max(1, round(HELD_OUT_SHARE * sum(len(lesson.reviewed) for lesson in lessons)))
-    for index, lesson in enumerate(lessons[:-1]):
+    kin = copies.keys() | frozenset[int]().union(*copies.values())
+    kin |= {index for index, others in enumerate(of_one) if others}
+    able = [k for k, lesson in enumerate(lessons) if lesson.reviewed and not found[k].barred and k not in kin]
+    able.sort(key=lambda index: not known[index].judged)
+    for index in able if len(able) < len(lessons) else able[:-1]:
         if wanted <= 0:
             break
-        if lesson.reviewed:
-            found[index] = Split((), lesson.reviewed)
-            wanted -= len(lesson.reviewed)
+        found[index] = Split((), lessons[index].reviewed)
+        wanted -= len(lessons[index].reviewed)
     return tuple(found)
 
 
+def why_nobody_judges(dealt: Sequence[Split]) -> str:
+    """Return, in words, why no slice is held out, and what would mend it."""
+    return LEARNED_BEFORE if any(one.barred for one in dealt) else TOO_CLOSE
+
+
 def are_neighbours(lesson: Lesson, one: int, other: int) -> bool:
-    """Whether two slices of a lesson show much the same."""
+    """Whether two slices of a lesson show much the same; of one beyond its scan the worst is assumed.
+
+    Parameters
+    ----------
+    lesson
+        With the scan and what was found in it.
+    one, other
+        Indices of the slices; one of a longer copy of the scan may lie beyond it.
+    """
     gap_mm = abs(one - other) * lesson.scan.geometry.spacing_mm[0]
     if abs(one - other) <= 1 or gap_mm <= NEIGHBOUR_MM:
         return True
     values = lesson.labels.values
-    return gap_mm <= ONE_LESION_MM and bool(((values[one] > 0) & (values[other] > 0)).any())
+    if gap_mm > ONE_LESION_MM or not all(0 <= index < len(values) for index in (one, other)):
+        return gap_mm <= ONE_LESION_MM
+    return bool(((values[one] > 0) & (values[other] > 0)).any())
 
 
-def _best(lesson: Lesson) -> Split:
+def _known_of(lesson: Lesson, learned: Record) -> Learned:
+    """Return what is known of a lesson's scan and its copies, by their voxels or, from an old card, by its file."""
+    known = learned.get(lesson.scan_sha256, NOBODY_KNOWN)
+    for scan, seen in learned.items():
+        if (found := _of_same_scan(lesson, scan, seen)) is not None:
+            known = known.beside(found)
+    return known
+
+
+def _of_same_scan(lesson: Lesson, scan: str, seen: Learned) -> Learned | None:
+    """Return what was seen of a scan, by the numbers of a lesson's slices; None where it is no copy of the lesson's."""
+    return seen if scan == lesson.scan.voxels_sha256 else seen.in_copy(lesson.scan.slices_sha256)
+
+
+def _copies(lessons: Sequence[Lesson]) -> dict[int, frozenset[int]]:
+    """Return which lessons are of a copy of an earlier one's scan, and of which."""
+    first: dict[str, int] = {}
+    copies = {}
+    for index, lesson in enumerate(lessons):
+        fingerprints = [each for each in lesson.scan.slices_sha256 if each]
+        if earlier := frozenset(first[each] for each in fingerprints if each in first):
+            copies[index] = earlier
+        for each in fingerprints:
+            first.setdefault(each, index)
+    return copies
+
+
+def _of_one_patient(lessons: Sequence[Lesson], copies: Mapping[int, Collection[int]]) -> tuple[tuple[int, ...], ...]:
+    """Return, for every lesson, the others of its patient as far as patients are known; copies of its scan are none."""
+
+    def are_copies(one: int, other: int) -> bool:
+        return one == other or one in copies.get(other, ()) or other in copies.get(one, ())
+
+    def others(index: int) -> Iterator[int]:
+        patient = lessons[index].patient
+        return (k for k, each in enumerate(lessons) if patient and each.patient == patient and not are_copies(k, index))
+
+    return tuple(tuple(others(index)) for index in range(len(lessons)))
+
+
+def _away_from_patient(held_out: Collection[int], judging: Lesson, lesson: Lesson, dealt: Split) -> Split:
+    """Return how a lesson is dealt when none of it teaches what may lie beside another scan's slices that judge."""
+    ours, theirs = Places.of(lesson.scan.geometry), Places.of(judging.scan.geometry)
+    return _left_out(dealt, {k for k in dealt.taught if any(ours.may_be_near(k, theirs, held) for held in held_out)})
+
+
+def _left_out(dealt: Split, left: Collection[int]) -> Split:
+    taught = tuple(k for k in dealt.taught if k not in left)
+    return replace(dealt, taught=taught, left_out=tuple(sorted({*dealt.left_out, *left})))
+
+
+def _away_from(held_out: Collection[int], first: Lesson, copy: Lesson, dealt: Split) -> Split:
+    """Return how a copy is dealt when none of it teaches what lies beside slices of another that judge."""
+    pairs = shared(copy.scan.slices_sha256, first.scan.slices_sha256)
+    places = zip(dealt.taught, moved(dealt.taught, pairs), strict=True)
+    return _left_out(dealt, {k for k, place in places if any(are_neighbours(first, place, held) for held in held_out)})
+
+
+def _barred(lesson: Lesson, known: Learned, learned: Record) -> tuple[int, ...]:
+    """Return the reviewed slices that taught an ancestor, or may show what did, in whatever scan of the patient."""
+    if known.taught is None:
+        return lesson.reviewed
+    taught = [number - 1 for number in known.taught]
+    others = [
+        seen
+        for scan, seen in learned.items()
+        if lesson.patient and seen.patient == lesson.patient and _of_same_scan(lesson, scan, seen) is None
+    ]
+    places = Places.of(lesson.scan.geometry)
+    return tuple(
+        k
+        for k in lesson.reviewed
+        if any(are_neighbours(lesson, k, other) for other in taught)
+        or any(seen.may_be_near(places, k) for seen in others)
+    )
+
+
+def _best(lesson: Lesson, known: Learned, barred: tuple[int, ...], *, may_judge: bool) -> Split:
     """Return the split that holds out what judges best; without one, all teaches."""
-    candidates = list(_candidates(lesson))
+    candidates = list(_candidates(lesson, barred)) if may_judge else []
+    if not candidates:
+        return Split(lesson.reviewed, barred=barred)
     classes = {index: frozenset(np.unique(lesson.labels.values[index]).tolist()) - {0} for index in lesson.reviewed}
-    depth = lesson.scan.geometry.shape[0]
-    return min(candidates, key=lambda found: _cost(found, classes, depth)) if candidates else Split(lesson.reviewed)
+    depth, judged = lesson.scan.geometry.shape[0], {number - 1 for number in known.judged}
+    return min(candidates, key=lambda found: _cost(found, classes, depth, judged))
 
 
 def _wanted(count: int) -> int:
@@ -86,23 +223,29 @@ def _wanted(count: int) -> int:
     return min(MOST_HELD_OUT, max(1, round(HELD_OUT_SHARE * count)))
 
 
-def _candidates(lesson: Lesson) -> Iterator[Split]:
+def _candidates(lesson: Lesson, barred: Collection[int]) -> Iterator[Split]:
     reviewed, count = lesson.reviewed, len(lesson.reviewed)
     close = np.array([[are_neighbours(lesson, a, b) for b in reviewed] for a in reviewed]).reshape(count, count)
+    able = [place for place, index in enumerate(reviewed) if index not in barred]
     wanted = _wanted(count)
-    for size in sorted({max(1, wanted // 2), wanted, min(2 * wanted, MOST_HELD_OUT)}):
-        for first in range(count - size + 1):
+    sizes = {max(1, wanted // 2), wanted, min(2 * wanted, MOST_HELD_OUT)}
+    for size in sorted({min(size, len(able)) for size in sizes} - {0}):
+        for first in range(len(able) - size + 1):
             held = np.zeros(count, bool)
-            held[first : first + size] = True
+            held[able[first : first + size]] = True
             left = close[held].any(axis=0) & ~held
             taught = ~held & ~left
             if taught.sum() >= max(1, TEACHING_SHARE * count):
-                yield Split(*(tuple(np.array(reviewed)[each].tolist()) for each in (taught, held, left)))
+                dealt = [tuple(np.array(reviewed)[each].tolist()) for each in (taught, held, left)]
+                yield Split(dealt[0], dealt[1], dealt[2], tuple(barred))
 
 
-def _cost(found: Split, classes: Mapping[int, frozenset[int]], depth: int) -> tuple[float, ...]:
+def _cost(
+    found: Split, classes: Mapping[int, frozenset[int]], depth: int, judged: Collection[int]
+) -> tuple[float, ...]:
     """Return what speaks against a split, the weightiest first."""
     shown = len(frozenset[int]().union(*(classes[index] for index in found.held_out)))
+    again = len(set(found.held_out) & set(judged))
     size_off = abs(len(found.held_out) - _wanted(len(classes)))
     middle_off = abs(2 * found.held_out[0] + 1 - depth)
-    return (-min(1, shown), len(found.left_out) + size_off, -shown, middle_off)
+    return (-min(1, shown), -again, len(found.left_out) + size_off, -shown, middle_off)

@@ -8,14 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_covseg.io.cases import Case, read_case
+from napari_covseg.io.cases import Case, Origin, origin_of, packs_of_unknown_scans, read_case
+from napari_covseg.io.packs import grey_of
 from napari_covseg.io.sample import sample_lesion, sample_lung, sample_scan
+from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Job, Progress, Remark
 from napari_covseg.networks import NetworkSpec
+from napari_covseg.networks.learned import Learned, Places, Record, merged
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.lesson import Lesson
+from napari_covseg.training.neighbourhoods import NEIGHBOUR_MM
 from napari_covseg.training.stacks import IGNORED, Stack, stack_of
-from napari_covseg.volume import LabelMap
+from napari_covseg.volume import LabelMap, Volume
+from napari_covseg.volume.copies import shared
 
 REHEARSED, ASKED, RECALLED = 48, 12, 8
 """Slices that are rehearsed, that are asked about, and of those rehearsed the ones that are recalled in full, at most:
@@ -44,11 +49,14 @@ class Rehearsal:
         A few of these slices in full: by them is judged how far a child may go.
     asked
         What the gate asks about.
+    learned
+        Which slices of which scans are rehearsed.
     """
 
     rehearsed: tuple[Stack, ...]
     recalled: tuple[Lesson, ...]
     asked: tuple[Lesson, ...]
+    learned: Record
 
 
 def synthetic_sample() -> tuple[Case, ...]:
@@ -61,36 +69,58 @@ def synthetic_sample() -> tuple[Case, ...]:
     return (Case("sample", *files, annotated=annotated, patient="sample"),)
 
 
-def rehearsal(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[str] = ()) -> Job[Rehearsal]:
+def rehearsal(
+    cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume] = (), patients: Collection[str] = ()
+) -> Job[Rehearsal]:
     """Read a bounded part of some cases; yields progress per case, returns what to rehearse and what to ask about.
 
-    A case whose scan is being learned (``learned`` holds `Volume.voxels_sha256`) is left out, and a remark says so: its
-    slices would judge what they had taught. Patients take turns: every second one is rehearsed, the others are asked
-    about. The slices of a lone patient are halved, rehearsed from its middle up and asked about from there down, two
-    slices apart; fewer than four are only asked about.
+    A case whose scan is being learned is left out, and a remark says so: its slices would judge what they had taught.
+    So is one of a patient whose other scan is learned, where patients are known. A scan and its copies are known by any
+    slice that they share, in a pack by the fingerprints of what they were; in a pack without these only while the
+    slices were not resampled, which a remark says, too.
+
+    Patients take turns: every second one is rehearsed, the others are asked about. The slices of a lone patient are
+    halved, rehearsed from its middle up and asked about from there down, further apart than neighbours are; fewer than
+    four, or such as lie too close for that, are only asked about.
     """
+    for pack in packs_of_unknown_scans(cases):
+        yield Remark(
+            f"{pack.name} is of an earlier version and does not say which scans it holds: if it was made smaller than "
+            "they, one that is corrected now is not noticed in it; make it again with 'covseg pack'."
+        )
+    others = [case for case in cases if case.patient not in patients]
+    if left := [case.name for case in cases if case.patient in patients]:
+        are = f"{left[0]} is" if len(left) == 1 else f"{count(len(left), 'case')} are"
+        yield Remark(f"{are} left out of the older cases: what is learned now is of the same patient.")
+    return (yield from _read(others, spec, learned))
+
+
+def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume]) -> Job[Rehearsal]:
     rehearsed, asked = _sides(cases)
     lone = not asked
     fewer = OF_A_LONE_PATIENT if lone else 1
     stacks, recalled, lessons = [], [], []
+    known_by: dict[str, Learned] = {}
     together = spec.grain == "patch"
     chosen = [(case, False) for case in rehearsed] + [(case, True) for case in asked]
     for done, (case, is_asked) in enumerate(chosen):
         yield Progress(done, len(chosen), f"reading the older case {case.name}", aside=True)
         scan, labels, lung = read_case(case)
-        if scan.voxels_sha256 in learned:
+        origin = origin_of(case, scan)
+        if any(_is_of(origin, scan, each) for each in learned):
             yield Remark(f"{case.name} is left out of the older cases: it is a scan whose corrections are learned now.")
-            return (yield from rehearsal([each for each in cases if each is not case], spec, learned))
+            return (yield from _read([each for each in cases if each is not case], spec, learned))
         slices = case.indices(scan.geometry.shape[0])
-        middle = len(slices) // 2
-        upper, lower = (slices[: middle - 1], slices[middle + 1 :]) if lone else (slices, slices)
-        if lone and len(slices) < FEWEST_TO_HALVE:
-            upper, lower = (), slices
+        upper, lower = _halves(slices, scan.geometry.spacing_mm[0]) if lone else (slices, slices)
         if upper and (lone or not is_asked):
             share = -(-REHEARSED // max(1, len(rehearsed)))
             kept = _spread(labels, upper, share, together=together)
             known = {"annotated": case.annotated | {OF_BEFORE}, "case": case.name, "patient": case.patient}
             stacks.append(stack_of(scan, labels, lung, spec, slices=kept, **known))  # type: ignore[arg-type]
+            if origin.voxels_sha256:
+                seen = Learned.of([origin.first + index for index in kept], (), origin.slices_sha256)
+                places = Places.of(scan.geometry, origin.first)
+                known_by = merged(known_by, {origin.voxels_sha256: seen.in_patient(case.patient, places)})
             few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)]
             recalled.append(Lesson(scan, labels, few, case.name, case.annotated - {"lung"}))
         if lone or is_asked:
@@ -101,7 +131,21 @@ def rehearsal(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[str]
         tuple(stack for stack in stacks if (stack.labels != IGNORED).any()),
         tuple(lesson for lesson in recalled if lesson.reviewed)[:RECALLED],
         tuple(lesson for lesson in lessons if lesson.reviewed),
+        known_by,
     )
+
+
+def _is_of(origin: Origin, scan: Volume, learned: Volume) -> bool:
+    """Whether a case was taken from a scan that is being learned, or from a copy of it: one slice in common is enough.
+
+    Without a fingerprint the greys of both tell it.
+    """
+    if origin.voxels_sha256:
+        is_same = origin.voxels_sha256 == learned.voxels_sha256
+        return is_same or bool(shared(origin.slices_sha256, learned.slices_sha256))
+    if scan.hu.shape[1:] != learned.hu.shape[1:]:
+        return False
+    return bool(shared(*(one.with_voxels(grey_of(one), one.geometry).slices_sha256 for one in (scan, learned))))
 
 
 def _sides(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
@@ -116,6 +160,13 @@ def _sides(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
         kept = [case for patient in mine for case in evenly(by_patient[patient], share)]
         sides.append(evenly(kept, MOST_CASES))
     return sides[0], sides[1]
+
+
+def _halves(slices: Sequence[int], spacing_mm: float) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the slices well above the middle one and those below it; where either has none, all are below."""
+    middle, apart = slices[len(slices) // 2], max(2.0, NEIGHBOUR_MM / spacing_mm)
+    upper, lower = [k for k in slices if middle - k >= apart], [k for k in slices if k > middle]
+    return (upper, lower) if upper and len(slices) >= FEWEST_TO_HALVE else ((), slices)
 
 
 def _spread(labels: LabelMap, slices: Sequence[int], count: int, *, together: bool) -> tuple[int, ...]:

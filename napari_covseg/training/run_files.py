@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from napari_covseg.io import written
@@ -17,7 +19,7 @@ from napari_covseg.networks.spec import Stage
 from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
-STATE, FINISHED = ".state", ".done"
+STATE, FINISHED, LOCK = ".state", ".done", ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,22 @@ class RunFiles:
     @property
     def hold_any_work(self) -> bool:
         """Whether there is anything to go on with."""
+        return bool(self._work())
+
+    def refuse_damaged(self) -> None:
+        """Read what there is to go on with, so that damage is told before anything is computed.
+
+        Raises
+        ------
+        ValueError
+            If some of it is damaged.
+        """
+        for path in self._work():
+            read_tensors(path)
+
+    def _work(self) -> list[Path]:
         beside = self.out.parent.glob(f"{escape(self.out.name)}.*")
-        return any(path.suffix in (STATE, FINISHED) for path in beside)
+        return [path for path in beside if path.suffix in (STATE, FINISHED)]
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Say what the run is about."""
@@ -80,6 +96,36 @@ class RunFiles:
 
     def _beside(self, ending: str) -> Path:
         return self.out.with_name(f"{self.out.name}{ending}")
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Let nobody else make a file, or touch what lies beside it, for as long as the block takes.
+
+    The operating system lets go of it when the process ends, also when it is killed.
+
+    Raises
+    ------
+    ValueError
+        If another run makes it now.
+    OSError
+        If nothing can be written there.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    file = out.with_name(f".{out.name}{LOCK}")
+    held = FileLock(file, timeout=0, thread_local=False)
+    try:
+        held.acquire()
+    except Timeout:
+        raise ValueError(
+            f"{out.name} is being made by another run now; wait until that has ended, or choose another name."
+        ) from None
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes it when it is let go of
+            file.unlink()
+        held.release()
 
 
 def keep_finished(done: Path, network: nn.Module, config: TrainingConfig) -> None:

@@ -14,6 +14,7 @@ from napari_covseg.jobs import Job, Remark
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
 from napari_covseg.training.classroom import Classroom, Pupil, mixed_source, parts_of
+from napari_covseg.training.done import Attempt
 from napari_covseg.training.frugal import is_out_of_memory, ladder
 from napari_covseg.training.keeping import Keeping, freeze, held_to
 from napari_covseg.training.loop import TrainingConfig, trained
@@ -36,7 +37,7 @@ def schooled(
     files: tuple[Path, Path],
     enough: Callable[[], bool] = lambda: False,
 ) -> Job[nn.Module]:
-    """Teach a stage; yields what the loop yields, and a remark whenever memory ran out; returns the taught stage.
+    """Teach a stage; yields attempts, what the loop yields, and a remark whenever memory ran out; returns the stage.
 
     Parameters
     ----------
@@ -68,6 +69,8 @@ def schooled(
         job = _lesson(network, room, pupil, attempt, keeping, where, state_file, enough)
         try:
             skipped = saved is not None and saved != _without_parts(attempt)
+            if not skipped:
+                yield Attempt(pupil.stage.name, attempt, where.type)
             module = None if skipped else (yield from job)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

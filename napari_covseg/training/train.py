@@ -6,6 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from napari_covseg.inference import Segmenter, chosen_device
 from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Job
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
+from napari_covseg.networks.learned import learned_by
 from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source
 from napari_covseg.training.check import check_sample, held_out_check
@@ -27,9 +29,10 @@ from napari_covseg.training.evaluation import evaluated
 from napari_covseg.training.log import check_log_is_possible, logged
 from napari_covseg.training.loop import TrainingConfig, trained
 from napari_covseg.training.losses import stage_loss
+from napari_covseg.training.made import commit
 from napari_covseg.training.processes import Processes
 from napari_covseg.training.regions import with_regions
-from napari_covseg.training.run_files import RunFiles, finished_in, keep_finished
+from napari_covseg.training.run_files import RunFiles, alone, finished_in, keep_finished
 from napari_covseg.training.stacks import Stack, read_stacks
 
 TERMS = "Non-commercial research use only; not a medical device."
@@ -100,7 +103,8 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
     ------
     ValueError
         If nothing is left to train on, a held-out patient is in no case, no case teaches a stage, a log is wanted
-        where TensorBoard is missing, the checkpoint may not be overwritten, or another training is to be resumed.
+        where TensorBoard is missing, the checkpoint may not be overwritten or is made by another run now, or another
+        training is to be resumed.
     """
     if request.log is not None:
         check_log_is_possible()
@@ -111,6 +115,11 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
     taught = [case for case in cases if case.patient not in request.held_out]
     if not taught:
         raise ValueError("Every case is held out; nothing is left to train on.")
+    with alone(request.out) if Processes.here().first else nullcontext():
+        return (yield from _trained(request, cases, taught))
+
+
+def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[Case]) -> Job[Checkpoint | None]:
     started = time.monotonic()
     spec, device = load(request.network), chosen_device(request.device)
     _begin(request, taught)
@@ -266,7 +275,9 @@ def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card
         trained_on=f"{len(taught)} {'patient or set' if len(taught) == 1 else 'patients or sets'}: {', '.join(taught)}",
         terms=TERMS,
         parent_sha256=request.parent.sha256 if request.parent else "",
+        learned=learned_by(request.parent.card) if request.parent else {},
         config=config,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("napari-covseg"),
+        commit=commit(),
     )

@@ -9,7 +9,6 @@ from napari_covseg.training.keeping import NOBODY, Keeping
 from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.rehearsal import OF_BEFORE
-from napari_covseg.training.stacks import IGNORED
 
 THREE = ("ggo", "consolidation", "effusion")
 SPEC = load("res_att_unet")
@@ -22,7 +21,7 @@ def test_a_step_has_a_part_of_each_kind_and_labels_only_where_there_are_any(make
     labels[:, 16:32, 16:32] = 1
     reviewed = [make_stack(labels)]
     rehearsed = [make_stack(labels * 4, {"infection", OF_BEFORE}, patient="q")]
-    unlabelled = [make_stack(np.full_like(labels, IGNORED), NOBODY)]
+    unlabelled = [make_stack(np.zeros_like(labels), NOBODY)]
     given = (Classroom(reviewed, rehearsed, unlabelled, ()), Pupil(SPEC, STAGE, THREE), CONFIG)
     sources = parts_of(*given, Keeping())
     batch_at = mixed_source(sources)
@@ -30,7 +29,7 @@ def test_a_step_has_a_part_of_each_kind_and_labels_only_where_there_are_any(make
     assert [len(annotated) for *_, annotated in parts] == [2, 1, 1]
     assert parts[1][2] == [frozenset({"infection", OF_BEFORE})]
     _, nothing, annotated = parts[2]
-    assert (nothing == IGNORED).all()
+    assert (nothing == 0).all()
     loss = stage_loss(STAGE, THREE, "ce_plus_dice")
     logits = torch.rand(1, 4, 32, 32, requires_grad=True)
     assert float(loss(logits, nothing, annotated)) == 0

@@ -86,3 +86,24 @@ def test_what_was_not_measured_is_said_and_has_no_row(cross_validated, tmp_path)
     assert rows(page, "## Cases") == {}
     assert "## Against the plain U-Net" not in page
     assert not list((tmp_path / "kept").iterdir())
+
+
+def test_every_network_learns_as_many_steps_as_fit_into_the_same_minutes(module, cross_validated, tmp_path):
+    _, page = cross_validated("--networks", "plain_unet", "--fold-minutes", 0.01)
+    pace = json.loads((tmp_path / "kept" / "pace.json").read_text())["plain_unet"]
+    assert pace["steps"] == max(1, int(0.6 / pace["seconds_per_step"]))
+    assert "as fit into 0.01 minutes a fold" in page
+    assert rows(page, "## What it costs")["plain U-Net (baseline)"][0] == str(max(1, pace["steps"]))
+    with pytest.raises(SystemExit, match=r"holds 0\.01 minutes, not 0\.02; name another --folder"):
+        cross_validated("--networks", "plain_unet", "--fold-minutes", 0.02)
+
+
+def test_a_lung_stage_counts_by_its_share(module, cases, tmp_path):
+    from napari_covseg.io.cases import find_cases
+
+    pace = module("pace")
+    kept = tmp_path / "pace.json"
+    kept.write_text(json.dumps({"chs_net": {"minutes": 3.0, "seconds_per_step": 2.0, "steps": 90}}))
+    assert pace.steps_that_fit("chs_net", find_cases([cases]), 3.0, "cpu", kept) == 90
+    spec = pace.load("chs_net")
+    assert [pace._share(spec, index) for index in (0, 1)] == [0.5, 1.0]

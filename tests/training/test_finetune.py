@@ -1,21 +1,34 @@
 """Fine-tuning: what teaches, what judges, what is kept, and what is left when it is killed."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from typer.main import get_command
 
+from napari_covseg.cli import app
+from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.jobs import Enough, Progress, Remark, drain
 from napari_covseg.networks import Card, checkpoint, lineage, load
+from napari_covseg.networks.learned import Learned
 from napari_covseg.networks.zoo import res_att_unet
-from napari_covseg.training import finetune, loop, rehearsal, schooling
-from napari_covseg.training.finetune import FineTuning, finetuned, short_run
-from napari_covseg.training.keeping import Keeping
-from napari_covseg.training.lesson import Lesson
+from napari_covseg.training import finetune, finetune_request, loop, rehearsal, schooling
+from napari_covseg.training.classroom import Classroom, Pupil, parts_of
+from napari_covseg.training.done import Attempt
+from napari_covseg.training.finetune import finetuned
+from napari_covseg.training.finetune_request import FineTuning, short_run
+from napari_covseg.training.keeping import Keeping, held_to
+from napari_covseg.training.lesson import Lesson, lesson_of_case, stack_of_lesson
 from napari_covseg.training.loop import CheckDone, StepDone
-from napari_covseg.training.neighbourhoods import Dealt
+from napari_covseg.training.losses import stage_loss
+from napari_covseg.training.made import commit
+from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, Dealt
+from napari_covseg.training.stacks import IGNORED
 from napari_covseg.volume import Geometry, LabelMap, Volume
 
 THREE = ("ggo", "consolidation", "effusion")
@@ -113,21 +126,21 @@ def test_what_lies_on_an_unreviewed_slice_changes_nothing(lesson, parent, plain,
 
 
 def test_a_slice_accepted_without_a_change_is_truth(lesson, parent, tmp_path, monkeypatch):
-    """It looks as the one beside it and is accepted empty: whoever is told so marks less on a third."""
-    monkeypatch.setattr(res_att_unet, "SPEC", WHOLE)  # on small grids so few steps mark nothing either way
+    """It looks as the one beside it and is accepted empty: whoever is told so thinks less of lesions on a third."""
+    monkeypatch.setattr(res_att_unet, "SPEC", WHOLE)  # on small grids so few steps say nothing either way
     old = parent("res_att_unet")
     empty = lesson.labels.values.copy()
     empty[2:] = 0
     lesson = replace(lesson, labels=lesson.labels.with_voxels(empty, lesson.labels.geometry))
-    marked = []
+    likely = []
     for name, reviewed in (("alone", (1,)), ("with_empty", (1, 2))):
-        config = replace(CONFIG, steps=40, learning_rate=3e-3, lesion_share=0.75)
-        asked = {"config": config, "keeping": Keeping(distil=0)}
+        config = replace(CONFIG, steps=60, learning_rate=3e-3, lesion_share=0.75)
+        asked = {"config": config, "keeping": Keeping(distil=0, way=1.0)}
         child, _ = taught(old, replace(lesson, reviewed=reviewed), tmp_path / f"{name}.safetensors", **asked)
         assert child.card.config["slices"]["taught"] == len(reviewed)
-        found = drain(finetune.found_on(finetune.Segmenter(child, "cpu"), [replace(lesson, reviewed=(3,))], "asked"))
-        marked.append(sum(found[name][0].overlap.false_positive for name in THREE))
-    assert marked[1] < marked[0]
+        proposal = drain(finetune.Segmenter(child, "cpu").segment(lesson.scan, [3], probabilities=True))
+        likely.append(sum(int(proposal.probability_percent[name].sum()) for name in THREE))
+    assert likely[1] < 0.95 * likely[0]
 
 
 def test_the_parent_is_left_as_it_was_and_no_file_but_the_child_is_left(parent, plain):
@@ -164,6 +177,62 @@ def test_the_held_out_slice_is_neither_learned_nor_forgotten_in_the_table(lesson
     other[held] = 0
     relabelled = replace(lesson, labels=lesson.labels.with_voxels(other, lesson.labels.geometry))
     assert finetune.split([relabelled])[0].held_out != (held,)  # it would be another one that judges
+
+
+def test_what_its_parent_learned_never_judges_a_grandchild(lesson, plain, tmp_path):
+    """The second slice judged, the fifth taught; the fifth would judge now, were the lineage not asked."""
+    _, child, _ = plain
+    scan = lesson.scan.voxels_sha256
+    assert child.card.learned == {scan: Learned(taught=(5,), judged=(2,), slices_sha256=lesson.scan.slices_sha256)}
+    grandchild, _ = taught(child, lesson, tmp_path / "grandchild.safetensors")
+    assert grandchild.card.config["held_out_slices"] == {lesson.scan.voxels_sha256: [2]}
+    assert finetune.split([replace(lesson, reviewed=(2, 4))])[0].held_out == (2,)
+    third, _ = taught(child, replace(lesson, reviewed=(3, 4)), tmp_path / "third.safetensors")
+    assert third.card.config["held_out_slices"] == {scan: []}
+    assert third.card.learned == {scan: Learned(taught=(4, 5), judged=(2,), slices_sha256=lesson.scan.slices_sha256)}
+    gate = lineage.verdict_of(third)
+    assert (gate["promoted"], gate["judged"]) == (False, False)
+    assert LEARNED_BEFORE in gate["words"]
+
+
+def test_what_was_rehearsed_is_on_record_unless_it_is_not_rehearsed(lesson, parent, cases, tmp_path):
+    among = [one for one in find_cases([cases]) if one.name in ("m1", "e1")]
+    voxels = {read_case(one)[0].voxels_sha256 for one in among}
+    rehearsed, _ = taught(parent("res_att_unet"), lesson, tmp_path / "a.safetensors", replay=tuple(among))
+    asked = {"replay": tuple(among), "keeping": Keeping(replay=False)}
+    without, _ = taught(parent("res_att_unet"), lesson, tmp_path / "b.safetensors", **asked)
+    assert set(rehearsed.card.learned) == {lesson.scan.voxels_sha256, *voxels}
+    assert rehearsed.card.learned[voxels.pop()].taught == (3,)
+    assert set(without.card.learned) == {lesson.scan.voxels_sha256}
+
+
+def test_a_child_and_what_a_killed_run_leaves_name_no_rehearsed_case(lesson, parent, cases, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    among = tuple(replace(one, name=f"Jane Doe {one.name}") for one in find_cases([cases]) if one.name in ("m1", "e1"))
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", replay=among)
+    job = finetuned(asked)
+    while not isinstance(next(job), StepDone):
+        pass
+    job.close()
+    assert "Jane" not in asked.files.about.read_text()
+    child = drain(finetuned(replace(asked, resume=True)))
+    assert b"Jane" not in child.path.read_bytes()
+    assert child.card.metrics["replay"] == {"rehearsed": 1, "asked": 1}
+
+
+@pytest.mark.parametrize("why", ["all are the scan", "nothing is known of them"])
+def test_where_older_cases_can_say_nothing_the_sample_is_asked_about(why, lesson, parent, cases, tmp_path, monkeypatch):
+    monkeypatch.setattr(rehearsal, "REHEARSED", 4)
+    among = [one for one in find_cases([cases]) if one.name == "m1"]
+    if why == "all are the scan":
+        lesson = lesson_of_case(among[0])
+    else:
+        among = [replace(one, annotated=frozenset({"lung"})) for one in among]
+    child, steps = taught(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", replay=tuple(among))
+    assert "the bundled sample is rehearsed instead" in " ".join(one.words for one in steps if isinstance(one, Remark))
+    assert lineage.verdict_of(child)["replay_slices"] > 0
+    assert "the bundled sample" in lineage.verdict_of(child)["words"]
+    assert child.card.metrics["replay"] == lineage.SYNTHETIC_SAMPLE
 
 
 def test_one_corrected_slice_works_and_says_what_cannot_be_judged(lesson, parent, tmp_path):
@@ -227,6 +296,54 @@ def test_the_parents_say_and_the_pull_keep_a_child_nearer(lesson, parent, tmp_pa
     assert distance("distilled", Keeping(distil=0.5)) != free
 
 
+def test_a_child_goes_half_of_the_way_and_a_quarter_where_it_forgot(lesson, parent, tmp_path, monkeypatch):
+    old, forgot = parent("res_att_unet"), []
+    monkeypatch.setattr(finetune, "surely_fell", lambda *_: forgot.pop() if forgot else False)
+
+    def gone(name, *, it_forgot=False, **keeping):
+        """How far it says it went, and how far it did."""
+        forgot[:] = [it_forgot]
+        kept = {"replay": finetune.synthetic_sample(), "keeping": Keeping(**keeping)}
+        config = replace(CONFIG, learning_rate=0.01)  # so that rounding to half precision does not count
+        child, steps = taught(old, lesson, tmp_path / f"{name}.safetensors", config=config, **kept)
+        told = [each for each in steps if isinstance(each, Remark) and "half of what it had" in each.words]
+        assert bool(told) is it_forgot
+        before, after = weights(old), weights(child)
+        moved = torch.cat([(after[key] - before[key]).float().flatten() for key in before])
+        return child.card.metrics["way"], float(moved.norm())
+
+    (_, whole), *others = (gone("all", way=1.0), gone("half"), gone("quarter", it_forgot=True))
+    assert [way for way, _ in others] == [0.5, 0.25]
+    assert [moved / whole for _, moved in others] == pytest.approx([0.5, 0.25], rel=0.02)
+
+
+@pytest.mark.parametrize("network_key", ["covid_segnet", "res_att_unet"])
+def test_the_parent_is_not_heard_on_reviewed_slices_of_a_scan_whose_others_nobody_labelled(lesson, network_key):
+    spec = load(network_key)
+    stage = next(stage for stage in spec.stages if stage.target != "lung")
+    stacks = finetune._unlabelled([lesson], spec)
+    config = short_run(spec, 3)
+    room = Classroom(taught=[stack_of_lesson(lesson, spec)], rehearsed=[], unlabelled=stacks, watched=[])
+    source = parts_of(room, Pupil(spec, stage, THREE), config, Keeping())[1]
+    convolution = torch.nn.Conv3d if spec.grain == "patch" else torch.nn.Conv2d
+    parent, child = (convolution(1, len(stage.channels(THREE)), 1) for _ in range(2))
+    beside = held_to(parent, stage, THREE, Keeping(), 2)
+    heard = 0.0
+    for step in range(3):
+        batch = source(step, 1)
+        with torch.no_grad():
+            logits = child(*batch[0])
+        logits.requires_grad_(True)
+        (slope,) = torch.autograd.grad(beside(child, logits, batch), logits)
+        by_voxel = slope.abs().sum(dim=1)
+        assert float(stage_loss(stage, THREE, None)(logits, *batch[1:])) == 0  # nobody looked: it teaches nothing else
+        assert float(by_voxel[batch[1] == IGNORED].sum()) == 0
+        heard += float(by_voxel.sum())
+        if spec.grain == "patch":
+            assert (batch[1] == IGNORED).any()  # what was reviewed lies in it
+    assert heard > 0
+
+
 def test_a_killed_run_goes_on_to_the_same_bits_and_leaves_the_parent(lesson, parent, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
     old = parent("chs_net")
@@ -237,7 +354,10 @@ def test_a_killed_run_goes_on_to_the_same_bits_and_leaves_the_parent(lesson, par
     while seen < 2:
         seen += isinstance(next(job), StepDone)
     next(job)
+    (state,) = tmp_path.glob("killed*.state")
+    as_killed = state.read_bytes()
     job.close()
+    state.write_bytes(as_killed)  # a kill saves nothing on its way out
     assert not asked.out.exists()
     assert asked.files.about.exists()
     steps = []
@@ -247,11 +367,75 @@ def test_a_killed_run_goes_on_to_the_same_bits_and_leaves_the_parent(lesson, par
     assert sorted(path.name for path in tmp_path.glob("killed*")) == ["killed.safetensors"]
 
 
+def test_a_run_that_is_stopped_keeps_every_step_and_one_that_has_learned_nothing_leaves_nothing(
+    lesson, parent, tmp_path
+):
+    old, config = parent("res_att_unet"), replace(CONFIG, steps=3)
+    whole, _ = taught(old, lesson, tmp_path / "whole.safetensors", config=config)
+    asked = request(old, lesson, tmp_path / "stopped.safetensors", config=config)
+    job = finetuned(asked)
+    next(job)
+    job.close()
+    assert not list(tmp_path.glob("*stopped*"))
+    job, seen = finetuned(asked), 0
+    while seen < 2:
+        seen += isinstance(next(job), StepDone)
+    job.close()
+    steps = []
+    resumed = drain(finetuned(replace(asked, resume=True)), steps.append)
+    assert not any(isinstance(step, Remark) and "dropped" in step.words for step in steps)
+    assert [step.step for step in steps if isinstance(step, StepDone)] == [3]
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole).values(), weights(resumed).values(), strict=True))
+
+
+def test_a_run_that_begins_anew_says_that_a_stopped_one_is_dropped(lesson, parent, tmp_path):
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "stopped.safetensors")
+    job = finetuned(asked)
+    while not isinstance(next(job), StepDone):
+        pass
+    job.close()
+    again = finetuned(asked)
+    assert "was stopped is dropped" in next(again).words
+    assert asked.files.hold_any_work
+    next(again)
+    assert not asked.files.hold_any_work
+
+
+def test_two_runs_do_not_make_one_child(lesson, parent, tmp_path):
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
+    job = finetuned(asked)
+    while not isinstance(next(job), StepDone):
+        pass
+    for second in (asked, replace(asked, resume=True)):
+        with pytest.raises(ValueError, match=r"child\.safetensors is being made by another run now; wait until"):
+            next(finetuned(second))
+    finetune_request.forget(asked.out)
+    assert asked.files.about.exists()
+    child = drain(job)
+    assert [path.name for path in tmp_path.iterdir()] == ["child.safetensors"]
+    assert torch.equal(*(next(iter(weights(one).values())) for one in (child, checkpoint.read(asked.out))))
+
+
+@pytest.mark.slow  # another process
+def test_a_killed_run_holds_its_child_no_longer(lesson, parent, tmp_path):
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
+    words = "import sys, time; from pathlib import Path; from napari_covseg.training.run_files import alone\n"
+    words += "with alone(Path(sys.argv[1])): print('held', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", words, str(asked.out)], stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="by another run now"):
+            next(finetuned(asked))
+        other.kill()
+    drain(finetuned(asked))
+    assert [path.name for path in tmp_path.iterdir()] == ["child.safetensors"]
+
+
 def test_other_corrections_are_not_a_run_to_resume(lesson, parent, tmp_path):
     old = parent("res_att_unet")
     asked = request(old, lesson, tmp_path / "child.safetensors")
     job = finetuned(asked)
-    next(job)
+    while not isinstance(next(job), StepDone):
+        pass
     job.close()
     other = replace(lesson, reviewed=(1, 3))
     with pytest.raises(ValueError, match="other corrections"):
@@ -274,6 +458,7 @@ def test_enough_ends_it_with_the_best_so_far_which_is_judged(lesson, parent, tmp
     child = drain(finetuned(asked, enough), tell)
     assert max(step.step for step in seen if isinstance(step, StepDone)) == 3
     assert lineage.verdict_of(child)["judged"]
+    assert "ended early and kept as it was best on these slices" in lineage.verdict_of(child)["words"]
     losses = iter([2.0, 1.0])
     two = replace(asked, out=tmp_path / "two.safetensors")
     stopped = Enough()
@@ -289,6 +474,7 @@ def test_when_memory_runs_out_it_steps_down_and_says_so(lesson, parent, tmp_path
     def trained(module, batch_at, loss, config, **given):
         tried.append((config.batch, config.crop, config.checkpointing))
         if config.batch > 1 or config.crop > 96:
+            yield StepDone(1, 0.5, 0.1)
             raise torch.OutOfMemoryError("CUDA out of memory")
         return (yield from loop.trained(module, batch_at, loss, config, **given))
 
@@ -303,6 +489,11 @@ def test_when_memory_runs_out_it_steps_down_and_says_so(lesson, parent, tmp_path
         "with pieces of 96 pixels.",
     ]
     assert child.path.exists()
+    assert [(one.stage, one.config.batch) for one in steps if isinstance(one, Attempt)] == [
+        ("lesion", batch) for batch in (4, 2, 1, 1)
+    ]
+    told = child.card.config
+    assert (told["batch"], told["crop"], told["done"]["steps"]) == (1, 96, [CONFIG.steps])
 
 
 def test_without_any_memory_the_sentence_names_the_remedy(lesson, parent, tmp_path, monkeypatch):
@@ -329,10 +520,28 @@ def test_the_card_tells_what_was_really_done_and_where_it_was_judged(plain, less
     _, child, _ = plain
     config = child.card.config
     assert config["freeze_batch_norm"] is True  # by default, of so few slices
-    assert config["held_out_slices"] == [[2]]  # the second and the fifth are reviewed; as `split` deals two
+    assert config["held_out_slices"] == {
+        lesson.scan.voxels_sha256: [2]
+    }  # the second and the fifth are reviewed; as `split` deals two
+    assert config["taught_slices"] == {lesson.scan.voxels_sha256: [5]}
     assert config["done"] == {"steps": [CONFIG.steps], "remarks": [], "device": "cpu"}
-    assert child.card.metrics["replay"] == []
+    assert child.card.metrics["replay"] == {"rehearsed": 0, "asked": 0}
     assert child.card.sessions_sha256 == (lesson.sha256,)
+
+
+def test_the_card_tells_the_command_that_makes_it_again_and_names_no_file(lesson, parent, plain):
+    _, child, _ = plain
+    words = child.card.command.split()
+    assert words[:4] == ["covseg", "finetune", "--network", "res_att_unet"]
+    options = {
+        name for one in get_command(app).commands["finetune"].params for name in (*one.opts, *one.secondary_opts)
+    }
+    assert {word for word in words if word.startswith("--")} <= options
+    given = dict(pairwise(words))
+    assert (given["--steps"], given["--seed"], given["--session"]) == ("2", "0", "SESSION_1")
+    assert child.path.stem not in words
+    assert child.card.commit == commit()
+    assert child.card.code_version
 
 
 def test_what_is_learned_twice_over_counts_once(lesson, parent, tmp_path):
@@ -355,7 +564,7 @@ def test_what_a_killed_run_left_damaged_is_said(what, lesson, parent, tmp_path, 
     damaged = asked.files.state(stage) if what == "state" else asked.files.about
     damaged.write_bytes(damaged.read_bytes()[:20])
     with pytest.raises(ValueError, match=r"child\.safetensors\.\S+ is damaged; start without --resume"):
-        drain(finetuned(replace(asked, resume=True)))
+        next(finetuned(replace(asked, resume=True)))  # before anything is computed
 
 
 def test_a_run_that_failed_before_it_learned_anything_leaves_nothing(lesson, parent, tmp_path):
@@ -365,8 +574,18 @@ def test_a_run_that_failed_before_it_learned_anything_leaves_nothing(lesson, par
     assert not list(tmp_path.iterdir())
 
 
+def test_where_the_child_would_have_no_room_nothing_is_learned(small_disk, lesson, parent):
+    steps = []
+    asked = request(parent("res_att_unet"), lesson, small_disk / "new" / "child.safetensors")
+    with pytest.raises(OSError, match=r"no room in .* MB are needed, 7\.\d MB are free; free some space there"):
+        drain(finetuned(asked), steps.append)
+    assert not steps
+    assert not list(small_disk.iterdir())
+
+
 def test_on_a_full_disk_it_goes_on_says_so_and_leaves_what_was_there(small_disk, lesson, parent, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    monkeypatch.setattr(finetune_request, "FILES_OF_A_CHILD", 0)  # as if it filled up later
     steps = []
     asked = request(parent("res_att_unet"), lesson, small_disk / "child.safetensors")
     with pytest.raises(OSError, match=r"child.*could not be written; free some space there"):

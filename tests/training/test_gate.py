@@ -1,10 +1,22 @@
 """The gate: better on what was held out, no worse on what was known, and why in words."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from napari_covseg.measure import Agreement, Overlap
-from napari_covseg.training.gate import CLASS_MARGIN, MARGIN, ONE_CLASS, judged, surely_fell, table
+from napari_covseg.training.gate import (
+    CLASS_MARGIN,
+    LEAST_GAIN,
+    LEAST_ML,
+    MARGIN,
+    ONE_CLASS,
+    Row,
+    judged,
+    surely_fell,
+    table,
+)
 
 
 def agreement(*right, of=100, hd95_mm=5.0, false=0):
@@ -109,6 +121,8 @@ def test_with_nothing_held_out_it_says_what_it_cannot_judge():
     assert (verdict.promoted, verdict.judged) == (False, False)
     assert "cannot be said" in verdict.words
     assert "not worse on older cases" in verdict.words
+    assert "too close together. Whether" in verdict.words
+    assert "aside to judge by: why. Whether" in judged((), (), (0, 0), MARGIN, nobody="why").words
 
 
 def test_figures_are_what_json_can_hold():
@@ -212,3 +226,87 @@ def test_a_class_that_surely_fell_a_little_is_told_though_it_may():
     assert verdict.promoted
     told = "; not worse on the bundled sample (a little worse in consolidation, as a single class may be)."
     assert told in verdict.words
+
+
+def row(name, dice, ml=(0, 0), voxels=9000, interval=(None, None)):
+    return Row(name, *dice, None, None, *ml, *interval, voxels)
+
+
+@pytest.mark.parametrize(("gain", "promoted"), [(0.0001, False), (LEAST_GAIN - 0.001, False), (LEAST_GAIN, True)])
+def test_better_takes_a_least_gain(gain, promoted):
+    verdict = judged((row("ggo", (0.8, 0.8 + gain), interval=(0.00005, 0.05)),), (), (9, 0), MARGIN)
+    assert verdict.promoted is promoted
+    assert verdict.words.startswith("Better" if promoted else "Hardly better")
+
+
+@pytest.mark.parametrize(
+    ("low", "told"),
+    [(-0.02, ", within what chance would give"), (0.01, ""), (None, ", on too few slices to tell it from chance")],
+)
+def test_a_gain_that_may_be_chance_is_called_so(low, told):
+    high = None if low is None else 0.2
+    better = row("ggo", (0.6, 0.7), interval=(low, high))
+    verdict = judged((row("lesion", (0.6, 0.7), interval=(low, high)), better), (), (9, 0), MARGIN)
+    assert verdict.promoted
+    assert verdict.words.startswith(f"Better on your corrected slices that it did not learn from{told};")
+
+
+@pytest.mark.parametrize(("low", "is_sure"), [(-0.01, True), (-0.21, False)])
+def test_a_class_weighs_as_its_voxels_in_what_may_be_chance_too(low, is_sure):
+    many, few = row("ggo", (0.6, 0.7), interval=(0.02, 0.2)), row("effusion", (0.6, 0.7), voxels=900)
+    few = replace(few, gain_low=low, gain_high=0.3)
+    assert ("chance" not in judged((many, few), (), (9, 0), MARGIN).words) is is_sure
+
+
+def test_what_is_marked_in_error_is_counted_once_over_the_classes():
+    nothing = {"voxels": 0, "ml": (1.0, 0.5)}
+    verdict = judged((row("lesion", (0, 0), **nothing), row("ggo", (0, 0), **nothing)), (), (3, 0), MARGIN)
+    assert "marked there in error: 1.0 → 0.5 mL" in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("before_ml", "after_ml", "promoted"),
+    [(1.0, 0.999, False), (0.5, 0.41, False), (0.5, 0.5 - LEAST_ML, True), (50.0, 46.0, False), (50.0, 45.0, True)],
+)
+def test_where_no_lesion_is_so_much_less_must_be_marked(before_ml, after_ml, promoted):
+    quieter = row("ggo", (0, 0), (before_ml, after_ml), voxels=0)
+    assert judged((quieter,), (), (3, 0), MARGIN).promoted is promoted
+
+
+def test_less_of_one_class_does_not_pay_for_another_that_is_invented():
+    less, more = row("ggo", (0, 0), (5.0, 1.0), voxels=0), row("effusion", (None, 0), (0.0, 2.0), voxels=0)
+    verdict = judged((less, more), (), (3, 0), MARGIN)
+    assert not verdict.promoted
+    assert "5.0 → 3.0 mL; it marks effusion where there is none, 0.0 → 2.0 mL" in verdict.words
+
+
+@pytest.mark.parametrize(("after", "promoted"), [(0.0, False), (0.02, True)])
+def test_a_class_that_is_wholly_lost_vetoes_whatever_it_was_before(after, promoted):
+    lost = row("consolidation", (0.15, after), voxels=60)
+    rest = (row("lesion", (0.8, 0.81)), row("ggo", (0.8, 0.82)))
+    assert judged((*rest, lost), (), (3, 0), MARGIN).promoted is promoted
+    assert judged(rest, (*GGO, lost), (3, 3), MARGIN).promoted is promoted
+
+
+@pytest.mark.parametrize("name", ["lesion", "consolidation"])
+@pytest.mark.parametrize(
+    ("high", "promoted", "told"), [(-0.011, False, False), (-0.01, True, True), (0.0, True, False)]
+)
+def test_what_is_surely_worse_vetoes_beyond_the_margin_and_is_told_below_it(name, high, promoted, told):
+    fallen = row(name, (0.8, 0.785), interval=(-0.02, high))
+    verdict = judged((row("ggo", (0.5, 0.6), interval=(0.05, 0.15)), fallen), (), (9, 0), MARGIN)
+    assert verdict.promoted is promoted
+    assert ("(a little worse in " in verdict.words) is told
+
+
+@pytest.mark.parametrize(
+    ("before_mm", "after_mm", "told"), [(19.2, 135.0, "HD95 19 → 135 mm"), (19.2, 28.0, ""), (100.0, 140.0, "")]
+)
+def test_errors_that_lie_much_further_off_are_told_though_dice_rose(before_mm, after_mm, told):
+    further = replace(row("ggo", (0.8, 0.9)), hd95_mm_before=before_mm, hd95_mm_after=after_mm)
+    near = replace(row("effusion", (0.8, 0.9)), hd95_mm_before=3.0, hd95_mm_after=4.0)
+    for held_out, older in (((further, near), ()), ((near,), (further,))):
+        verdict = judged(held_out, older, (9, 9), MARGIN)
+        assert verdict.promoted
+        assert ("lie further off" in verdict.words) is bool(told)
+        assert told in verdict.words

@@ -55,6 +55,41 @@ def test_lessons_of_other_classes_are_not_mixed(lesson):
         joined([lesson, replace(lesson, reviewed=(20,), annotated=frozenset({"effusion"}))])
 
 
+def cut(lesson, first, last, reviewed):
+    """The same scan without its ends, under another name."""
+    geometry = replace(lesson.scan.geometry, shape=(last - first, 8, 8))
+    scan = Volume(lesson.scan.hu[first:last], geometry, "cut")
+    return Lesson(scan, LabelMap(lesson.labels.values[first:last].copy(), geometry), reviewed, "cut")
+
+
+def test_two_truths_of_one_slice_are_refused_in_a_cut_copy_too(lesson):
+    copy = cut(lesson, 5, 20, (1, 4))
+    assert joined([lesson, copy]) == (lesson, copy)
+    copy.labels.values[4, 0, 0] = 3 - copy.labels.values[4, 0, 0]
+    with pytest.raises(ValueError, match=r"\(a and cut\) differ on slice 10"):
+        joined([lesson, copy])
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_a_scan_and_its_cut_copy_none_teaches_what_lies_beside_what_judges(lesson, order):
+    copy = cut(lesson, 8, 22, tuple(range(14)))
+    offsets = {id(lesson): 0, id(copy): 8}
+    lessons = [lesson, copy][::order]
+    dealt = split(joined(lessons))
+    held, taught = (
+        {k + offsets[id(one)] for one, part in zip(lessons, dealt, strict=True) for k in getattr(part, what)}
+        for what in ("held_out", "taught")
+    )
+    assert held
+    assert taught
+    assert not any(are_neighbours(lesson, a, b) for a in taught for b in held)
+
+
+def test_a_slice_of_each_of_two_copies_both_teach(lesson):
+    lessons = [replace(lesson, reviewed=(10,)), cut(lesson, 8, 22, (3,))]
+    assert [part.taught for part in split(lessons)] == [(10,), (3,)]
+
+
 def test_lessons_of_two_scans_stay_two(lesson):
     other = replace(lesson, scan=replace(lesson.scan, hu=lesson.scan.hu + 1))
     assert joined([lesson, other]) == (lesson, other)

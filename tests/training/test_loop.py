@@ -92,11 +92,22 @@ def test_a_state_is_saved_every_so_often(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
     state = tmp_path / "w.state"
     job = small.training(state_file=state)
-    for _ in job:
-        if state.exists():
-            break
-    job.close()
+    while not state.exists():
+        next(job)
     assert torch.load(state, weights_only=True)["step"] == 1
+    job.close()
+
+
+def test_a_training_that_is_stopped_between_two_steps_goes_on_to_the_same_bits(tmp_path):
+    whole, _ = run()
+    state = tmp_path / "w.state"
+    job = small.training(state_file=state)
+    while not (isinstance(step := next(job), StepDone) and step.step == 5):
+        pass
+    job.close()
+    resumed, steps = run(state_file=state)
+    assert of_kind(StepDone, steps)[0].step == 6
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 def test_every_step_is_told_with_its_rate():

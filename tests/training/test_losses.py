@@ -184,6 +184,14 @@ def test_every_mixture_pulls_a_lesion_towards_its_class(mixture):
     assert background[0] < 0
 
 
+def test_a_class_given_up_as_impossible_is_still_pulled_back():
+    logits = torch.tensor([0.0, 0.0, 60.0, -60.0]).reshape(1, 4, 1, 1).requires_grad_()
+    effusion = torch.full((1, 1, 1), 3)
+    marginal_loss(logits, effusion, [FULL], stage=stage(*SOFTMAX), scheme=THREE, mixture=(1.0, 1.0)).backward()
+    assert logits.grad is not None
+    assert logits.grad.flatten()[3] == pytest.approx(-1, abs=1e-3)
+
+
 def test_ignored_voxels_have_no_gradient_of_dice_either():
     ignored, ggo = gradient(SOFTMAX, THREE, [IGNORED, 1], FULL, 4, (1.0, 1.0))
     assert not ignored.any()

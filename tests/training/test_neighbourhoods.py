@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_covseg.networks.learned import Learned, Places, merged
 from napari_covseg.training.lesson import Lesson
-from napari_covseg.training.neighbourhoods import are_neighbours, split
+from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, TOO_CLOSE, are_neighbours, split, why_nobody_judges
 from napari_covseg.volume import Geometry, LabelMap, Volume
 
 
@@ -73,9 +74,134 @@ def test_too_few_or_too_close_all_teach(reviewed):
     assert (found.taught, found.held_out) == (reviewed, ())
 
 
+@pytest.mark.parametrize("shift_mm", [0.0, 15.0, 500.0])
+def test_no_scan_of_a_patient_teaches_what_may_lie_beside_a_slice_of_another_that_judges(shift_mm):
+    """The second scan begins elsewhere; by which way to count its slices lie beside the first's nobody can know."""
+    slices = (2, 12, 20, 28, 37)
+    first = replace(lesson_of(slices), patient="p")
+    grid = first.scan.geometry.affine.copy()
+    grid[2, 3] += shift_mm
+    geometry = Geometry(first.scan.geometry.shape, grid)
+    second = replace(first, scan=Volume(first.scan.hu + 1, geometry))
+    ours, theirs = split([first, second])
+    assert ours.held_out
+    assert not theirs.held_out
+    assert sorted((*theirs.taught, *theirs.left_out)) == list(slices)
+    for held in ours.held_out:
+        near = [k for k in slices if abs(held - k) * 5 <= 40 or abs((held - k) * 5 + shift_mm) <= 40]
+        assert not set(near) & set(theirs.taught)
+    assert theirs.taught
+    strangers = split([first, replace(second, patient="q")])
+    assert all(one.held_out for one in strangers)
+
+
+def test_a_patients_second_scan_judges_where_the_first_cannot():
+    alone, more = (replace(lesson_of(slices), patient="p") for slices in ((20,), (2, 12, 20, 28, 37)))
+    more = replace(more, scan=Volume(more.scan.hu + 1, more.scan.geometry))
+    first, second = split([alone, more])
+    assert second.held_out
+    assert set(first.taught) | set(first.left_out) == {20}
+
+
+@pytest.mark.parametrize("patient", ["p", "q"])
+def test_what_taught_an_ancestor_in_another_scan_of_the_patient_judges_in_none(patient):
+    slices = (2, 12, 20, 28, 37)
+    lesson = replace(lesson_of(slices), patient="p")
+    other = replace(lesson, patient=patient, scan=Volume(lesson.scan.hu + 1, lesson.scan.geometry))
+    taught = Learned.of((19,)).in_patient("p", Places.of(lesson.scan.geometry))
+    (found,) = split([other], {lesson.scan.voxels_sha256: taught})
+    assert found.barred == ((12, 20) if patient == "p" else ())
+    assert not set(found.held_out) & set(found.barred)
+    (nobody,) = split([other], {lesson.scan.voxels_sha256: taught.model_copy(update={"taught": None})})
+    assert nobody.barred == (slices if patient == "p" else ())
+
+
 def test_of_many_sessions_with_a_slice_each_a_fifth_judges():
     lessons = [replace(lesson_of((7,)), scan_sha256=str(n)) for n in range(10)]
     found = split(lessons)
     assert sum(len(one.held_out) for one in found) == 2
     assert sum(len(one.taught) for one in found) == 8
     assert not any(one.held_out and one.taught for one in found)
+
+
+ROUNDS = [
+    ((2, 5, 8, 11, 14), (2, 5, 8, 11, 14, 17, 20)),
+    (tuple(range(0, 22, 4)), tuple(range(0, 22, 2)), tuple(range(22))),
+    ((3, 8, 12, 17), (1, 3, 6, 8, 12, 15, 17, 20), tuple(range(22))),
+    ((3, 12), (3, 12, 21), (3, 12, 21, 30, 39)),
+]
+
+
+def seen_in(lesson, found):
+    return {lesson.scan.voxels_sha256: Learned.of(found.taught, found.held_out)}
+
+
+@pytest.mark.parametrize("rounds", ROUNDS)
+@pytest.mark.parametrize("bearing", [(), range(40), range(10, 20)])
+def test_what_taught_any_ancestor_or_lies_beside_it_never_judges(rounds, bearing):
+    record, taught = {}, set()
+    for reviewed in rounds:
+        lesson = lesson_of(reviewed, bearing=bearing)
+        (found,) = split([lesson], record)
+        taught |= set(found.taught)
+        assert not [(a, b) for a in taught for b in found.held_out if are_neighbours(lesson, a, b)]
+        assert sorted((*found.taught, *found.held_out, *found.left_out)) == list(reviewed)
+        record = merged(record, seen_in(lesson, found))
+
+
+def test_what_judged_an_ancestor_judges_again():
+    first, second = lesson_of((2, 8, 14, 20, 26)), lesson_of((2, 8, 14, 20, 26, 32, 38))
+    (before,) = split([first])
+    (after,) = split([second], seen_in(first, before))
+    assert len(before.held_out) == 1
+    assert set(before.held_out) <= set(after.held_out)
+
+
+def test_new_slices_far_from_what_was_learned_judge():
+    (found,) = split([lesson_of((2, 8, 14, 30, 38))], {lesson_of(()).scan.voxels_sha256: Learned.of((2, 8, 14))})
+    assert found.held_out
+    assert set(found.held_out) <= {30, 38}
+    assert found.barred == (2, 8, 14)
+
+
+def test_where_all_was_learned_before_nobody_judges_and_it_says_why():
+    lesson = lesson_of((2, 8, 14, 20))
+    every = split([lesson], {lesson.scan.voxels_sha256: Learned.of((2, 8, 14, 20))})
+    assert [(one.taught, one.held_out) for one in every] == [((2, 8, 14, 20), ())]
+    assert why_nobody_judges(every) == LEARNED_BEFORE
+    assert why_nobody_judges(split([lesson_of((7, 8))])) == TOO_CLOSE
+
+
+@pytest.mark.parametrize("first", [0, 4, 12])
+@pytest.mark.parametrize("rounds", ROUNDS)
+def test_what_taught_an_ancestor_judges_in_no_cut_copy_of_the_scan(rounds, first):
+    before, after = lesson_of(rounds[0]), lesson_of(rounds[-1])
+    hu = np.random.default_rng(0).normal(0, 99, before.scan.hu.shape).astype(np.float32)
+    before = replace(before, scan=replace(before.scan, hu=hu))
+    (found,) = split([before])
+    record = {before.scan.voxels_sha256: Learned.of(found.taught, found.held_out, before.scan.slices_sha256)}
+    geometry = replace(after.scan.geometry, shape=(40 - first, 8, 8))
+    copy = replace(
+        after,
+        scan=Volume(hu[first:], geometry),
+        labels=LabelMap(after.labels.values[first:], geometry),
+        reviewed=tuple(k - first for k in after.reviewed if k >= first),
+    )
+    (dealt,) = split([copy], record)
+    judging = {k + first for k in dealt.held_out}
+    assert not [(a, b) for a in found.taught for b in judging if are_neighbours(after, a, b)]
+
+
+@pytest.mark.parametrize(("named", "judges"), [("a", False), ("b", True)])
+def test_of_a_scan_that_an_old_card_names_nobody_knows_which_slices_taught(named, judges):
+    (found,) = split([lesson_of((2, 12, 22, 32))], {named: Learned(taught=None)})
+    assert bool(found.held_out) is judges
+
+
+def test_of_sessions_with_a_slice_each_none_that_was_learned_before_judges():
+    lessons = [replace(lesson_of((7,)), scan_sha256=str(n)) for n in range(10)]
+    for n, lesson in enumerate(lessons):
+        lesson.scan.hu[...] = n  # scans are told apart by their voxels
+    record = merged(*(seen_in(one, split([one])[0]) for one in lessons[:7]))
+    found = split(lessons, record)
+    assert [index for index, one in enumerate(found) if one.held_out] == [7, 8]

@@ -9,6 +9,7 @@ from napari_covseg.inference import Segmenter
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.jobs import drain
 from napari_covseg.networks import available, checkpoint, load
+from napari_covseg.networks.learned import Learned
 from napari_covseg.training.loop import CheckDone, StepDone, TrainingConfig
 from napari_covseg.training.train import LUNG_SHARE, TrainingRequest, stage_config, train
 
@@ -57,6 +58,16 @@ def test_the_lung_takes_its_share_of_the_steps():
     assert stage_config(replace(config, steps=1), lung).steps == 1
 
 
+def test_two_trainings_do_not_make_one_checkpoint(cases, tmp_path):
+    asked = request("chs_net", tmp_path)
+    job = train(asked, find_cases([cases]))
+    next(job)
+    with pytest.raises(ValueError, match=r"mine\.safetensors is being made by another run now"):
+        next(train(replace(asked, resume=True), find_cases([cases])))
+    job.close()
+    next(train(replace(asked, resume=True), find_cases([cases])))
+
+
 def test_a_cascade_stopped_in_its_second_stage_goes_on_to_the_same_bits(cases, tmp_path, monkeypatch):
     config = replace(CONFIG, steps=4)
     whole = replace(request("chs_net", tmp_path / "whole"), config=config)
@@ -73,7 +84,7 @@ def test_a_cascade_stopped_in_its_second_stage_goes_on_to_the_same_bits(cases, t
     assert not stopped.out.exists()
     steps = []
     resumed = drain(train(replace(stopped, resume=True), find_cases([cases])), steps.append)
-    assert [step.step for step in steps if isinstance(step, StepDone)] == [3, 4]
+    assert [step.step for step in steps if isinstance(step, StepDone)] == [4]
     assert torch.equal(weights(kept), weights(resumed))
     assert [path.name for path in stopped.out.parent.iterdir()] == ["mine.safetensors"]
 
@@ -201,6 +212,21 @@ def test_training_starts_from_its_parent_and_names_it(cases, tmp_path, parent):
     ours, theirs = (checkpoint.revived(one).state_dict() for one in (kept, old))
     parameters = [name for name in theirs if name.endswith("weight") and ".head." not in name]
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-3) for name in parameters)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({"learned": {"v": Learned(taught=(3,), judged=(5,))}}, {"v": Learned(taught=(3,), judged=(5,))}),
+        ({"scans_sha256": ("file",)}, {"file": Learned(taught=None)}),
+    ],
+)
+def test_training_on_from_a_fine_tuned_network_keeps_which_slices_taught_it(said, kept, cases, tmp_path, parent):
+    old = parent("masc_net", ("infection",))
+    card = old.card.model_copy(update=said)
+    old = checkpoint.save(checkpoint.revived(old), card, tmp_path / "tuned.safetensors")
+    trained = drain(train(request("masc_net", tmp_path, parent=old), find_cases([cases])))
+    assert trained.card.learned == kept
 
 
 def test_a_parent_of_another_width_or_network_is_refused(cases, tmp_path, parent):

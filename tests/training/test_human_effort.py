@@ -1,0 +1,107 @@
+"""The simulated reader: `benchmarks/bench_human_effort.py` runs whole, and tells what it promises."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_covseg.io.cases import Case
+from napari_covseg.review import queue
+from napari_covseg.training import finetune, finetune_request, gate, keeping, rehearsal
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def effort(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("bench_human_effort")
+
+
+def test_what_is_kept_of_the_effort_is_for_the_same_settings_alone(effort, untrained, monkeypatch, tmp_path):
+    def stamp(steps=80):
+        case = Case("new", tmp_path, tmp_path, None, frozenset(), "patient")
+        return effort._stamp(effort.Study(case, untrained, (), (), steps, 0, tmp_path))
+
+    first = stamp()
+    assert stamp() == first
+    assert stamp(steps=81) != first
+    for module, name, value in (
+        (finetune_request, "LESION_SHARE", 0.75),
+        (finetune_request, "RATE", 1e-3),
+        (finetune, "UNLABELLED", 16),
+        (finetune_request, "KEEPING", keeping.Keeping(way=1.0)),
+        (keeping, "FEW_SLICES", 3),
+        (gate, "MARGIN", 0.02),
+        (rehearsal, "ASKED", 5),
+        (queue, "UNSURE_SHARE", 0.5),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, value)
+            assert stamp() != first, name
+    assert stamp() == first
+
+
+def test_forgetting_is_told_of_all_children_and_of_promoted_ones_apart(effort):
+    def arm(promoted, **others):
+        return {"gate": {"promoted": promoted}, "others": others, "dice": {"lesion": 0.7}}
+
+    done = {
+        "before": {"others": {"lesion": 0.6, "ggo": 0.5}, "dice": {"lesion": 0.4}},
+        "queue 5": arm(False, lesion=0.6, ggo=0.2),
+        "queue 10": arm(True, lesion=0.55, ggo=0.6),
+        "naive": arm(True, lesion=0.0, ggo=0.0),
+    }
+    told = effort._forgetting(done)
+    assert told["all_children"] == pytest.approx(0.3)
+    assert told["promoted_children"] == pytest.approx(0.05)
+    assert (told["promoted"], told["dice_after_5_as_the_gate_has_it"]) == ("1 of 2", 0.4)
+    done["queue 10"]["gate"]["promoted"] = False
+    assert effort._forgetting(done)["promoted_children"] is None
+    done["queue 5"]["gate"]["promoted"] = True
+    assert effort._forgetting(done)["dice_after_5_as_the_gate_has_it"] == 0.7
+
+
+@pytest.fixture
+def patients(tmp_path, write_case):
+    """Three patients, each with a lesion of his own place through most of the scan."""
+    rng = np.random.default_rng(5)
+    folder = tmp_path / "cases"
+    for number in range(3):
+        labels, lung = (np.zeros((14, 40, 40), np.uint8) for _ in range(2))
+        lung[:, 6:34, 6:34] = 1
+        labels[2:12, 10 + 5 * number : 18 + 5 * number, 12:20] = 1
+        labels[2:12, 10 + 5 * number : 18 + 5 * number, 24:28] = 2
+        hu = np.where(lung, -850, 40) + np.where(labels == 1, 400, 0) + np.where(labels == 2, 850, 0)
+        hu += rng.integers(-20, 20, labels.shape)
+        known = ["ggo", "consolidation", "lung"]
+        write_case(folder, f"scan{number}", hu, labels, lung, patient=f"p{number}", annotated=known)
+    return folder
+
+
+@pytest.mark.slow
+def test_a_new_patient_is_studied_from_nothing_and_what_is_finished_is_kept(effort, patients, tmp_path):
+    words = ("--patients", "p1", "--networks", "res_att_unet", "--counts", "2", "--steps", "2", "--parent-steps", "2")
+    places = ("--cases", patients, "--parents", tmp_path / "parents", "--folder", tmp_path / "studied")
+    command = [sys.executable, BENCHMARKS / "bench_human_effort.py", "--json", *words, *places]
+    first, again = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2))
+    found = json.loads(first.stdout)
+    for key in effort.KEYS:
+        assert math.isfinite(found[key]), key
+    arms = found["details"]["cases"]["res_att_unet"]["scan1"]["arms"]
+    assert {name: len(arm["queue"]) for name, arm in arms.items() if name != "before"} == {
+        "queue 5": 5,
+        "naive": 5,
+        "random": 5,
+        "queue 2": 2,
+    }
+    assert "queue" in first.stderr
+    assert "queue" not in again.stderr
+    assert json.loads(again.stdout)["networks"] == found["networks"]

@@ -2,32 +2,32 @@
 
 Every case is a whole scan, since a 3-D network needs a slice's neighbours, with labels on its reviewed slices alone;
 ``cases.json`` names these slices, and a patient by a hash that only this installation can make, of the number
-in the DICOM headers where the scan has them.
+in the DICOM headers where the scan has them. It tells the lineage, too: which checkpoints drew on the
+reviewed slices, and who marked each, by such a hash, and when.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_covseg.io import home, write_labels, write_volume, written
+from napari_covseg.io import write_labels, write_volume, written
 from napari_covseg.io.case_listing import FILE_NAME, read_listing
 from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.io.pseudonyms import own_key, patient_of, pseudonym
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
+from napari_covseg.review.reader_names import name_key
+from napari_covseg.review.signing import Mark
 from napari_covseg.volume import LabelMap, Volume, labels_on, reoriented
 
-KEY_FILE = "bundle.key"
 SCAN, LABELS, LUNG = "_ct.nii.gz", "_lesion.nii.gz", "_lung.nii.gz"
 
 
@@ -47,6 +47,10 @@ class ReviewedScan:
         Which scan it is.
     lung
         Where the lungs are, in reading order; None where nobody knows.
+    marks
+        Who reviewed which slice, by its index, and when.
+    proposed_by
+        What drew on the reviewed slices: the networks' keys, and the fingerprints of their checkpoints.
     """
 
     scan: Volume
@@ -54,6 +58,8 @@ class ReviewedScan:
     reviewed: tuple[int, ...]
     scan_sha256: str
     lung: LabelMap | None = None
+    marks: Mapping[int, Mark] = field(default_factory=dict)
+    proposed_by: tuple[tuple[str, str], ...] = ()
 
 
 class NothingReviewedError(ValueError):
@@ -87,7 +93,7 @@ def bundling(one: ReviewedScan, folder: Path, *, key: bytes | None = None, overw
     OSError
         If something cannot be written, or reads back otherwise.
     """
-    key = _own_key() if key is None else key
+    key = own_key() if key is None else key
     name = case_name(one.scan_sha256, key)
     _refuse(one)
     if not overwrite:
@@ -95,7 +101,7 @@ def bundling(one: ReviewedScan, folder: Path, *, key: bytes | None = None, overw
     read_listing(folder / FILE_NAME)
     yield Progress(0, 2, "writing the scan")
     try:
-        _list(folder, name, _entry(one, _patient(one, key)))
+        _list(folder, name, _entry(one, key))
         write_volume(one.scan, folder / f"{name}_ct.nii.gz")
         yield Progress(1, 2, "writing the labels")
         _write_labels(one, folder, name)
@@ -121,7 +127,7 @@ def refuse_twice(folder: Path, name: str) -> None:
 
 def case_name(scan_sha256: str, key: bytes | None = None) -> str:
     """Return what a scan's case is called in a bundle."""
-    return _hashed(_own_key() if key is None else key, "case", scan_sha256)
+    return pseudonym("case", scan_sha256, key)
 
 
 def _refuse(one: ReviewedScan) -> None:
@@ -161,12 +167,21 @@ def _on_reviewed(labels: LabelMap, reviewed: Sequence[int]) -> npt.NDArray[np.ui
     return truth
 
 
-def _entry(one: ReviewedScan, patient: str) -> dict[str, Any]:
+def _entry(one: ReviewedScan, key: bytes) -> dict[str, Any]:
     return {
         "annotated": [*LOOKED_FOR, *(["lung"] if one.lung is not None else [])],
-        "patient": patient,
+        "patient": patient_of(one.scan, one.scan_sha256, key),
         "slices": [index + 1 for index in sorted(one.reviewed)],
         "session_sha256": reviewed_sha256(reoriented(one.scan), one.labels, one.reviewed),
+        "proposed_by": [{"network": network, "checkpoint_sha256": sha256} for network, sha256 in one.proposed_by],
+        "marks": [
+            {
+                "slice": index + 1,
+                "reader": pseudonym("reader", name_key(mark.reader), key),
+                "time_utc": mark.time_utc.isoformat(timespec="seconds"),
+            }
+            for index, mark in sorted(one.marks.items())
+        ],
     }
 
 
@@ -185,22 +200,3 @@ def _is_same(found: LabelMap | None, meant: LabelMap | None, reviewed: Sequence[
     if found is None or meant is None:
         return found is meant
     return bool(np.array_equal(found.values, _on_reviewed(meant, reviewed)))
-
-
-def _patient(one: ReviewedScan, key: bytes) -> str:
-    """Return whose scan it is: the same of all scans that state one patient's number, else of this scan alone."""
-    return _hashed(key, "patient", one.scan.patient_sha256 or one.scan_sha256)
-
-
-def _hashed(key: bytes, what: str, sha256: str) -> str:
-    return f"{what}-{hmac.new(key, f'{what} {sha256}'.encode(), hashlib.sha256).hexdigest()[:16]}"
-
-
-def _own_key() -> bytes:
-    """Return this installation's key, made when it is first needed; without it nobody can tell whose a case is."""
-    path = home() / KEY_FILE
-    if not path.exists():
-        with written(path) as draft:
-            draft.write_bytes(secrets.token_bytes(32))
-            draft.chmod(0o600)
-    return path.read_bytes()

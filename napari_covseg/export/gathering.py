@@ -19,6 +19,7 @@ from napari_covseg.export.bundle import (
 from napari_covseg.io import read_labels
 from napari_covseg.jobs import Job, Progress, Remark, retold
 from napari_covseg.review import ReviewSession
+from napari_covseg.review.log_lines import line_of
 from napari_covseg.review.session_facts import ONLY_LOOKED_AT
 from napari_covseg.review.whereabouts import scan_found
 from napari_covseg.volume import LUNGS, LabelMap, Volume, fitted, reoriented
@@ -127,10 +128,23 @@ def _bundled(
         found = scan_found(session.scan_path, session.scan_sha256, session.stated, near)
         path, scan = yield from retold(found, lambda step: tell(step.doing))
         lung = lungs_beside(path, scan)
-        one = ReviewedScan(scan, session.labels, session.reviewed, session.scan_sha256, lung)
+        known = (session.marks, proposed_by(session))
+        one = ReviewedScan(scan, session.labels, session.reviewed, session.scan_sha256, lung, *known)
         yield from retold(bundling(one, out, overwrite=overwrite), lambda step: tell(f"{step.doing} of {session.case}"))
         is_signed = session.signature is not None
         return Bundled(folder, name, out / f"{name}{SCAN}", len(session.reviewed), is_signed, lung is not None)
+
+
+def proposed_by(session: ReviewSession) -> tuple[tuple[str, str], ...]:
+    """Return what drew on a session's reviewed slices, as its log tells, in order: networks and fingerprints."""
+    reviewed, lines = set(session.reviewed), map(line_of, session.trail)
+    return tuple(
+        dict.fromkeys(
+            (line.network, line.checkpoint_sha256)
+            for line in lines
+            if line.kind == "correction" and line.checkpoint_sha256 and reviewed.intersection(line.slices)
+        )
+    )
 
 
 def lungs_beside(path: Path, scan: Volume) -> LabelMap | None:

@@ -15,8 +15,8 @@ from skimage.transform import resize
 from napari_covseg.io.png import write_png
 from napari_covseg.preprocess import Window
 from napari_covseg.volume import LabelMap, Volume, cropped
+from napari_covseg.volume.presets import LUNG
 
-LUNG_WINDOW_HU = (-1350, 150)
 FILL = 0.2
 """Opacity of a lesion's inside."""
 
@@ -39,7 +39,7 @@ class PictureStyle:
 
     longest_side: int = 768
     outline: int = 2
-    window_hu: tuple[float, float] = LUNG_WINDOW_HU
+    window_hu: tuple[float, float] = LUNG.limits_hu
 
 
 def picture(scan: Volume, labels: LabelMap, index: int, style: PictureStyle | None = None) -> Picture:

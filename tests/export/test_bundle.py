@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from napari_covseg.export import bundle
 from napari_covseg.export.bundle import NothingReviewedError, ReviewedScan, bundling, case_name
 from napari_covseg.io import write_labels
+from napari_covseg.io.case_listing import case_entries
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.io.files import home
 from napari_covseg.jobs import drain
+from napari_covseg.review.signing import Mark
 from napari_covseg.training.lesson import lesson_of_case
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume, reoriented
 
@@ -147,6 +150,22 @@ def test_a_case_that_reads_back_otherwise_is_not_left_there(session, tmp_path, m
     with pytest.raises(OSError, match="differs from what was written"):
         bundled(session, tmp_path, key=KEY)
     assert [path.name for path in tmp_path.iterdir()] == ["cases.json"]
+
+
+def test_it_tells_what_drew_on_the_slices_and_who_marked_them_when_and_names_nobody(session, tmp_path):
+    then = datetime(2026, 11, 21, 9, 30, 5, 250000, UTC)
+    marks = {4: Mark("Dr  Jane Roe", then), 2: Mark("dr jane roe", then), 3: Mark("Dr B", then)}
+    with_lineage = replace(session, marks=marks, proposed_by=(("masc_net", "ab" * 32),))
+    name = bundled(with_lineage, tmp_path, key=KEY)
+    entry = case_entries(tmp_path)[name]
+    assert [(one.network, one.checkpoint_sha256) for one in entry.proposed_by] == [("masc_net", "ab" * 32)]
+    assert [(one.slice, one.time_utc) for one in entry.marks] == [
+        (number, "2026-11-21T09:30:05+00:00") for number in (3, 4, 5)
+    ]
+    readers = [one.reader for one in entry.marks]
+    assert readers[0] == readers[2] != readers[1]
+    assert "roe" not in (tmp_path / "cases.json").read_text().lower()
+    assert lesson_of_case(find_cases([tmp_path])[0]).reviewed == (2, 4)
 
 
 @pytest.mark.parametrize("content", [b"{not json", b"[]", b'{"J\xf6rg": {}}'])

@@ -269,12 +269,45 @@ def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(be
     assert not list(out.parent.glob("*.state"))
 
 
+@pytest.mark.parametrize(
+    ("at", "said", "kept"), [(StepDone, "what it learned is kept", True), (object, "it had learned nothing yet", False)]
+)
+def test_a_stopped_run_is_gone_on_with_where_it_learned_something(bench, small_scan, untrained, at, said, kept):
+    session = _open(bench, small_scan).session
+    session.mark_reviewed(2)
+    told = []
+    bench.said.connect(told.append)
+    run = bench.finetune(untrained, steps=5, device="cpu")
+    run.stepped.connect(lambda step: run.cancel() if isinstance(step, at) else None)
+    bench.runner.wait(run, 300)
+    assert told[-1].startswith(f"Learning from your corrections: stopped; {said}")
+    assert bench.can_resume(untrained) is kept
+    folder = bench.folder / "checkpoints"
+    assert bool(list(folder.glob("*.state"))) is kept
+    if kept:
+        steps = []
+        run = bench.finetune(untrained, device="cpu", resume=True)
+        run.stepped.connect(lambda step: steps.append(step.step) if isinstance(step, StepDone) else None)
+        bench.runner.wait(run, 300)
+        assert steps[0] > 1
+
+
+@pytest.mark.parametrize("about", ['{"scans_sha256": ["SCAN"]}', '{"scans_sha256": ["SCAN"], "config": 1}', "[1]"])
+def test_what_another_version_left_of_a_run_is_none_to_go_on_with(bench, small_scan, untrained, about):
+    session = _open(bench, small_scan).session
+    session.mark_reviewed(2)
+    left = bench.folder / "checkpoints" / "child.safetensors.run.json"
+    left.parent.mkdir(parents=True, exist_ok=True)
+    left.write_text(about.replace("SCAN", session.scan_sha256))
+    assert not bench.can_resume(untrained)
+
+
 def test_what_a_stopped_run_left_is_removed_by_the_next(bench, small_scan, untrained):
     session = _open(bench, small_scan).session
     _paint(session, 2, 2)
     session.mark_reviewed(2)
     run = bench.finetune(untrained, steps=5, device="cpu")
-    run.stepped.connect(lambda step: run.cancel())
+    run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 300)
     session.mark_reviewed(4)
     assert not bench.can_resume(untrained)

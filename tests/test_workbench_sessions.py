@@ -60,6 +60,23 @@ def test_a_second_window_is_told_who_has_the_session_and_changes_nothing(bench, 
     assert session.reviewed == (1,)
 
 
+def test_what_a_session_has_to_say_is_said_with_what_there_is_to_say_of_its_scan(bench, make_bench, small_scan):
+    picture = nib.load(small_scan)
+    noise = np.random.default_rng(0).integers(-1000, 300, picture.shape).astype(np.int16)
+    nib.save(nib.Nifti1Image(noise, picture.affine), small_scan)
+    opened = _open(bench, small_scan)
+    assert opened.scan.notes
+    _paint(opened.session, 1, 2)
+    bench.close()
+    file = opened.session.folder / "session.sqlite"
+    file.write_bytes(file.read_bytes()[:5000])
+    tomorrow = make_bench()
+    opened = _open(tomorrow, small_scan)
+    (said,) = tomorrow.complaints
+    assert said == " ".join((*opened.session.notes, *opened.scan.notes))
+    assert not any(note in told for told in tomorrow.told for note in opened.scan.notes)
+
+
 def test_damage_is_complained_of_and_the_review_goes_on(bench, make_bench, small_scan):
     session = _open(bench, small_scan).session
     _paint(session, 1, 2)
@@ -93,6 +110,28 @@ def test_a_scan_that_changed_on_disk_is_complained_of_and_its_session_stays(benc
     assert opened.session.labels.values[1].any()
 
 
+def test_labels_of_a_scan_that_changed_on_disk_are_not_learned_nor_judged_on_the_new_voxels_and_exported_with_a_word(
+    bench, make_bench, small_scan, untrained, tmp_path
+):
+    session = _open(bench, small_scan).session
+    _paint(session, 1, 2)
+    session.mark_reviewed(1)
+    bench.close()
+    image = nib.load(small_scan)
+    nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj) + np.int16(7), image.affine), small_scan)
+    tomorrow = make_bench()
+    assert _open(tomorrow, small_scan).session.reviewed == (1,)
+    told = (
+        f"{small_scan.name} has changed on disk since this session began; its labels and marks are those of the scan as"
+    )
+    for refused in (lambda: tomorrow.finetune(untrained, steps=1, device="cpu"), tomorrow.check):
+        with pytest.raises(ValueError, match=told):
+            refused()
+    tomorrow.complaints.clear()
+    tomorrow.runner.wait(tomorrow.export(tmp_path), 30)
+    assert tomorrow.complaints[0].startswith(told)
+
+
 def test_a_second_reader_begins_a_session_beside_the_first(bench, make_bench, small_scan):
     first = _open(bench, small_scan).session
     _paint(first, 1, 2)
@@ -121,7 +160,12 @@ def test_a_reader_says_who_she_is_for_what_is_opened_from_then_on(bench, make_be
     looked_at = _open(bench, small_scan).session
     assert looked_at is not first
     assert (looked_at.reader, looked_at.begun_by, looked_at.is_read_only) == ("Dr B", "Dr A", True)
-    bench.read_as("dr a")
+    for name, onward in (
+        ("Dr C", "this session stays Dr A's."),
+        ("dr a", "open this scan again to go on with your reading of it."),
+    ):
+        bench.read_as(name)
+        assert said[-1] == f"What is opened from now on is read by {name}; {onward}"
     again = _open(bench, small_scan).session
     again.mark_reviewed(1)
     assert {mark.reader for mark in again.marks.values()} == {"Dr A"}

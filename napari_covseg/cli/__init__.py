@@ -13,7 +13,10 @@ import typer
 from napari_covseg.cli.console import say
 from napari_covseg.cli.verb import app
 
-VERBS = ("demo", "networks", "info", "segment", "measure", "evaluate", "train", "pack", "finetune", "export", "review")
+VERBS = (
+    *("demo", "networks", "info", "segment", "measure", "evaluate", "train", "pack", "finetune", "export", "review"),
+    "log",
+)
 """One module each, in the order of the help."""
 
 for _verb in VERBS:

@@ -50,6 +50,12 @@ def finetune(
     pull: Annotated[
         float, typer.Option("--pull", metavar="X", min=0, help="Weight of the distance to the parent's weights (L2).")
     ] = 0.0,
+    way: Annotated[
+        float,
+        typer.Option(
+            "--way", metavar="SHARE", min=0.05, max=1, help="How far to go from the parent's weights, 1 for all."
+        ),
+    ] = 0.5,
     freeze_encoder: Annotated[bool, typer.Option("--freeze-encoder", help="Learn only what decides.")] = False,
     freeze_batch_norm: Annotated[
         bool | None,
@@ -69,7 +75,9 @@ def finetune(
     ] = 0.01,
     overrule: Annotated[
         str | None,
-        typer.Option("--overrule", metavar="REASON", help="Promote it whatever the gate says; the reason is kept."),
+        typer.Option(
+            "--overrule", metavar="REASON", help="Promote it even where the gate does not; the reason is then kept."
+        ),
     ] = None,
     device: OnDevice = Device.auto,
 ) -> Answer:
@@ -77,7 +85,8 @@ def finetune(
     from napari_covseg.io.cases import find_cases
     from napari_covseg.networks import lineage, load
     from napari_covseg.networks.checkpoint import find
-    from napari_covseg.training.finetune import FineTuning, finetuned, short_run, steps_for
+    from napari_covseg.training.finetune import finetuned
+    from napari_covseg.training.finetune_request import FineTuning, short_run, steps_for
     from napari_covseg.training.keeping import Keeping
 
     if overrule is not None and not overrule.strip():
@@ -90,7 +99,7 @@ def finetune(
         lessons,
         out,
         short_run(load(network), steps or steps_for(slices), seed),
-        Keeping(True, distil, pull, freeze_encoder, freeze_batch_norm),
+        Keeping(True, distil, pull, freeze_encoder, freeze_batch_norm, way),
         replay=find_cases(replay, say) if replay else None,
         margin=margin,
         device=device,
@@ -98,7 +107,7 @@ def finetune(
     )
     deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
-    if overrule is not None:
+    if overrule is not None and not lineage.is_promoted(child):
         lineage.overrule(child, getpass.getuser(), overrule)
     return _answer(parent, child, slices)
 
@@ -129,13 +138,15 @@ def _of_session(folder: Path) -> Lesson:
         If the scan is not where it was, nor near there, or is another one by now.
     """
     from napari_covseg.cli.sessions import resumed, scan_of
+    from napari_covseg.io.pseudonyms import patient_of
     from napari_covseg.training.lesson import Lesson
     from napari_covseg.volume import reoriented
     from napari_covseg.workbench import snapshot
 
     with resumed(folder) as session:
         _, scan = scan_of(session)
-        return Lesson(reoriented(scan), snapshot(session), session.reviewed, session.scan_sha256)
+        whole, patient = reoriented(scan), patient_of(scan, session.scan_sha256)
+        return Lesson(whole, snapshot(session), session.reviewed, session.scan_sha256, patient=patient)
 
 
 def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:

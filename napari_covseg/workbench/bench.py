@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import getpass
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -23,13 +23,14 @@ from napari_covseg.io.sentences import count, sentence_of
 from napari_covseg.io.stated import NOTHING
 from napari_covseg.jobs import Enough, Job, JobRunner, Remark, Run, drain
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
-from napari_covseg.review import Correction, Mark, ReviewSession, Scene
+from napari_covseg.review import Correction, ReviewSession, Scene
 from napari_covseg.review.fingerprint import reviewed_sha256
+from napari_covseg.review.log_lines import Log, log_in
 from napari_covseg.review.places import FoundAt
 from napari_covseg.review.reader_names import one_line, same_reader
 from napari_covseg.review.readers import ReadersAgreement, reading_of
 from napari_covseg.review.shelf import Shelf, agreement_with, listed_sessions
-from napari_covseg.review.words import slices_named
+from napari_covseg.review.words import marks_in_words
 from napari_covseg.volume import Volume
 from napari_covseg.workbench.choice import Choice
 from napari_covseg.workbench.long_work import (
@@ -42,6 +43,7 @@ from napari_covseg.workbench.long_work import (
     looking_over,
     reading,
     segmented,
+    writing_log,
 )
 from napari_covseg.workbench.older_cases import OlderCases
 from napari_covseg.workbench.open_scan import OpenScan, on_the_bench, snapshot
@@ -117,8 +119,7 @@ class Workbench:
         self.reader = typed or getpass.getuser()
         self.remember(replace(self.remembered, reader=typed))
         if self.current is not None and not same_reader(self.current.session.reader, self.reader):
-            stays = self.current.session.reader
-            self.said.emit(f"What is opened from now on is read by {self.reader}; this session stays {stays}'s.")
+            self.said.emit(f"What is opened from now on is read by {self.reader}; {self._stays(self.current.session)}.")
 
     def second_reading(self) -> Run[tuple[Source, Volume]]:
         """Begin this reader's own session of the open scan, beside that of the reader who began the open one.
@@ -139,9 +140,9 @@ class Workbench:
         Raises
         ------
         ValueError
-            If no scan is open.
+            If no scan is open, or the session is of another scan than is there now.
         """
-        opened = self._opened()
+        opened = self._opened_as_it_was()
         job = looking_over(snapshot(opened.session), opened.session.marks, opened)
         run = self.start(job, "Looking over the label map")
         run.stepped.connect(self._warn)
@@ -158,9 +159,28 @@ class Workbench:
         mine = reading_of(self._opened().session)
         return self.start(agreement_with(mine, folder), "Comparing two readings", runner=self.tool_runner)
 
-    def list_scans(self, folder: Path, url: str = "") -> Run[Worklist]:
-        """Put a folder of scans on the worklist; `listed` tells it when it is there."""
-        run = self.start(listing(folder, url), f"Looking for scans in {folder.name}")
+    def read_log(self) -> Run[Log]:
+        """Read the log of the open session and verify it; the run's result is every row, and what is doubtful.
+
+        Raises
+        ------
+        ValueError
+            If no scan is open.
+        """
+        folder = self._opened().session.folder
+        return self.start(log_in(folder), "Reading the log", runner=self.tool_runner)
+
+    def export_log(self, log: Log, path: Path) -> Run[Path]:
+        """Write a log for spreadsheets; the run's result is the file."""
+        return self.start(writing_log(log, path), "Writing the log", runner=self.tool_runner)
+
+    def list_scans(self, folder: Path, url: str = "", name: str | None = None) -> Run[Worklist]:
+        """Put a folder of scans on the worklist; `listed` tells it when it is there.
+
+        In a department's database it is shared under a name, that which it was given last if none is given.
+        """
+        known = self.remembered.list_names.get(str(folder.resolve()), "") if name is None else name
+        run = self.start(listing(folder, url, known), f"Looking for scans in {folder.name}")
         run.finished.connect(self._take_list)
         return run
 
@@ -242,9 +262,9 @@ class Workbench:
         Raises
         ------
         ValueError
-            If no scan is open or no slice is reviewed.
+            If no scan is open, the session is of another scan than is there now, or no slice is reviewed.
         """
-        opened = self._opened()
+        opened = self._opened_as_it_was()
         if not opened.session.reviewed:
             raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
         killed, about = self._killed(parent) if resume else (None, {})
@@ -253,7 +273,7 @@ class Workbench:
         enough = Enough()
         old = tuple(lineage.unfinished(opened.session.scan_sha256, self.folder))
         job = learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
-        run = self.start(job(), "Learning from your corrections", enough=enough)
+        run = self.start(job(), "Learning from your corrections", enough=enough, if_stopped=partial(_kept_of, out))
         run.stepped.connect(self._pass_on)
         run.finished.connect(lambda child: self.learned.emit(child))  # psygnal relays every signal to a bare .emit
         return run
@@ -273,7 +293,7 @@ class Workbench:
         request = SegmentRequest(trained, device=device)
         title = checkpoint_title(trained)
         job = segmented(opened.scan, request, slices_for(opened.session, request))
-        run = self.start(job, f"Segmenting the rest again with {title}", if_stopped="nothing was changed")
+        run = self.start(job, f"Segmenting the rest again with {title}", if_stopped=lambda: "nothing was changed")
         run.stepped.connect(partial(keep_drawn, self, opened, title))
         run.finished.connect(partial(self._take_rest, opened, trained))
         return run
@@ -331,7 +351,7 @@ class Workbench:
         """
         session, marked = opened.session, opened.session.marks
         session.correct(correction)
-        if lost := _unmarked(session, marked):
+        if lost := marks_in_words(marked, session.marks):
             self.said.emit(lost)
 
     def export_path(self, folder: Path) -> Path | None:
@@ -391,7 +411,7 @@ class Workbench:
         It rehearsed the older cases that are chosen, too.
         """
         killed, about = (None, {}) if self.current is None else self._killed(parent)
-        return killed is not None and about.get("replay") == (self.older and list(self.older.names))
+        return killed is not None and about.get("replay") == (self.older and lineage.cases_sha256(self.older.names))
 
     @property
     def remembered(self) -> Remembered:
@@ -423,14 +443,20 @@ class Workbench:
         *,
         enough: Enough | None = None,
         runner: JobRunner | None = None,
-        if_stopped: str = "what was finished is kept",
+        if_stopped: Callable[[], str] = lambda: "what was finished is kept",
     ) -> Run[Any]:
         """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
         run = (runner or self.runner).start(job, title, enough)
         run.failed.connect(self._complain)
-        kept = "nothing was changed" if runner is self.tool_runner else if_stopped
-        run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept}."))
+        kept: Callable[[], str] = (lambda: "nothing was changed") if runner is self.tool_runner else if_stopped
+        run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept()}."))
         return run
+
+    def _stays(self, session: ReviewSession) -> str:
+        """Return what becomes of an open session when the reader changes."""
+        if session.is_of_another_reader and same_reader(session.begun_by, self.reader):
+            return "open this scan again to go on with your reading of it"
+        return f"this session stays {session.begun_by or session.reader}'s"
 
     def _near(self) -> tuple[Path, ...]:
         """Return where scans of this reader lie."""
@@ -439,9 +465,10 @@ class Workbench:
     def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
         opened, session = self._opened(), self._opened().session
         for out, about in lineage.unfinished(session.scan_sha256, self.folder).items():
-            if about["parent_sha256"] == parent.sha256:
+            config = about.get("config")
+            if about.get("parent_sha256") == parent.sha256 and isinstance(config, dict) and "steps" in config:
                 sha256 = reviewed_sha256(opened.scan, session.labels, session.reviewed)
-                if about["sessions_sha256"] == [sha256]:
+                if about.get("sessions_sha256") == [sha256]:
                     return out, about
         return None, {}
 
@@ -474,9 +501,7 @@ class Workbench:
         opened = self.current = self._on_bench[session]
         self.remember(self.remembered.opened(Recent(found_at.path.resolve(), volume.name, found_at.stated)))
         self.opened.emit(opened)
-        self._tell_of(opened.session)
-        if volume.notes:
-            self.said.emit(" ".join(volume.notes))
+        self._tell_of(opened.session, volume)
 
     def _tidy(self) -> None:
         """Let go of runs that are over, and of sessions that are neither on screen nor needed by a job."""
@@ -498,15 +523,23 @@ class Workbench:
         if gone := opened.proposals.write_again():
             self.complained.emit(gone)
 
-    def _tell_of(self, session: ReviewSession) -> None:
-        if session.notes:
+    def _tell_of(self, session: ReviewSession, volume: Volume) -> None:
+        """Say what there is to say of a session and its scan at once: of two the first would not be seen."""
+        if notes := (*session.notes, *volume.notes):
             tell = self.complained if session.is_read_only or session.was_damaged else self.said
-            tell.emit(" ".join(session.notes))
+            tell.emit(" ".join(notes))
 
     def _opened(self) -> OpenScan:
         if self.current is None:
             raise ValueError("No scan is open; open one first.")
         return self.current
+
+    def _opened_as_it_was(self) -> OpenScan:
+        """Return the open scan, whose labels are of its voxels."""
+        opened = self._opened()
+        if opened.of_another_scan:
+            raise ValueError(opened.of_another_scan)
+        return opened
 
     def _take_rest(self, opened: OpenScan, trained: Checkpoint, found: Segmentation) -> None:
         title, values = checkpoint_title(trained), found.labels.values
@@ -529,7 +562,7 @@ class Workbench:
         if taken is None:
             self.said.emit("There was nothing to change.")
             return None
-        self.said.emit(f"{taken.title[0].upper()}{taken.title[1:]}. {_unmarked(session, marked)}".rstrip())
+        self.said.emit(f"{taken.title[0].upper()}{taken.title[1:]}. {marks_in_words(marked, session.marks)}".rstrip())
         return taken
 
     def _take_aside(self, opened: OpenScan, correction: Correction | None) -> None:
@@ -544,7 +577,8 @@ class Workbench:
         self.complained.emit(sentence_of(error, "nothing was changed."))
 
 
-def _unmarked(session: ReviewSession, marked: Mapping[int, Mark]) -> str:
-    """Return a sentence for the slices that were marked reviewed and are not now; nothing where all still are."""
-    lost = sorted(marked.keys() - session.marks.keys())
-    return f"No longer marked reviewed: {slices_named(lost)}." if lost else ""
+def _kept_of(out: Path) -> str:
+    """Return, in words, what is left of a fine-tuning that was stopped."""
+    if out.with_name(f"{out.name}{lineage.RUN_ENDING}").exists():
+        return "what it learned is kept; Learn can go on with it while your reviewed slices stay as they are"
+    return "it had learned nothing yet"

@@ -74,3 +74,8 @@ class Choice:
     def family(self, network: str) -> tuple[lineage.Branch, ...]:
         """Return a network's checkpoints as a tree; `take` goes back to any of them."""
         return lineage.tree(network, self.folder)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of the files among the checkpoints that cannot be read, so that none goes missing unsaid."""
+        return tuple(path.name for path in checkpoint.left_out(self.folder))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_covseg.export import export_nifti
+from napari_covseg.export.tables import write_log
 from napari_covseg.io import Stated, read_volume
-from napari_covseg.jobs import Enough, Job, Progress
+from napari_covseg.io.pseudonyms import patient_of
+from napari_covseg.jobs import Enough, Job, Progress, Remark
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.bringing_in import bringing_in_torch
 from napari_covseg.review import Correction, Mark, Scene, Signature
 from napari_covseg.review.before_signing import checked_before_signing
+from napari_covseg.review.log_lines import Log
 from napari_covseg.volume import LabelMap, Volume
 from napari_covseg.workbench.open_scan import OpenScan, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
@@ -37,12 +41,12 @@ def reading(path: Path, stated: Stated) -> Job[tuple[Source, Volume]]:
     return Source(path, stated, stamp, volume.sha256), volume
 
 
-def listing(folder: Path, url: str) -> Job[Worklist]:
-    """Put a folder of scans on a worklist."""
+def listing(folder: Path, url: str, name: str) -> Job[Worklist]:
+    """Put a folder of scans on a worklist, which has a name where others share it."""
     from napari_covseg.review.worklist import Worklist
 
     yield Progress(0, 1, f"looking into {folder.name}")
-    worklist = Worklist(folder, url)
+    worklist = Worklist(folder, url, name)
     worklist.look()
     yield Progress(1, 1, f"looking into {folder.name}")
     return worklist
@@ -71,20 +75,25 @@ def learning(
 ) -> Callable[[], Job[Checkpoint]]:
     """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
     labels, reviewed = snapshot(opened.session), opened.session.reviewed
+    copied_utc = datetime.now(UTC)
 
     def job() -> Job[Checkpoint]:
         with bringing_in_torch():
             from napari_covseg.io.cases import find_cases
             from napari_covseg.networks import load
-            from napari_covseg.training.finetune import FineTuning, finetuned, forget, short_run, steps_for
+            from napari_covseg.training.finetune import finetuned
+            from napari_covseg.training.finetune_request import FineTuning, forget, short_run, steps_for
             from napari_covseg.training.lesson import Lesson
 
-        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256)
+        patient = patient_of(opened.scan, opened.session.scan_sha256)
+        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256, patient=patient)
         spec = load(parent.card.network)
         config = short_run(spec, request.steps or steps_for(len(reviewed)))
         replay = find_cases([request.replay]) if request.replay else None
         resume = out in request.stopped
-        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume)
+        asked = FineTuning(
+            parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume, copied_utc=copied_utc
+        )
         steps = finetuned(asked, enough)
         yield next(steps)  # what cannot be is refused before what was stopped is let go of
         for stopped in set(request.stopped) - {out}:
@@ -99,13 +108,24 @@ def exporting(
 ) -> Job[Path]:
     """Write a mask on the scan's own grid, and who signed it, as both stand when this is called.
 
-    Whether the scan changed on disk since it was opened is told in a remark.
+    Whether the scan changed on disk since it was opened, or since the session began, is told in a remark.
     """
     session = opened.session
-    yield from told_if_changed(opened.source)
+    if opened.of_another_scan:
+        yield Remark(opened.of_another_scan)
+    else:
+        yield from told_if_changed(opened.source)
     yield Progress(0, 1, "writing")
     path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite, signature=signature)
     yield Progress(1, 1, "written and read back")
+    return path
+
+
+def writing_log(log: Log, path: Path) -> Job[Path]:
+    """Write a log for spreadsheets."""
+    yield Progress(0, 1, f"writing {path.name}")
+    write_log(log, path)
+    yield Progress(1, 1, "written")
     return path
 
 

@@ -84,5 +84,6 @@ def keep_drawn(bench: Workbench, opened: OpenScan, network: str, step: object) -
         opened.proposals.write(network, step.index, step.labels, step.uncertain_voxels)
         bench.weighed.emit(opened, step.index)
     if step.lung is not None:
-        opened.lungs.write(step.index, step.lung)
+        if unkept := opened.lungs.write(step.index, step.lung):
+            bench.complained.emit(unkept)
         bench.lungs_found.emit(opened, step.index)

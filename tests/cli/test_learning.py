@@ -3,6 +3,7 @@
 import json
 import sqlite3
 import sys
+from contextlib import closing
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 from napari_covseg.networks import checkpoint, lineage
 from napari_covseg.review import ReviewSession
+from napari_covseg.training import finetune
+from napari_covseg.training.gate import Verdict
+from napari_covseg.volume import Provenance
 
 NETWORK = ("--network", "res_att_unet")
 SMALL = ("--width", "compact", "--batch", "1", "--device", "cpu")
@@ -197,13 +201,24 @@ def test_a_verdict_is_overruled_with_a_reason(covseg, session, own_checkpoint, t
     assert [one.reason for one in lineage.decisions()] == ["finds what the old one missed"]
 
 
+def test_nothing_is_overruled_where_the_gate_promotes(covseg, session, own_checkpoint, tmp_path, monkeypatch):
+    better = Verdict(True, True, "Better.", (), (), 1, 1)
+    monkeypatch.setattr(finetune, "judged", lambda *_, **__: better)
+    words = ("--session", session, "--out", tmp_path / "child.safetensors", "--steps", "1")
+    said = covseg("finetune", *NETWORK, *words, "--overrule", "in any case", "--json")
+    assert said.status == 0, said.err
+    assert said.json["promoted"]
+    assert lineage.decisions() == ()
+
+
 def test_a_bundle_is_taken_by_training_finetuning_and_evaluation(covseg, session, own_checkpoint, tmp_path):
     bundle = tmp_path / "bundle"
     said = covseg("export", session, "--to", "bundle", "--out", bundle, "--json")
     assert said.status == 0, said.err
     (export,) = said.json["exports"]
     assert export["slices_reviewed"] == 2
-    assert json.loads((bundle / "cases.json").read_text())[export["case"]]["slices"] == [3, 4]
+    entry = json.loads((bundle / "cases.json").read_text())[export["case"]]
+    assert entry["slices"] == [one["slice"] for one in entry["marks"]] == [3, 4]
     trained = covseg("train", *NETWORK, "--cases", bundle, "--out", tmp_path / "t.safetensors", *BRIEF)
     assert trained.status == 0, trained.err
     words = ("--session", bundle, "--replay", bundle, "--out", tmp_path / "f.safetensors", "--steps", "1", "--json")
@@ -213,6 +228,26 @@ def test_a_bundle_is_taken_by_training_finetuning_and_evaluation(covseg, session
     evaluated = covseg("evaluate", *NETWORK, "--cases", bundle, "--device", "cpu", "--json")
     assert evaluated.status == 0, evaluated.err
     assert [case["case"] for case in evaluated.json["results"][0]["cases"]] == [export["case"]]
+
+
+def test_a_bundle_tells_which_checkpoints_drew_on_the_reviewed_slices(covseg, session, tmp_path):
+    with closing(ReviewSession.resume(session, "reader")) as opened:
+        for index in (2, 3):
+            opened.unmark(index)
+        for network, slices in (("masc_net", (1, 2)), ("res_att_unet", (2, 3)), ("chs_net", (0, 5))):
+            for index in slices:
+                drawn = np.full(opened.labels.values.shape[1:], 1 + len(network) % 3, np.uint8)
+                made_by = Provenance(network, network, "Jane Doe", network[0] * 64)
+                opened.propose(index, drawn, network, network, made_by)
+        for index in (2, 3):
+            opened.mark_reviewed(index)
+    bundle = tmp_path / "bundle"
+    assert covseg("export", session, "--to", "bundle", "--out", bundle).status == 0
+    (entry,) = json.loads((bundle / "cases.json").read_text()).values()
+    assert entry["proposed_by"] == [
+        {"network": network, "checkpoint_sha256": network[0] * 64} for network in ("masc_net", "res_att_unet")
+    ]
+    assert "Jane" not in (bundle / "cases.json").read_text()
 
 
 def test_two_sessions_of_one_scan_are_not_two_cases(covseg, session, tmp_path):

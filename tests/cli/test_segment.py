@@ -109,7 +109,11 @@ def test_ctrl_c_leaves_no_file(tmp_path, write_scan, lps_mm):
     deep = write_scan(tmp_path / "deep.nii.gz", (24, 20, 400), lps_mm)
     words = ["segment", str(deep), *NETWORK, "--out", str(tmp_path / "o")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "napari_covseg", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "napari_covseg", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite begun with `&` has it ignored
     )
     assert process.stderr is not None
     assert "1/400" in process.stderr.readline()

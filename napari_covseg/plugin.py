@@ -22,12 +22,12 @@ import numpy.typing as npt
 from napari_covseg.io import format_of, read_either, read_labels, sample_lesion, sample_scan, stem_of, write_labels
 from napari_covseg.io.files import locked
 from napari_covseg.volume import LESIONS, LUNGS, Geometry, LabelMap, Volume, labels_on, reoriented
+from napari_covseg.volume.presets import LUNG
 
 Layer = tuple[npt.NDArray[Any], dict[str, Any], str]
 Reader = Callable[[str], list[Layer]]
 Image = TypeVar("Image", Volume | LabelMap, LabelMap)
 
-LUNG_WINDOW_HU = (-1350.0, 150.0)
 SCHEMES = {"_lesion": LESIONS, "_lung": LUNGS}
 """Files with these endings are label maps, as this program writes them."""
 
@@ -108,7 +108,7 @@ def _scan_layer(scan: Volume) -> Layer:
     if not any(name == scan.name and home.same_grid(scan.geometry) for name, home in known):
         known.append((scan.name, scan.geometry))
     attributes = _attributes(scan.name, view.geometry, scan.geometry)
-    return view.hu, {**attributes, "contrast_limits": LUNG_WINDOW_HU, "colormap": "gray"}, "image"
+    return view.hu, {**attributes, "contrast_limits": LUNG.limits_hu, "colormap": "gray"}, "image"
 
 
 def _labels_layer(labels: LabelMap, name: str) -> Layer:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels
 
-from napari_covseg.review import Correction, Scene, reachable, stroke
+from napari_covseg.review import Correction, Scene, reachable, stroke, why_nothing
 from napari_covseg.widgets.pen import TOOLS
 
 if TYPE_CHECKING:
@@ -37,17 +37,21 @@ def _paint(
         return
     place = _voxel(coord)
     tip = desk.tools.tip(lesions, new_label)
+    scene = _scene(lesions, desk, place, hidden[0])
     try:
-        correction = stroke(_scene(lesions, desk, place, hidden[0]), [place], tip)
+        correction = stroke(scene, [place], tip)
     except ValueError as error:
         if desk.link.pen.is_news(str(error)):
             desk.bench.complained.emit(str(error))
         return
     desk.link.pen.tools[desk.link.pen.mode_of(lesions)] = tip.name
-    if correction is not None:
-        _write(lesions, correction, new_label)
-        if refresh:
-            lesions.refresh(extent=False)
+    if correction is None:
+        desk.link.pen.missed(lambda: why_nothing(scene, place, tip))
+        return
+    desk.link.pen.hit()
+    _write(lesions, correction, new_label)
+    if refresh:
+        lesions.refresh(extent=False)
 
 
 def _paint_polygon(lesions: Labels, desk: Desk, plain: Any, points: Any, new_label: int) -> None:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from html import escape
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_covseg.networks import Checkpoint
-from napari_covseg.networks.lineage import Branch
+from napari_covseg.networks.lineage import Branch, Decision
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import stacked, words
 
-IN_USE, NOT_PROMOTED = "in use", "not promoted"
+IN_USE, NOT_PROMOTED, OVERRULED = "in use", "not promoted", "overruled"
 ROW_PX, MOST_ROWS, INDENT_PX = 22, 6, 14
 CHECKPOINT = Qt.ItemDataRole.UserRole
 
 
 class FamilyRows(QWidget):  # type: ignore[misc]
     """Every checkpoint of the chosen network, each parent above its children; nothing while there is only one.
+
+    Files that cannot be read are named below them.
 
     Parameters
     ----------
@@ -43,7 +46,8 @@ class FamilyRows(QWidget):  # type: ignore[misc]
         self.tree.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.tree.header().setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
         self.tree.setToolTip("Click one, or press Enter, to work with it from now on; none is ever changed or removed")
-        stacked(self, words("<b>Lineage</b>"), self.tree, above=4)
+        self.unreadable = words("")
+        stacked(self, words("<b>Lineage</b>"), self.tree, self.unreadable, above=4)
         self.tree.itemClicked.connect(self._on_chosen)
         self.tree.itemActivated.connect(self._on_chosen)
         desk.chose.connect(self.show_family)
@@ -66,7 +70,10 @@ class FamilyRows(QWidget):  # type: ignore[misc]
         self._grow(branches)
         self.tree.expandAll()
         self.tree.setFixedHeight(ROW_PX * min(MOST_ROWS, len(branches)) + 6)
-        self.setVisible(len(branches) > 1)
+        left_out = self.desk.bench.choice.left_out
+        self.unreadable.setText(_unreadable(left_out))
+        self.unreadable.setVisible(bool(left_out))
+        self.setVisible(len(branches) > 1 or bool(left_out))
 
     def _grow(self, branches: Sequence[Branch]) -> None:
         chosen = self.desk.bench.choice.checkpoint
@@ -77,8 +84,9 @@ class FamilyRows(QWidget):  # type: ignore[misc]
             above.append(item)
             trained = branch.checkpoint
             item.setText(0, _title(trained))
-            item.setText(1, IN_USE if trained == chosen else "" if branch.promoted else NOT_PROMOTED)
-            item.setToolTip(0, f"{trained.name}: learned from {trained.card.trained_on}")
+            item.setText(1, _standing(branch, is_chosen=trained == chosen))
+            for column in (0, 1):
+                item.setToolTip(column, _told(branch))
             item.setData(0, CHECKPOINT, branch)
             font = item.font(0)
             font.setBold(trained == chosen)
@@ -93,7 +101,34 @@ class FamilyRows(QWidget):  # type: ignore[misc]
             return
         trained = branch.checkpoint
         self.desk.bench.choice.take(trained.card.network, trained)
-        self.desk.bench.said.emit(f"From now on Segment uses the one {_place(trained)}.")
+        decided = f" {_decided(branch.decision)}" if branch.is_overruled and branch.decision else ""
+        self.desk.bench.said.emit(f"From now on Segment uses the one {_place(trained)}.{decided}")
+
+
+def _unreadable(names: Sequence[str]) -> str:
+    are, them = ("is", "it") if len(names) == 1 else ("are", "them")
+    return f"<span>{escape(', '.join(names))} cannot be read and {are} left out; copy {them} here again.</span>"
+
+
+def _standing(branch: Branch, *, is_chosen: bool) -> str:
+    notes = (IN_USE if is_chosen else "", OVERRULED if branch.is_overruled else "" if branch.promoted else NOT_PROMOTED)
+    return ", ".join(filter(None, notes))
+
+
+def _told(branch: Branch) -> str:
+    """Return where a checkpoint comes from and, where a reader decided about it, who did and why."""
+    trained = branch.checkpoint
+    told = f"{trained.name}: learned from {trained.card.trained_on}"
+    if branch.decision is None:
+        return told
+    lines = (f"{told}.", _decided(branch.decision))
+    return "<br>".join(map(escape, lines))  # a reason with a sign of less than is no markup
+
+
+def _decided(decision: Decision) -> str:
+    when = datetime.fromisoformat(decision.time_utc).astimezone()
+    against = "Its gate held it back; promoted all the same" if decision.promoted else "Taken back"
+    return f"{against} by {decision.reader}, {when:%d %b %Y %H:%M}: {decision.reason}"
 
 
 def _title(trained: Checkpoint) -> str:

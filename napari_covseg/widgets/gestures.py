@@ -9,9 +9,10 @@ from napari.layers import Labels
 
 from napari_covseg.review import relabel
 from napari_covseg.review.scene import DRAW_LUNGS
-from napari_covseg.review.words import slices_named
+from napari_covseg.review.words import marks_in_words
 from napari_covseg.volume import LESIONS
-from napari_covseg.widgets.windows import WindowPreset, after, preset_of
+from napari_covseg.volume.presets import WindowPreset
+from napari_covseg.widgets.windows import after, preset_of
 from napari_covseg.widgets.words import saved_line
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ def review_and_go_on(desk: Desk) -> None:
     """Mark the slice on screen reviewed and show the next that is not; a stroke that was begun is ended first."""
     session = desk.session
     if session is None or desk.link.is_drawing:
+        return
+    if desk.furniture.compare.shown != "current":
+        desk.furniture.compare.end()
+        desk.bench.said.emit("These are your labels, which the comparison had hidden; R marks them reviewed.")
         return
     index, depth = slice_shown(desk), session.geometry.shape[0]
     desk.furniture.looks.count()
@@ -186,8 +191,6 @@ def _step_in_history(desk: Desk, direction: str) -> None:
     else:
         title, step, done = session.redo_title, session.redo, "Brought back"
     if desk.attempt(step):
-        again = sorted(session.marks.keys() - marked.keys())
-        back = f" Marked reviewed again: {slices_named(again)}." if again else ""
-        desk.bench.said.emit(f"{done}: {title}.{back}")
+        desk.bench.said.emit(f"{done}: {title}. {marks_in_words(marked, session.marks)}".rstrip())
     elif direction == "undo" and not session.refusal and session.undo_end:
         desk.bench.said.emit(session.undo_end)

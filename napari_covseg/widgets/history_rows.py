@@ -1,4 +1,4 @@
-"""Undo and redo, with what they would undo."""
+"""Undo and redo, with what they would undo, and the log of all that was done."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidge
 
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import allow, button
+from napari_covseg.widgets.log_window import LogWindow
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button
 
 MARGIN = 8
+LOG_TOLD = "Who changed what in this session and when, the newest first; verified, and to be exported"
 
 
 class HistoryRows(QWidget):  # type: ignore[misc]
-    """Two buttons and a line; never scrolled away, since what went wrong may have gone wrong anywhere.
+    """Three buttons and a line; never scrolled away, since what went wrong may have gone wrong anywhere.
 
     Parameters
     ----------
@@ -25,6 +27,8 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         super().__init__()
         self.desk = desk
         self.undo, self.redo = button("Undo", "Undo (Ctrl-Z)"), button("Redo", "Redo (Ctrl-Shift-Z)")
+        self.log_button = button("Log", LOG_TOLD)
+        self.log: LogWindow | None = None
         self.told = QLabel()
         self.told.setStyleSheet("QLabel { font-style: italic; }")
         self.told.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # one line, whatever it says
@@ -33,12 +37,24 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         grid.setSpacing(4)
         grid.addWidget(self.undo, 0, 0)
         grid.addWidget(self.redo, 0, 1)
-        grid.addWidget(self.told, 1, 0, 1, 2)
+        grid.addWidget(self.log_button, 0, 2)
+        grid.addWidget(self.told, 1, 0, 1, 3)
+        grid.setColumnStretch(0, 2)
+        grid.setColumnStretch(1, 2)
+        grid.setColumnStretch(2, 1)
         self.undo.clicked.connect(lambda: gestures.undo(self.desk))
         self.redo.clicked.connect(lambda: gestures.redo(self.desk))
+        self.log_button.clicked.connect(self.show_log)
         for signal in (desk.opened, desk.labels_changed, desk.states_changed):
             signal.connect(self._show)
         self._show()
+
+    def show_log(self) -> None:
+        """Show the log as it stands, beside the picture."""
+        self.log = self.log or LogWindow(self.desk)
+        self.log.show()
+        self.log.raise_()
+        self.log.read()
 
     def resizeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
         """Say as much as fits now."""
@@ -49,6 +65,7 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         session = self.desk.session
         undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
         refusal, end = (session.refusal, session.undo_end) if session else ("", "")
+        allow(self.log_button, "" if session else NOTHING_OPEN)
         _offer(self.undo, "Undo", undo, refusal or end, "Ctrl-Z")
         _offer(self.redo, "Redo", redo, refusal, "Ctrl-Shift-Z")
         self._say(f"Undo: {undo}" if undo else end or "Nothing to undo yet.")

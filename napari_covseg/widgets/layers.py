@@ -13,9 +13,10 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_covseg.volume import LESIONS, ClassScheme
+from napari_covseg.volume.presets import LUNG
 from napari_covseg.widgets.layer_list import rest_thumbnail
 from napari_covseg.widgets.outlines import outline
-from napari_covseg.widgets.windows import LIMITS_HU, LUNG
+from napari_covseg.widgets.windows import LIMITS_HU
 from napari_covseg.workbench import OpenScan
 
 AXIS_LABELS = ("slice", "row", "column")

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Checkpoint
+from napari_covseg.networks.lineage import learned_until
 from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.family_rows import FamilyRows
 from napari_covseg.widgets.gate_words import headline
@@ -119,10 +120,13 @@ class LearnPanel(Panel):
             self._show_state()
 
     def _on_step(self, step: object) -> None:
-        from napari_covseg.training.loop import CheckDone, StepDone  # they need torch, which by now is there
+        from napari_covseg.training.done import Attempt  # they need torch, which by now is there
+        from napari_covseg.training.loop import CheckDone, StepDone
         from napari_covseg.training.neighbourhoods import Dealt
 
-        if isinstance(step, StepDone):
+        if isinstance(step, Attempt):
+            self.curve.begin(step.stage)
+        elif isinstance(step, StepDone):
             self.curve.append(step.step, step.loss)
         elif isinstance(step, CheckDone):
             self.curve.append_held_out(step.step, step.loss)
@@ -190,9 +194,8 @@ class LearnPanel(Panel):
         session, trained = self.desk.session, self.bench.choice.checkpoint
         if session is None or trained is None:
             return ""
-        taught = [each.card.created_utc for each in self._children(session.scan_sha256)]
-        last = max(taught, default="")
-        fresh = sum(mark.time_utc.isoformat(timespec="seconds") > last for mark in session.marks.values())
+        last = max(map(learned_until, self._children(session.scan_sha256)), default="")
+        fresh = sum(mark.time_utc.isoformat() > last for mark in session.marks.values())
         said = f"<b>{count(fresh, 'reviewed slice')}</b> since the last fine-tune"
         if not last:
             said = f"<b>{count(fresh, 'reviewed slice')}</b> to learn from"

@@ -51,7 +51,7 @@ class Link:
         self.lungs = LungLayer(viewer)
         self._array: Array = np.zeros((0, 0, 0), dtype=np.uint8)
         self._label = 1
-        self.pen = Pen(self.settle)
+        self.pen = Pen(self.settle, lambda why: bench.said.emit(why))
         self._redraw, self._is_stale = timer(0, self._redraw_what_changed), False
         bench.opened.connect(self._show)
         bench.lungs_found.connect(self._show_lungs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count as numbers
 from typing import Any
 
 from qtpy.QtWidgets import QWidget
@@ -12,6 +13,8 @@ from napari_covseg.widgets.theme import theme_of
 
 LINE = "#35b779"
 LEARNED, HELD_OUT = "what it learns", "held out"
+KEY = f'<span style="color: {LINE}">━━</span> {LEARNED} &nbsp; ━●━ {HELD_OUT}'
+MOST_TICKS = 6
 TOLD = "How far off the network still is: lower is nearer. Held out are slices of yours that it does not learn"
 NOTHING_HELD_OUT = (
     "There is no curve of held-out slices: {} alone can spare none to check it by. Review slices further apart to see "
@@ -29,12 +32,13 @@ class LossCurve(QWidget):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__()
         self._plot: Any = None
-        self._legend: Any = None
         self._curves: dict[str, Any] = {}
         self._drawn: dict[str, list[tuple[int, float]]] = {LEARNED: [], HELD_OUT: []}
-        self._stage_begins, self._last = 0, 0
+        self._stage, self._stage_begins, self._last = "", 0, 0
         self.note = words(faint=True)
-        self._rows = stacked(self, self.note)
+        self.key = words(KEY)
+        self.key.hide()
+        self._rows = stacked(self, self.key, self.note)
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -50,7 +54,7 @@ class LossCurve(QWidget):  # type: ignore[misc]
         """Begin anew, in the colours that the window has now."""
         if self._plot is None:
             self._build()
-        self._stage_begins, self._last = 0, 0
+        self._stage, self._stage_begins, self._last = "", 0, 0
         self.note.setText("")
         for name, curve in self._curves.items():
             self._drawn[name].clear()
@@ -58,11 +62,19 @@ class LossCurve(QWidget):  # type: ignore[misc]
         theme = theme_of()
         self._curves[HELD_OUT].setPen(theme.text, width=2)
         self._curves[HELD_OUT].setSymbolPen(theme.text)
-        self._legend.setLabelTextColor(theme.text)
         self._plot.setBackground(theme.background)
         for side in ("bottom", "left"):
             self._plot.getAxis(side).setPen(theme.text)
             self._plot.getAxis(side).setTextPen(theme.text)
+
+    def begin(self, stage: str) -> None:
+        """Begin with a stage; where it was the last, memory ran out, and what was drawn of it came to nothing."""
+        if stage == self._stage:
+            self._last = 0
+            for name, drawn in self._drawn.items():
+                drawn[:] = [place for place in drawn if place[0] <= self._stage_begins]
+                self._show(name)
+        self._stage = stage
 
     def append(self, step: int, loss: float) -> None:
         """Draw one more step of what it learns; one that is not after the last begins the next stage."""
@@ -79,12 +91,16 @@ class LossCurve(QWidget):  # type: ignore[misc]
 
     def dealt(self, taught: int, held_out: int) -> None:
         """Say so where nothing is held out; no curve of it will come."""
-        self._legend.setVisible(held_out > 0)
+        self.key.setVisible(held_out > 0)
         self.note.setText("" if held_out else NOTHING_HELD_OUT.format(count(taught, "corrected slice")))
 
     def _draw(self, name: str, step: int, loss: float) -> None:
         self._drawn[name].append((self._stage_begins + step, loss))
-        self._curves[name].setData(*zip(*self._drawn[name], strict=True))
+        self._show(name)
+        self._plot.getAxis("bottom").setTickSpacing(levels=[(tick_spacing(self._stage_begins + step), 0)])
+
+    def _show(self, name: str) -> None:
+        self._curves[name].setData([step for step, _ in self._drawn[name]], [loss for _, loss in self._drawn[name]])
 
     def _build(self) -> None:
         import pyqtgraph as pg
@@ -99,7 +115,12 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._plot.getAxis("left").enableAutoSIPrefix(False)
         self._plot.setToolTip(TOLD)
         self._plot.setFixedHeight(176)
-        self._legend = self._plot.addLegend(offset=(-4, 4))
-        self._curves[LEARNED] = self._plot.plot(pen=pg.mkPen(LINE, width=2), name=LEARNED)
-        self._curves[HELD_OUT] = self._plot.plot(symbol="o", symbolSize=5, name=HELD_OUT)
-        self._rows.insertWidget(0, self._plot)
+        self._curves[LEARNED] = self._plot.plot(pen=pg.mkPen(LINE, width=2))
+        self._curves[HELD_OUT] = self._plot.plot(symbol="o", symbolSize=5)
+        self._rows.insertWidget(1, self._plot)
+
+
+def tick_spacing(last: int) -> int:
+    """Return how many steps apart the numbers below the curves are, so that there are few, and none of half a step."""
+    sizes = (size * int(10**power) for power in numbers() for size in (1, 2, 5))
+    return next(size for size in sizes if size * MOST_TICKS >= last)

@@ -23,11 +23,14 @@ class Pen:
     ----------
     settle
         Called when it is time to compare the painted layer with the session.
+    tell
+        Hears why a stroke that is over changed nothing.
     """
 
-    def __init__(self, settle: Callable[[], object]) -> None:
+    def __init__(self, settle: Callable[[], object], tell: Callable[[str], object]) -> None:
         self.tools, self.tool = dict(TOOLS), EDIT
-        self._settle, self._is_drawing = settle, False
+        self._settle, self._tell, self._is_drawing = settle, tell, False
+        self._why_nothing: str | None = None
         self._layers: list[Labels] = []
         self._pressed = self._refused = ""
         self._soon, self._when_quiet = timer(0, settle), timer(QUIET_MS, self._settle_quietly)
@@ -46,6 +49,16 @@ class Pen:
         is_news = not self.is_down or refusal != self._refused
         self._refused = refusal
         return is_news
+
+    def missed(self, why: Callable[[], str]) -> None:
+        """Note that the brush changed nothing here; why is asked as a stroke begins, and told if it ends so."""
+        if self.is_down and self._why_nothing is None:
+            self._why_nothing = why()
+
+    def hit(self) -> None:
+        """Note that the stroke changed something."""
+        if self.is_down:
+            self._why_nothing = ""
 
     def hint(self) -> None:
         """Look soon: napari tells of edits by code before it writes them."""
@@ -87,6 +100,9 @@ class Pen:
         while event.type == "mouse_move":
             yield
         self._is_drawing, self._refused = False, ""
+        if self._why_nothing:
+            self._tell(self._why_nothing)
+        self._why_nothing = None
         self._when_quiet.start()
 
     def _on_paint(self) -> None:

@@ -63,4 +63,7 @@ def as_on_a_light_box(model: Any) -> None:
     """Rows go down and columns to the right, whatever napari was set to, on black in either theme."""
     camera(model).orientation2d = ("down", "right")
     if hasattr(model, "canvas"):
+        # Where the brush is taken up again, napari draws a box behind its circle, and leaves it there when the brush is
+        # put down: a black square on the picture. It has no public word for that circle.
+        model.canvas.overlays._brush_circle.box = False
         model.canvas.background_color_override = BLACK

@@ -11,7 +11,8 @@ from napari_covseg.io.remembered import Recent
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, stacked
 
-MOST = 5
+MOST = 3
+"""More would push the worklist out of a small window."""
 
 
 class RecentScans(QWidget):  # type: ignore[misc]

@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QButtonGroup, QLayout
 
 from napari_covseg.io.sentences import count
 from napari_covseg.review.words import slice_numbers
+from napari_covseg.volume.presets import PRESETS
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.brush_row import BrushRow
 from napari_covseg.widgets.class_rows import ClassRows
@@ -19,7 +20,6 @@ from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a
 from napari_covseg.widgets.second_reader import SecondReaderRows
 from napari_covseg.widgets.sign_rows import SignRows
 from napari_covseg.widgets.tool_rows import ToolRows
-from napari_covseg.widgets.windows import PRESETS
 from napari_covseg.widgets.words import clock
 
 FIRST = "Open a scan and segment it; then correct it here, slice by slice."
@@ -101,7 +101,8 @@ class ReviewPanel(Panel):
         self._show_window()
         session = self.desk.session
         reason = NOTHING_OPEN if session is None else session.refusal
-        allow(self.reviewed_button, reason, self.why)
+        allow(self.reviewed_button, reason)
+        self.why.setText("" if session is not None and session.is_read_only else reason)  # the state line says that
         self._show_views()
         self.signing.show_state()
         if session is not None:

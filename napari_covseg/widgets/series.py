@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QHBoxLayout, QListWidget, 
 from napari_covseg.io import SeriesSummary, Stated, UnstatedError
 from napari_covseg.io.sentences import count
 from napari_covseg.io.stated import is_spacing
+from napari_covseg.volume.presets import PRESETS
 from napari_covseg.widgets.panel import button, stacked, words
-from napari_covseg.widgets.windows import PRESETS
 
 ASKED = {
     "series": "This folder holds several series. Choose the one to read:",

@@ -61,6 +61,12 @@ class StateLine(Panel):
         if self._unsaved and session is not None and not session.unsaved:
             self._forget()  # what could not be saved then is past
         self.saved.setText(saved_line(session))
+        self._show_saved()
+
+    def _show_saved(self) -> None:
+        """Say how the session stands, unless the complaint above says just that, and what to do."""
+        session, said = self.desk.session, self.message.text()
+        self.saved.setHidden(session is not None and session.is_read_only and session.refusal in said)
 
     def _on_opened(self) -> None:
         self._forget()  # it spoke of the scan before
@@ -78,8 +84,10 @@ class StateLine(Panel):
         self._unsaved = False
         self.message.setStyleSheet("")
         self.message.setText(message)
+        self._show_saved()
 
     def _on_complained(self, message: str) -> None:
         self._unsaved = self.desk.session is not None and message == self.desk.session.unsaved
         self.message.setStyleSheet(COMPLAINT)
         self.message.setText(f"⚠ {message}")
+        self._show_saved()

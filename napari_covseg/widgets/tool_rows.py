@@ -50,7 +50,7 @@ class ToolRows(QWidget):  # type: ignore[misc]
         self.by_hu = self._switch("HU range", "T", "by_hu", "Brush and eraser reach only HU in this range")
         self.in_lungs = self._switch("In lungs", "Shift-T", "in_lungs", "Stay in the lungs; effusion need not")
         self.with_a_ball = self._switch("3-D brush", "Shift-B", "with_a_ball", "Brush and eraser are balls")
-        self.erase = _tight(button("Erase  ⇧E", "Erase only what lies in the HU range (Shift-E)"))
+        self.erase = _tight(button("HU eraser ⇧E", "Erase only what lies in the HU range (Shift-E)"))
         self.erase.clicked.connect(lambda: gestures.erase_in_range(self.desk))
         self.flat, self.deep = (
             _tight(button(title, tooltip, checkable=True))

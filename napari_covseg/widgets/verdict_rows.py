@@ -108,4 +108,7 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         if parent := self._parent:
             self.clear()
             self.desk.bench.choice.take(parent.card.network, parent)
-            self.desk.bench.said.emit(f"Segment and Learn go on with {checkpoint_title(parent)}.")
+            kept = self.desk.bench.choice.checkpoint  # another one where the parent's file is gone
+            gone = "" if kept == parent else f"{checkpoint_title(parent)} is gone from its folder. "
+            title = "nothing: no trained weights are left" if kept is None else checkpoint_title(kept)
+            self.desk.bench.said.emit(f"{gone}Segment and Learn go on with {title}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 from napari_covseg.io.sentences import count
 from napari_covseg.review.reader_names import same_reader
 from napari_covseg.widgets.benches import Desk
+from napari_covseg.widgets.list_name_row import ListNameRow
 from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
 from napari_covseg.widgets.worklist_view import WorklistView
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from napari_covseg.review.worklist import SortedBy, Worklist
 
 CHOOSE = "Choose a scan in the list first."
+STILL_OPEN = "{} is anybody's now. It is still open here: marking or signing it takes it again."
 STILL_YOURS = "You still have {} in review: sign it, reject it or put it back, and the next one opens."
 
 
@@ -39,6 +41,7 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self.folder_button = button("Worklist of a folder…", "Choose a folder of scans to read one after the other")
         self.next_button = button("Next scan", "Open the next scan of the worklist that nobody has read", big=True)
         self.heading, self.view, self.search, self.why = words(), WorklistView(), QLineEdit(), QLineEdit()
+        self.which = ListNameRow()
         self.open_button = button("Open", "Open the chosen scan (Enter)")
         self.back_button = button("Put back", "Let go of the chosen scan, for anybody to take")
         self.reject_button = button("Reject…", "Say why the chosen scan cannot be read")
@@ -69,7 +72,7 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self.why.setPlaceholderText("Why? Then press Enter")
         self.why.hide()
         last = in_a_row(self.open_button, self.back_button, self.reject_button)
-        above = (self.folder_button, self.heading, self.next_button, self.search, self.view)
+        above = (self.folder_button, self.heading, self.which, self.next_button, self.search, self.view)
         stacked(self, *above, last, self.why, above=8, apart=4)
 
     def _listen(self) -> None:
@@ -79,6 +82,7 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         self.back_button.clicked.connect(self._on_back)
         self.reject_button.clicked.connect(self._on_reject)
         self.why.returnPressed.connect(self._on_why)
+        self.which.named.connect(self._on_named)
         self.search.textChanged.connect(self._show)
         self.view.chosen.connect(self._show_choice)
         self.view.wanted.connect(self._on_open)
@@ -92,8 +96,16 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         return str(self.desk.bench.reader)
 
     def _on_listed(self, worklist: Worklist) -> None:
-        self.desk.bench.remember(replace(self.desk.bench.remembered, worklist=worklist.folder))
+        bench = self.desk.bench
+        bench.remember(bench.remembered.listed(worklist.folder, worklist.name_given))
+        self.desk.ask(lambda: self.which.show_list(worklist))
         self._show()
+
+    def _on_named(self, name: str) -> None:
+        worklist = self.worklist
+        if worklist is not None:
+            run = self.desk.attempt(lambda: self.desk.bench.list_scans(worklist.folder, name=name))
+            run.failed.connect(lambda _error: self.which.show_name())
 
     def _on_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Choose a folder of scans")
@@ -121,7 +133,10 @@ class WorklistRows(QWidget):  # type: ignore[misc]
     def _on_back(self) -> None:
         entry, worklist = self.view.entry, self.worklist
         if entry is not None and worklist is not None:
-            self.desk.attempt(lambda: worklist.put_back(entry.path, self._reader))
+            current = self.desk.bench.current
+            is_here = current is not None and current.path.resolve() == Path(entry.path).resolve()
+            if self.desk.attempt(lambda: worklist.put_back(entry.path, self._reader)) and is_here:
+                self.desk.bench.said.emit(STILL_OPEN.format(entry.name))
             self._show()
 
     def _on_reject(self) -> None:
@@ -150,7 +165,8 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         if entries is None or every is None:
             return
         left = sum(each.state == "new" for each in every)
-        self.heading.setText(f"<b>{worklist.folder.name}</b>: {count(len(every), 'scan')}, {left} new")
+        self.heading.setText(f"<b>{_short(worklist.folder)}</b>: {count(len(every), 'scan')}, {left} new")
+        self.heading.setToolTip(str(worklist.folder))
         self.folder_button.setText("Another folder, or look again…")
         self.view.show_entries(entries)
 
@@ -160,3 +176,8 @@ class WorklistRows(QWidget):  # type: ignore[misc]
         allow(self.back_button, CHOOSE if entry is None else "" if entry.state != "new" else "Nobody has taken it.")
         settled = entry is not None and entry.state in ("signed", "rejected")
         allow(self.reject_button, CHOOSE if entry is None else f"It is {entry.state} already." if settled else "")
+
+
+def _short(folder: Path) -> str:
+    """Return a folder's name after that of the folder it is in: many are called CT."""
+    return html.escape("/".join(folder.parts[-2:]))

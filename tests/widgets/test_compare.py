@@ -76,6 +76,16 @@ def test_choosing_a_class_goes_back_to_the_lesions(corrected: Any) -> None:
     assert (corrected.session.labels.values[6, 40, 11:19] == 1).all()
 
 
+def test_nobody_vouches_for_labels_that_the_comparison_hides(corrected: Any) -> None:
+    corrected.key(Qt.Key.Key_C)
+    corrected.key(Qt.Key.Key_R)
+    assert corrected.session.reviewed == ()
+    assert corrected.lesions.visible
+    assert "R marks them reviewed" in corrected.tabs.state_line.message.text()
+    corrected.key(Qt.Key.Key_R)
+    assert corrected.session.reviewed == (6,)
+
+
 def test_undo_ends_the_comparison(corrected: Any) -> None:
     corrected.key(Qt.Key.Key_C)
     corrected.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)

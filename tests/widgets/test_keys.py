@@ -85,6 +85,18 @@ def test_ctrl_z_gives_back_the_labels_and_the_marks_that_one_mistaken_step_took(
     assert said[-1].endswith("Marked reviewed again: slices 1–12.")
     at_work.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier)
     assert at_work.session.marks == {}
+    assert said[-1].endswith("No longer marked reviewed: slices 1–12.")
+
+
+def test_ctrl_z_of_a_stroke_that_was_marked_reviewed_since_says_that_the_mark_is_gone(at_work: Any) -> None:
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    at_work.session.mark_reviewed(6)
+    said: list[str] = []
+    at_work.bench.said.connect(said.append)
+    at_work.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert at_work.session.marks == {}
+    assert said == ["Undone: brush on slice 7. No longer marked reviewed: slice 7."]
 
 
 def test_no_scan_no_harm(window: Any) -> None:

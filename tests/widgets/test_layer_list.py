@@ -36,7 +36,7 @@ def test_thumbnails_follow_when_the_reader_rests(at_work: Any) -> None:
     before = np.array(scan.thumbnail)
     at_work.viewer.dims.set_current_step(0, 6)
     np.testing.assert_array_equal(scan.thumbnail, before)
-    at_work.until(lambda: not np.array_equal(scan.thumbnail, before), 3)
+    at_work.until(lambda: not np.array_equal(scan.thumbnail, before))
 
 
 def test_closing_leaves_napari_its_list(at_work: Any) -> None:

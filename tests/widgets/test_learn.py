@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QTextDocumentFragment
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QLineEdit
 
@@ -20,6 +21,7 @@ from napari_covseg.review import difference
 from napari_covseg.training import rehearsal
 from napari_covseg.training.gate import Row, judged
 from napari_covseg.widgets.learn_panel import LearnPanel
+from napari_covseg.widgets.loss_curve import tick_spacing
 from napari_covseg.workbench import checkpoint_title
 
 from .conftest import SHAPE
@@ -146,16 +148,53 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     assert learning.bench.choice.checkpoint == trained
     assert panel.verdict.figures.isVisible()
     press(learning, panel.verdict.use)
-    QTest.keyClicks(panel.verdict.why, "second thoughts")
+    QTest.keyClicks(panel.verdict.why, "second thoughts, 2 < 3")
     QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
     learning.live(0.1)
     assert learning.bench.choice.checkpoint == child
     assert panel.verdict.figures.isVisible()
+    assert panel.family.items[below].text(1) == "in use, overruled"
+    click_item(learning, parent)
+    assert panel.family.items[below].text(1) == "overruled"
+    told = QTextDocumentFragment.fromHtml(panel.family.items[below].toolTip(1)).toPlainText()
+    assert f"promoted all the same by {decisions()[-1].reader}" in told
+    assert told.endswith(": second thoughts, 2 < 3")
+    click_item(learning, below)
+    assert learning.bench.choice.checkpoint == child
+    assert not panel.verdict.why.isVisible()
+    said = learning.tabs.state_line.message.text()
+    assert "Its gate held it back; promoted all the same by" in said
+    assert said.endswith(": second thoughts, 2 < 3")
     click_item(learning, parent)
     assert learning.bench.choice.checkpoint == trained
     assert not panel.verdict.result.isVisible()
     assert not panel.verdict.figures.isVisible()
     assert panel.family.items[parent].text(1) == "in use"
+
+
+def test_a_damaged_checkpoint_is_told_where_it_is_missed(learning: Any, trained: Checkpoint) -> None:
+    panel = learning.panel
+    assert not panel.family.unreadable.isVisible()
+    (trained.path.parent / "mine <1>.safetensors").write_bytes(trained.path.read_bytes()[:5000])
+    learning.bench.choice.take(trained.card.network, trained)
+    learning.live(0.1)
+    assert panel.family.unreadable.isVisible()
+    told = QTextDocumentFragment.fromHtml(panel.family.unreadable.text()).toPlainText()
+    assert told == "mine <1>.safetensors cannot be read and is left out; copy it here again."
+
+
+def test_a_slice_that_is_reviewed_while_it_learns_is_still_to_be_learned(learning: Any) -> None:
+    panel, found = learning.panel, []
+    learning.bench.learned.connect(found.append)
+    review(learning, 6)
+    panel.steps = MANY_STEPS
+    press(learning, panel.go)
+    learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
+    review(learning, 2)
+    press(learning, panel.enough)
+    learning.until(lambda: found, seconds=DEADLINE_S)
+    learning.live(0.1)
+    assert panel.ready.text().startswith("<b>1 reviewed slice</b> since the last fine-tune, 2 in all")
 
 
 def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -> None:
@@ -281,6 +320,56 @@ def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) ->
     assert (curve.losses, curve.held_out) == ((), ())
 
 
+def test_the_key_lies_above_the_curves_and_steps_are_whole(learning: Any) -> None:
+    curve = learning.panel.curve
+    curve.clear()
+    curve.show()
+    curve.dealt(4, 1)
+    for step in (1, 2, 3):
+        curve.append(step, 1.0)
+    learning.live(0.1)
+    assert curve.key.isVisible()
+    assert curve.key.geometry().bottom() < curve._plot.geometry().top()
+    axis = curve._plot.getAxis("bottom")
+    ticks = [tick for _, values in axis.tickValues(1, 3, 300) for tick in values]
+    assert sorted(ticks) == [1, 2, 3]
+    assert [tick_spacing(last) for last in (1, 6, 7, 12, 80, 600)] == [1, 1, 2, 2, 20, 100]
+    curve.dealt(1, 0)
+    assert not curve.key.isVisible()
+
+
+def test_where_the_old_one_is_gone_it_tells_what_is_used_instead(learning: Any, trained: Checkpoint) -> None:
+    rows, bench = learning.panel.verdict, learning.bench
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256})
+    child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("child.safetensors"))
+    rows.ask(trained, child)
+    learning.live(0.1)
+    trained.path.unlink()
+    press(learning, rows.keep)
+    used = bench.choice.checkpoint
+    assert used != trained
+    said = learning.tabs.state_line.message.text()
+    assert said.endswith(f"is gone from its folder. Segment and Learn go on with {checkpoint_title(used)}.")
+
+
+def test_the_curve_of_an_attempt_for_which_memory_ran_out_goes(learning: Any) -> None:
+    curve = learning.panel.curve
+    curve.clear()
+    curve.dealt(4, 1)
+    for stage, losses in (("first", (1.0, 0.9)), ("second", (0.8, 0.7, 0.6)), ("second", (0.5, 0.4))):
+        curve.begin(stage)
+        for step, loss in enumerate(losses, 1):
+            curve.append(step, loss)
+        curve.append_held_out(2, losses[0])
+    assert curve.losses == (1.0, 0.9, 0.5, 0.4)
+    assert curve.held_out == ((2, 1.0), (4, 0.5))
+    drawn = [item.getData()[0].tolist() for item in curve._plot.getPlotItem().listDataItems()]
+    assert drawn == [[1, 2, 3, 4], [2, 4]]
+    curve.begin("second")
+    assert curve.losses == (1.0, 0.9)
+    curve.clear()
+
+
 def test_a_curve_that_goes_on_midway_says_so(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()
@@ -370,7 +459,7 @@ def test_the_chosen_cases_are_rehearsed_and_a_stopped_run_goes_on_only_with_them
     press(learning, panel.enough)
     learning.until(lambda: found, seconds=DEADLINE_S)
     learning.live(0.1)
-    assert found[0].card.metrics["replay"] == ["sample"]
+    assert found[0].card.metrics["replay"] == {"rehearsed": 1, "asked": 1}
     assert "slices of older cases" in panel.verdict.figures.text()
     assert panel.older.folder_button.isVisible()
     assert not panel.older.what_for.isVisible()

@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_covseg.jobs import Progress
+from napari_covseg.review.drawn_lungs import FOLDER
 from napari_covseg.workbench import SegmentRequest
 
 from .conftest import SHAPE, write_scan
@@ -225,3 +226,23 @@ def test_views_opened_after_the_lungs_were_drawn_show_them(at_work: Any, trained
     at_work.key(Qt.Key.Key_U)
     at_work.key(Qt.Key.Key_Y)
     assert [pane.lungs.is_shown for pane in at_work.desk.furniture.ortho.panes] == [True, True]
+
+
+def test_lungs_that_cannot_be_kept_are_told_once_and_known_until_the_scan_is_closed(
+    at_work: Any, lung_network: Any, trained: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    complaints: list[str] = []
+    at_work.bench.complained.connect(complaints.append)
+    beside = at_work.session.folder / FOLDER
+    beside.write_text("no folder")
+    lung_network()
+    segment(at_work, trained)
+    (said,) = complaints
+    assert said.startswith("The lungs could not be kept beside the session (")
+    assert len(at_work.bench.current.lungs.slices) == SHAPE[0]
+    printed = capfd.readouterr()
+    assert "Traceback" not in printed.err + printed.out
+    beside.unlink()
+    segment(at_work, trained, over_corrections=True)
+    assert len(complaints) == 1
+    assert {each.name for each in beside.iterdir()} == {str(index) for index in range(SHAPE[0])}

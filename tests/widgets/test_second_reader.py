@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QLabel
 
 from .conftest import SHAPE
 
@@ -70,3 +71,27 @@ def test_a_second_reader_begins_beside_the_first_and_sees_how_far_they_agree(win
     second.session.unmark(4)
     second.live(0.1)
     assert second.rows.told.text() == ""
+
+
+def of_this_reading(driver: Any) -> list[str]:
+    """Return every sentence on the panel that says that it is only looked at."""
+    labels = [each for each in driver.tabs.findChildren(QLabel) if each.isVisible()]
+    return [each.text() for each in labels if "looked at" in each.text()]
+
+
+def test_that_a_session_is_only_looked_at_is_said_once_and_the_tools_stay_in_sight(
+    window: Any, scan_path: Path
+) -> None:
+    first = read_by(window, "dr_a", scan_path)
+    mark(first, slice(10, 20))
+    first.desk.close()
+    second = read_by(window, "dr_b", scan_path)
+    (said,) = of_this_reading(second)
+    assert said.startswith("⚠ This is the reading of dr_a.")
+    assert "press Second reading" in said
+    tools = second.tabs.panels["Review"].tools
+    assert not tools.visibleRegion().isEmpty()
+    second.key(Qt.Key.Key_A)  # a class, which is the reader's next act
+    second.desk.acted.emit()
+    second.live(0.1)
+    assert of_this_reading(second) == ["The reading of dr_a, to be looked at only; nothing is saved."]

@@ -318,6 +318,21 @@ def test_an_outline_that_is_filled_reaches_only_the_range(at_work: Any) -> None:
     assert at_work.session.undo_title == "HU brush on slice 7"
 
 
+def test_a_stroke_that_the_range_keeps_from_every_voxel_says_so_and_one_that_paints_says_nothing(at_work: Any) -> None:
+    at_work.key(Qt.Key.Key_A)
+    at_work.desk.tools.set_range(40, 150)
+    at_work.key(Qt.Key.Key_T)
+    at_work.stroke((24, 8), (24, 16))
+    assert not at_work.session.labels.values.any()
+    assert "Nothing under the brush lies in 40…150 HU" in at_work.tabs.state_line.message.text()
+    at_work.desk.tools.set_range(-700, -300)
+    at_work.stroke((24, 8), (24, 16))
+    assert at_work.session.labels.values.any()
+    assert not at_work.tabs.state_line.message.text()
+    at_work.stroke((24, 8), (24, 16))  # over what is painted
+    assert not at_work.tabs.state_line.message.text()
+
+
 def test_the_brush_in_3_d_is_a_ball_and_the_lung_brush_stays_in_the_lungs(at_work: Any) -> None:
     at_work.key(Qt.Key.Key_A)
     press(at_work, "Shift-T")

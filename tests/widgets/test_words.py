@@ -8,9 +8,10 @@ import pytest
 
 from napari_covseg.jobs import Progress, Run
 from napari_covseg.networks import Card
+from napari_covseg.volume.presets import LUNG, PRESETS
 from napari_covseg.widgets import words
 from napari_covseg.widgets.gate_words import headline, reasons, tables
-from napari_covseg.widgets.windows import LUNG, PRESETS, after, preset_of
+from napari_covseg.widgets.windows import after, preset_of
 
 
 @pytest.mark.parametrize(
@@ -60,7 +61,7 @@ def test_the_tables_say_dice_distance_and_volume_before_and_after_and_the_interv
 
 
 @pytest.mark.parametrize(
-    ("replay", "named"), [("synthetic sample", "the bundled sample"), (["case_1", "case_2"], "older cases")]
+    ("replay", "named"), [("synthetic sample", "the bundled sample"), ({"rehearsed": 1, "asked": 2}, "older cases")]
 )
 def test_what_was_replayed_is_called_what_it_is(replay: object, named: str) -> None:
     gate = {"promoted": False, "judged": True, "words": "Why.", "slices": 1, "replay_slices": 3}

@@ -9,7 +9,9 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from napari_covseg.review.worklist import FILE_NAME, Worklist
+from napari_covseg.review.whose_list import NAME_VARIABLE
+from napari_covseg.review.worklist import FILE_NAME, URL_VARIABLE, Worklist
+from napari_covseg.widgets.list_name_row import OWN
 
 from .conftest import write_scan
 
@@ -78,6 +80,17 @@ def test_next_opens_one_and_after_signing_the_one_after_it(listed: Any) -> None:
     listed.until(lambda: told(listed)[0] == ("anna_ct", "signed ✓", me))
     press(listed, listed.rows.next_button)
     opened(listed, "bert_ct")
+
+
+def test_who_puts_the_scan_on_screen_back_is_told_what_that_means(listed: Any) -> None:
+    press(listed, listed.rows.next_button)
+    opened(listed, "anna_ct")
+    choose(listed, 0)
+    press(listed, listed.rows.back_button)
+    assert told(listed)[0] == ("anna_ct", "new", "")
+    assert "It is still open here" in listed.tabs.state_line.message.text()
+    listed.session.mark_reviewed(0)
+    listed.until(lambda: told(listed)[0] == ("anna_ct", "in review", listed.bench.reader))
 
 
 def test_a_double_click_opens_the_chosen_scan_and_another_readers_is_left_theirs(listed: Any, folder: Path) -> None:
@@ -180,3 +193,47 @@ def test_a_database_that_is_gone_is_told_and_the_window_goes_on(listed: Any) -> 
     QTest.keyClicks(listed.rows.search, "a")
     assert len(complaints) > said > 2
     assert all(each.startswith("The worklist could not be reached (OperationalError)") for each in complaints)
+
+
+@pytest.fixture
+def departments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that a department named by URL."""
+    monkeypatch.setenv(URL_VARIABLE, f"sqlite:///{tmp_path / 'shared.sqlite'}")
+    monkeypatch.delenv(NAME_VARIABLE, raising=False)
+
+
+@pytest.mark.usefixtures("departments")
+def test_the_panel_says_which_list_it_is_and_a_name_that_is_typed_shares_it(
+    listed: Any, folder: Path, window: Any, tmp_path: Path
+) -> None:
+    which = listed.rows.which
+    assert which.isVisible()
+    assert which.told.text() == OWN
+    assert f"{folder.parent.name}/monday" in listed.rows.heading.text()
+    QTest.keyClicks(which.typed, " chest ")
+    QTest.keyClick(which.typed, Qt.Key.Key_Return)
+    listed.until(lambda: listed.rows.worklist.name == "chest" and not listed.bench.runner.busy)
+    assert str(folder) in which.told.text()
+    listed.rows.worklist.sign(folder / "anna_ct.nii.gz", "dr_other")
+    listed.desk.close()
+    again = window()
+    again.rows = again.tabs.panels["Open"].worklist
+    again.until(lambda: again.rows.worklist is not None and not again.bench.runner.busy)
+    assert told(again)[0] == ("anna_ct", "signed ✓", "dr_other")  # the same list the day after
+    other = tmp_path / "tuesday"
+    other.mkdir()
+    write_scan(other / "anna_ct.nii.gz", 9)
+    again.rows.choose(other)
+    again.until(lambda: again.rows.worklist.folder == other and not again.bench.runner.busy)
+    assert told(again) == [("anna_ct", "new", "")]
+    complaints: list[str] = []
+    again.bench.complained.connect(complaints.append)
+    again.rows.which.typed.setText("chest")
+    QTest.keyClick(again.rows.which.typed, Qt.Key.Key_Return)
+    again.until(lambda: complaints)
+    assert "“chest” is that of" in complaints[0]
+    assert (again.rows.which.typed.text(), told(again)) == ("", [("anna_ct", "new", "")])
+
+
+def test_a_list_of_ones_own_asks_for_no_name(listed: Any) -> None:
+    assert listed.rows.which.isHidden()

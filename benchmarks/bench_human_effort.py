@@ -26,7 +26,7 @@ from simulated_reader import NAIVE, Reader, Study, settings_of
 
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.networks import Checkpoint, checkpoint
-from napari_covseg.training.finetune import STEPS
+from napari_covseg.training.finetune_request import STEPS
 from napari_covseg.training.folds import FOLDS, held_out
 from napari_covseg.training.keeping import Keeping
 

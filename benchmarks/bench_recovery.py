@@ -129,8 +129,8 @@ class Model:
     taken: dict[tuple[str, int], set[int]] = field(default_factory=dict)
     steps: int = 0
 
-    def do(self, action: Action, came_of_it: bool, *, gives_back: bool = True) -> None:
-        """Do one action; that marks are given back is a row of its own, which a kill may forestall."""
+    def do(self, action: Action, came_of_it: bool) -> None:
+        """Do one action; with a step its mark goes or comes back, or nothing happens at all."""
         kind, index, *rest = action
         if not came_of_it:
             return
@@ -150,8 +150,7 @@ class Model:
             self.undone.clear()
             self._take("redo", self.steps, index)
         else:
-            owed = self._step(kind)
-            self.marks |= owed if gives_back else set()
+            self.marks |= self._step(kind)
 
     def _step(self, kind: str) -> set[int]:
         """Move the last step, and those of its group; return the marks that are owed for them."""
@@ -266,15 +265,14 @@ def _compared(folder: Path, seed: int, came: list[bool], model: Model, counted: 
     for came_of_it in came:
         states.append(states[-1].copy())
         states[-1].do(next(script), came_of_it)
-    action, in_flight, halfway = next(script), states[-1].copy(), states[-1].copy()
-    in_flight.do(action, came_of_it=True)
-    halfway.do(action, came_of_it=True, gives_back=False)
-    newest_first = [states[-1], in_flight, halfway, *states[-2::-1]]
+    in_flight = states[-1].copy()
+    in_flight.do(next(script), came_of_it=True)
+    newest_first = [states[-1], in_flight, *states[-2::-1]]
     at = next((n for n, state in enumerate(newest_first) if state.is_in(session)), None)
     session.journal.close()
     if at is None:
         counted["wrong"] += 1
-    counted["lost_acknowledged"] += 1 if at is None else max(0, at - 2)
+    counted["lost_acknowledged"] += 1 if at is None else max(0, at - 1)
     return None if at is None else newest_first[at]
 
 

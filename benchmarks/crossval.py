@@ -1,8 +1,9 @@
 """Cross-validate all networks and the plain U-Net, patient by patient, and write ``docs/results.md``.
 
 Every network is trained on two thirds of the patients and measured on the rest, three times, by the shipped recipe and
-with the same minutes for all. Whatever is finished is kept in the working folder, so the script may be stopped and
-started again; what is missing stays out of the table, and the page says so.
+with the same steps for all, or with as many as fit into the same minutes (``--fold-minutes``). Whatever is finished is
+kept in the working folder, so the script may be stopped and started again; what is missing stays out of the table, and
+the page says so.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from baseline import SPEC as BASELINE
+from pace import steps_that_fit
 from results_page import Outcome, joined, page
 
 from napari_covseg.inference import Ensemble, Segmenter
@@ -45,6 +47,13 @@ class Plan:
     minutes: float
     device: str
     threads: int
+    fold_minutes: float | None = None
+
+    def steps_of(self, network: str) -> int:
+        """Return the steps of every stage that a network is given."""
+        if self.fold_minutes is None:
+            return self.steps
+        return steps_that_fit(network, self.cases, self.fold_minutes, self.device, self.folder / "pace.json")
 
     def weights(self, network: str, fold: int) -> Path:
         """Return the checkpoint of one fold."""
@@ -62,6 +71,7 @@ def main() -> int:
     torch.set_num_threads(words.threads)
     words.folder.mkdir(parents=True, exist_ok=True)
     plan = Plan(find_cases(words.cases), words.folder, words.steps, words.minutes, words.device, words.threads)
+    plan = replace(plan, fold_minutes=words.fold_minutes)
     deadline = time.monotonic() + 60 * words.total_minutes
     for fold in range(1, FOLDS + 1):
         for network in words.networks:
@@ -71,7 +81,7 @@ def main() -> int:
         for fold in range(1, FOLDS + 1):
             measure_fold(plan, network, fold)
     found = {key: parts for key in (*words.networks, ENSEMBLE) if (parts := _folds(plan, key))}
-    words.page.write_text(page(found, BASELINE.key, words.steps), "utf-8")
+    words.page.write_text(page(found, BASELINE.key, words.steps, words.fold_minutes), "utf-8")
     if words.json:
         whole = {key: joined(parts) for key, parts in found.items()}
         print(json.dumps({key: {"pooled": one.pooled(), "case_mean": one.case_mean()} for key, one in whole.items()}))
@@ -83,6 +93,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=Path, action="append", required=True, help="folders of cases, or a pack")
     parser.add_argument("--networks", nargs="+", default=[BASELINE.key, *available()])
     parser.add_argument("--steps", type=int, default=1000, help="optimiser steps of every stage")
+    parser.add_argument(
+        "--fold-minutes", type=float, help="as many steps as fit into so long a fold, in place of --steps"
+    )
     parser.add_argument("--minutes", type=float, default=45.0, help="at most so long per fold and call")
     parser.add_argument("--total-minutes", type=float, default=1e9, help="stop after so long, ready to go on")
     parser.add_argument("--device", default="auto")
@@ -97,12 +110,12 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     """Train the parent of one fold if it is missing, for some minutes at most, ready to go on."""
     out = plan.weights(network, fold)
     if out.exists():
-        _refuse_others(plan, checkpoint.read(out))
+        _refuse_others(checkpoint.read(out), plan.steps_of(network))
         return
     request = TrainingRequest(
         network=network,
         out=out,
-        config=training_config(load(network), "shipped", steps=plan.steps),
+        config=training_config(load(network), "shipped", steps=plan.steps_of(network)),
         minutes=min(plan.minutes, minutes_left),
         resume=True,
         device=plan.device,
@@ -112,11 +125,11 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     drain(train(request, taught), lambda step: _told(f"{network}, fold {fold}", step))
 
 
-def _refuse_others(plan: Plan, kept: Checkpoint) -> None:
+def _refuse_others(kept: Checkpoint, steps: int) -> None:
     """Refuse a kept parent that learned otherwise than is asked: one table cannot hold both."""
     learned = kept.card.config["steps"]
-    if learned != plan.steps:
-        raise SystemExit(f"{kept.path.name} learned {learned} steps, not {plan.steps}; name another --folder.")
+    if learned != steps:
+        raise SystemExit(f"{kept.path.name} learned {learned} steps, not {steps}; name another --folder.")
 
 
 def measure_fold(plan: Plan, network: str, fold: int) -> None:

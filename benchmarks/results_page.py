@@ -61,7 +61,7 @@ class Outcome:
         return replace(self.evaluation, cases=tuple(kept))
 
 
-def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> str:
+def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minutes: float | None = None) -> str:
     """Return the page as Markdown.
 
     Parameters
@@ -72,13 +72,15 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> s
         Key of what the others are compared with.
     steps
         Optimiser steps of every stage that are asked for now; of folds that were measured, their cards say it.
+    minutes
+        Of a fold's training, where each network learned as many steps as fit into them.
     """
     found = {key: joined(outcomes) for key, outcomes in folds.items()}
     missing = ", ".join(_title(key) for key in registry.available() if key not in found)
     lines = [
         "# Results",
         "",
-        f"Cross-validation over patients in {FOLDS} folds: {_steps(folds, steps)} steps a stage (a lung stage half as",
+        f"Cross-validation over patients in {FOLDS} folds: {_budget(folds, steps, minutes)} (a lung stage half as",
         "many), the shipped recipe, seed 0, compact widths, the same for all and tuned for none. It is made by `python",
         "benchmarks/crossval.py`.",
         "The weights that ship learned longer; docs/models/ tells from whom, and what they are worth.",
@@ -110,8 +112,8 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int) -> s
         "Segmenting the held-out patients, reading and comparing aside; the memory is the peak of the whole process.",
         "",
         *_table(
-            ["network", "weights, MB", "seconds a slice", "peak memory, MB", "device"],
-            ([_title(key), *_costs(found[key], folds[key])] for key in found),
+            ["network", "steps", "weights, MB", "seconds a slice", "peak memory, MB", "device"],
+            ([_title(key), *_costs(key, found[key], folds[key])] for key in found),
         ),
         "",
         *_compared(found, baseline, "Against the plain U-Net", f"network − {_title(baseline)}"),
@@ -178,17 +180,31 @@ def _paper_cells(one: Evaluation) -> list[str]:
     return ["–" if score is None else f"{score:.3f}" for score in scores]
 
 
-def _steps(folds: Mapping[str, Sequence[Outcome]], asked: int) -> str:
-    """Return how many steps these parents learned, by their own cards: kept folds may be older than what is asked."""
-    cards = [outcome.evaluation.checkpoint.card for outcomes in folds.values() for outcome in outcomes]
-    learned = {card.config["steps"] for card in cards if "steps" in card.config}
-    return " or ".join(str(steps) for steps in sorted(learned or {asked}))
+def _budget(folds: Mapping[str, Sequence[Outcome]], asked: int, minutes: float | None) -> str:
+    """Return what everyone was given, the steps by their own cards: kept folds may be older than what is asked."""
+    if minutes is not None:
+        return f"as many steps of each stage as fit into {minutes:g} minutes a fold"
+    learned = {steps for outcomes in folds.values() for steps in _learned(outcomes)}
+    return f"{' or '.join(str(steps) for steps in sorted(learned or {asked}))} steps a stage"
 
 
-def _costs(one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:
+def _learned(outcomes: Sequence[Outcome]) -> set[int]:
+    """Return how many steps the parents of some folds learned."""
+    configs = [outcome.evaluation.checkpoint.card.config for outcome in outcomes]
+    return {config["steps"] for config in configs if "steps" in config}
+
+
+def _costs(key: str, one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:
     seconds = one.seconds_per_slice
     told = "–" if seconds is None else f"{seconds:.2f}"
-    return [f"{outcomes[0].file_mb:.1f}", told, f"{max(outcome.peak_mb for outcome in outcomes):.0f}", one.device]
+    steps = "–" if key == ENSEMBLE else " or ".join(str(steps) for steps in sorted(_learned(outcomes)))
+    return [
+        steps,
+        f"{outcomes[0].file_mb:.1f}",
+        told,
+        f"{max(outcome.peak_mb for outcome in outcomes):.0f}",
+        one.device,
+    ]
 
 
 def _ensemble(found: Mapping[str, Evaluation], baseline: str) -> list[str]:

@@ -19,9 +19,10 @@ from napari_covseg.measure import agreements, pooled
 from napari_covseg.networks import Checkpoint, load
 from napari_covseg.review import queue
 from napari_covseg.review.queue import first_queue
-from napari_covseg.training import finetune, gate, keeping, lesson, losses, neighbourhoods, rehearsal
+from napari_covseg.training import finetune, finetune_request, gate, keeping, lesson, losses, neighbourhoods, rehearsal
 from napari_covseg.training.evenly import evenly
-from napari_covseg.training.finetune import FineTuning, finetuned, short_run
+from napari_covseg.training.finetune import finetuned
+from napari_covseg.training.finetune_request import FineTuning, short_run
 from napari_covseg.training.gate import found_on
 from napari_covseg.training.keeping import Keeping
 from napari_covseg.training.lesson import Lesson, lesson_of_case
@@ -31,7 +32,7 @@ ASKED_OF_OTHERS = 24
 """Slices on which forgetting is measured, of all other cases together that are annotated for the same classes; for a
 3-D network one run of them per case."""
 
-NAIVE = Keeping(replay=False, distil=0.0, freeze_batch_norm=False)
+NAIVE = Keeping(replay=False, distil=0.0, freeze_batch_norm=False, way=1.0)
 """What one does who does not know better; with every slice of the scan taken for truth."""
 
 
@@ -55,7 +56,8 @@ class Study:
 
 def settings_of(study: Study) -> dict[str, Any]:
     """Return all settings of the queue, of the fine-tunings and of what is asked of their children, constants too."""
-    modules = (queue, finetune, gate, keeping, lesson, losses, neighbourhoods, rehearsal, sys.modules[__name__])
+    rooms = (queue, finetune, finetune_request, gate, keeping, lesson, losses, neighbourhoods, rehearsal)
+    modules = (*rooms, sys.modules[__name__])
     constants = {
         f"{module.__name__}.{name}": repr(value)
         for module in modules

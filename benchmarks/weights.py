@@ -18,7 +18,7 @@ from pathlib import Path
 
 from model_card import card_page, stamped
 
-from napari_covseg.networks import available, checkpoint
+from napari_covseg.networks import available, checkpoint, sums
 from napari_covseg.networks.checkpoint import SHIPPED
 
 ROOT = Path(__file__).parents[1]
@@ -98,6 +98,7 @@ def publish(made: Path, command: str, cross_validated: Mapping[str, float]) -> N
     page = CARDS / f"{kept.name}.md"
     page.write_text(card_page(kept, page.read_text("utf-8") if page.exists() else ""), "utf-8")
     made.replace(SHIPPED / made.name)
+    sums.write_list(SHIPPED, "*.safetensors")
 
 
 def table() -> str:

@@ -1,6 +1,5 @@
 """The benchmarks run, and print the keys that were promised; their figures are for a quiet machine."""
 
-import importlib
 import json
 import math
 import os
@@ -9,10 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from napari_covseg.io.cases import Case
-from napari_covseg.review import queue
-from napari_covseg.training import finetune, gate, keeping, rehearsal
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -51,7 +46,7 @@ def test_the_benchmark_of_opening_breaks_scans_without_a_traceback_or_a_wrong_lo
     assert 1 <= found["open_peak_ratio"] <= 3.5
     kinds = {outcome.split(":")[0] for outcome in found["details"]["outcomes"]}
     packed = {"packed dicom", "packed nrrd", "packed mha", "zip"}
-    assert kinds == {"nii", "nii.gz", "dicom", "nrrd", "mha", "png", "jpg"} | packed
+    assert kinds == {"nii", "nii.gz", "dicom", "enhanced", "nrrd", "mha", "png", "jpg"} | packed
 
 
 @pytest.mark.slow
@@ -100,52 +95,3 @@ def test_the_benchmark_of_the_window_prints_its_keys():
         assert math.isfinite(found[key])
         assert found[key] > 0
     assert found["scroll_ratio"] == pytest.approx(found["scroll_p95_ms"] / found["napari_bare_scroll_p95_ms"], abs=0.01)
-
-
-@pytest.fixture
-def effort(monkeypatch):
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("bench_human_effort")
-
-
-def test_what_is_kept_of_the_effort_is_for_the_same_settings_alone(effort, untrained, monkeypatch, tmp_path):
-    def stamp(steps=80):
-        case = Case("new", tmp_path, tmp_path, None, frozenset(), "patient")
-        return effort._stamp(effort.Study(case, untrained, (), (), steps, 0, tmp_path))
-
-    first = stamp()
-    assert stamp() == first
-    assert stamp(steps=81) != first
-    for module, name, value in (
-        (finetune, "LESION_SHARE", 0.75),
-        (finetune, "RATE", 1e-3),
-        (finetune, "WAYS", (1.0,)),
-        (keeping, "FEW_SLICES", 3),
-        (gate, "MARGIN", 0.02),
-        (rehearsal, "ASKED", 5),
-        (queue, "UNSURE_SHARE", 0.5),
-    ):
-        with monkeypatch.context() as patched:
-            patched.setattr(module, name, value)
-            assert stamp() != first, name
-    assert stamp() == first
-
-
-def test_forgetting_is_told_of_all_children_and_of_promoted_ones_apart(effort):
-    def arm(promoted, **others):
-        return {"gate": {"promoted": promoted}, "others": others, "dice": {"lesion": 0.7}}
-
-    done = {
-        "before": {"others": {"lesion": 0.6, "ggo": 0.5}, "dice": {"lesion": 0.4}},
-        "queue 5": arm(False, lesion=0.6, ggo=0.2),
-        "queue 10": arm(True, lesion=0.55, ggo=0.6),
-        "naive": arm(True, lesion=0.0, ggo=0.0),
-    }
-    told = effort._forgetting(done)
-    assert told["all_children"] == pytest.approx(0.3)
-    assert told["promoted_children"] == pytest.approx(0.05)
-    assert (told["promoted"], told["dice_after_5_as_the_gate_has_it"]) == ("1 of 2", 0.4)
-    done["queue 10"]["gate"]["promoted"] = False
-    assert effort._forgetting(done)["promoted_children"] is None
-    done["queue 5"]["gate"]["promoted"] = True
-    assert effort._forgetting(done)["dice_after_5_as_the_gate_has_it"] == 0.7

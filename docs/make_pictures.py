@@ -217,8 +217,8 @@ def _worklist(studio: Studio) -> None:
     from napari_covseg.io import sample_scan
     from napari_covseg.review.worklist import Worklist
 
-    folder = studio.desk.bench.folder / "monday"
-    folder.mkdir()
+    folder = studio.desk.bench.folder / "ward_3" / "monday"
+    folder.mkdir(parents=True)
     paths = [folder / f"chest_{number:04}_ct.nii.gz" for number in (17, 21, 22, 30, 34, 41)]
     for path in paths:
         path.symlink_to(sample_scan())
@@ -275,8 +275,8 @@ def _mediastinum(studio: Studio) -> None:
 
 
 def _lung_window(studio: Studio) -> None:
+    from napari_covseg.volume.presets import LUNG
     from napari_covseg.widgets import gestures
-    from napari_covseg.widgets.windows import LUNG
 
     gestures.show_window(studio.desk, LUNG)
 

@@ -52,6 +52,7 @@ def test_the_wheel_holds_the_program_and_what_it_shows(wheel: Path) -> None:
         assert sizes[f"napari_covseg/{name}"] > 0
     weights = [name for name in sizes if name.startswith("napari_covseg/networks/weights/")]
     assert [name for name in weights if name.endswith(".safetensors")]
+    assert "napari_covseg/networks/weights/SHA256SUMS" in weights  # without it a damaged file would pass
 
 
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:

@@ -198,19 +198,30 @@ def test_no_two_keys_are_the_same() -> None:
 def test_the_brush_leaves_nothing_on_the_picture_when_it_is_put_down_after_a_scan_was_opened_again(
     at_work: Any,
 ) -> None:
-    def shown(row: int, column: int) -> Any:
-        move_to(at_work.canvas, at_work.pixel(row, column))
+    def shown() -> Any:
+        move_to(at_work.canvas, at_work.pixel(30, 30))
         at_work.live(0.2)
         return at_work.viewer.screenshot(canvas_only=True, flash=False)
 
-    def paint_and_put_down() -> None:
+    def take_up_and_put_down() -> None:
         at_work.viewer.mouse_over_canvas = True  # the screen's own pointer leaves it whenever another window comes
         at_work.key(Qt.Key.Key_A)
-        at_work.stroke((20, 10), (24, 14))
+        move_to(at_work.canvas, at_work.pixel(22, 12))
+        at_work.live(0.2)
         at_work.key(Qt.Key.Key_Z)
 
-    paint_and_put_down()
-    before = shown(30, 30)
+    def at_rest() -> Any:
+        pictures = [shown()]
+
+        def is_as_before() -> bool:
+            pictures.append(shown())
+            return np.array_equal(*pictures[-2:])
+
+        at_work.until(is_as_before)
+        return pictures[-1]
+
+    take_up_and_put_down()
+    before = at_rest()
     at_work.open(at_work.bench.current.path)
-    paint_and_put_down()
-    at_work.until(lambda: np.array_equal(shown(30, 30), before))  # outlines follow when there is time
+    take_up_and_put_down()
+    at_work.until(lambda: np.array_equal(shown(), before))

@@ -230,6 +230,19 @@ def test_a_bundle_is_taken_by_training_finetuning_and_evaluation(covseg, session
     assert [case["case"] for case in evaluated.json["results"][0]["cases"]] == [export["case"]]
 
 
+def test_a_session_and_its_case_in_a_bundle_are_of_one_patient(covseg, session, own_checkpoint, tmp_path):
+    bundle = tmp_path / "bundle"
+    assert covseg("export", session, "--to", "bundle", "--out", bundle).status == 0
+    patients = set()
+    for name, taught in (("s", session), ("b", bundle)):
+        out = tmp_path / f"{name}.safetensors"
+        said = covseg("finetune", *NETWORK, "--session", taught, "--out", out, "--steps", "1")
+        assert said.status == 0, said.err
+        patients |= {one.patient for one in checkpoint.read(out).card.learned.values() if one.taught == (3, 4)}
+    (patient,) = patients
+    assert patient.startswith("patient-")
+
+
 def test_a_bundle_tells_which_checkpoints_drew_on_the_reviewed_slices(covseg, session, tmp_path):
     with closing(ReviewSession.resume(session, "reader")) as opened:
         for index in (2, 3):

@@ -2,8 +2,9 @@
 
 Every network is trained on two thirds of the patients and measured on the rest, three times, by the shipped recipe and
 with the same steps for all, or with as many as fit into the same minutes (``--fold-minutes``). Whatever is finished is
-kept in the working folder, so the script may be stopped and started again; what is missing stays out of the table, and
-the page says so.
+kept: weights in the working folder, what they are worth in ``benchmarks/outcomes``, which is committed. So the script
+may be stopped and started again, on another machine too; a fold that was measured is not trained again. What is missing
+stays out of the table, and the page says so.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import pickle
 import resource
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from baseline import SPEC as BASELINE
+from fold_outcome import Outcome, keep, kept
 from pace import steps_that_fit
-from results_page import Outcome, joined, page
+from results_page import joined, page
 
 from napari_covseg.inference import Ensemble, Segmenter
 from napari_covseg.io.cases import Case, find_cases
@@ -34,7 +35,8 @@ from napari_covseg.training.recipes import training_config
 from napari_covseg.training.train import TrainingRequest, train
 
 ENSEMBLE = "all"
-RESULTS = Path(__file__).parents[1] / "docs" / "results.md"
+HERE = Path(__file__).parent
+RESULTS = HERE.parent / "docs" / "results.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Plan:
 
     cases: tuple[Case, ...]
     folder: Path
+    outcomes: Path
     steps: int
     minutes: float
     device: str
@@ -53,7 +56,7 @@ class Plan:
         """Return the steps of every stage that a network is given."""
         if self.fold_minutes is None:
             return self.steps
-        return steps_that_fit(network, self.cases, self.fold_minutes, self.device, self.folder / "pace.json")
+        return steps_that_fit(network, self.cases, self.fold_minutes, self.device, self.outcomes / "pace.json")
 
     def weights(self, network: str, fold: int) -> Path:
         """Return the checkpoint of one fold."""
@@ -61,7 +64,7 @@ class Plan:
 
     def outcome(self, network: str, fold: int) -> Path:
         """Return the measured fold."""
-        return self.folder / f"{network}_fold{fold}.outcome"
+        return self.outcomes / f"{network}_fold{fold}.json"
 
 
 def main() -> int:
@@ -70,8 +73,16 @@ def main() -> int:
     registry.invite(BASELINE)
     torch.set_num_threads(words.threads)
     words.folder.mkdir(parents=True, exist_ok=True)
-    plan = Plan(find_cases(words.cases), words.folder, words.steps, words.minutes, words.device, words.threads)
-    plan = replace(plan, fold_minutes=words.fold_minutes)
+    plan = Plan(
+        find_cases(words.cases),
+        words.folder,
+        words.outcomes,
+        words.steps,
+        words.minutes,
+        words.device,
+        words.threads,
+        words.fold_minutes,
+    )
     deadline = time.monotonic() + 60 * words.total_minutes
     for fold in range(1, FOLDS + 1):
         for network in words.networks:
@@ -101,6 +112,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--folder", type=Path, default=Path(".cache/crossval"))
+    parser.add_argument("--outcomes", type=Path, default=HERE / "outcomes")
     parser.add_argument("--page", type=Path, default=RESULTS)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -108,7 +120,10 @@ def _arguments() -> argparse.Namespace:
 
 def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None:
     """Train the parent of one fold if it is missing, for some minutes at most, ready to go on."""
-    out = plan.weights(network, fold)
+    out, outcome = plan.weights(network, fold), plan.outcome(network, fold)
+    if outcome.exists():
+        _refuse_others(kept(outcome).evaluation.checkpoint, plan.steps_of(network))
+        return
     if out.exists():
         _refuse_others(checkpoint.read(out), plan.steps_of(network))
         return
@@ -125,11 +140,13 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     drain(train(request, taught), lambda step: _told(f"{network}, fold {fold}", step))
 
 
-def _refuse_others(kept: Checkpoint, steps: int) -> None:
-    """Refuse a kept parent that learned otherwise than is asked: one table cannot hold both."""
-    learned = kept.card.config["steps"]
+def _refuse_others(parent: Checkpoint, steps: int) -> None:
+    """Refuse a parent that learned otherwise than is asked: one table cannot hold both."""
+    learned = parent.card.config["steps"]
     if learned != steps:
-        raise SystemExit(f"{kept.path.name} learned {learned} steps, not {steps}; name another --folder.")
+        raise SystemExit(
+            f"{parent.path.name} learned {learned} steps, not {steps}; name another --folder and --outcomes."
+        )
 
 
 def measure_fold(plan: Plan, network: str, fold: int) -> None:
@@ -142,7 +159,7 @@ def measure_fold(plan: Plan, network: str, fold: int) -> None:
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as alone:
         measured = alone.submit(_measured, plan, files, fold, f"measuring {network}, fold {fold}").result()
-    outcome.write_bytes(pickle.dumps(measured))
+    keep(measured, outcome)
 
 
 def _measured(plan: Plan, files: list[Path], fold: int, doing: str) -> Outcome:
@@ -162,7 +179,7 @@ def _folds(plan: Plan, network: str) -> list[Outcome]:
     outcomes = [plan.outcome(network, fold) for fold in range(1, FOLDS + 1)]
     if not all(outcome.exists() for outcome in outcomes):
         return []
-    return [pickle.loads(outcome.read_bytes()) for outcome in outcomes]
+    return [kept(outcome) for outcome in outcomes]
 
 
 def _told(doing: str, step: object) -> None:

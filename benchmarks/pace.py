@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 from napari_covseg.io.cases import Case
+from napari_covseg.io.files import written
 from napari_covseg.jobs import drain
 from napari_covseg.networks import NetworkSpec, load
 from napari_covseg.training.loop import StepDone
@@ -50,10 +51,11 @@ def steps_that_fit(network: str, cases: Sequence[Case], minutes: float, device: 
     if network not in paces:
         seconds = _seconds_per_step(network, cases, device)
         paces[network] = {"minutes": minutes, "seconds_per_step": seconds, "steps": int(60 * minutes / seconds)}
-        kept.write_text(json.dumps(paces, indent=1), "utf-8")
+        with written(kept) as draft:
+            draft.write_text(json.dumps(paces, indent=1) + "\n", "utf-8")
     if paces[network]["minutes"] != minutes:
         raise SystemExit(
-            f"{kept.name} holds {paces[network]['minutes']} minutes, not {minutes}; name another --folder."
+            f"{kept.name} holds {paces[network]['minutes']} minutes, not {minutes}; name another --outcomes."
         )
     return max(1, int(paces[network]["steps"]))
 

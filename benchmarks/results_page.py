@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import fmean, stdev
+
+from fold_outcome import Outcome
 
 from napari_covseg.measure import SCORED
 from napari_covseg.networks import registry
@@ -37,28 +39,6 @@ here so that nobody has to look them up.
 One confusion matrix has one F-score, which is its Dice, and a Jaccard index below it. Where a paper prints otherwise it
 averaged over different things or erred. A split by slice puts neighbours of a test slice among the training slices.
 """
-
-
-JUDGED_ON = {"consolidation": ("lesion_1", "lesion_2")}
-"""The only cases a class is judged on, where they are measured: the other volumes have next to no consolidation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One fold: what its parent is worth, the size of its files, and the peak of the process that measured it."""
-
-    evaluation: Evaluation
-    file_mb: float
-    peak_mb: float
-
-    @property
-    def judged(self) -> Evaluation:
-        """The evaluation without the classes that its cases do not judge."""
-        kept = [
-            replace(one, classes={name: found for name, found in one.classes.items() if _judges(one.case, name)})
-            for one in self.evaluation.cases
-        ]
-        return replace(self.evaluation, cases=tuple(kept))
 
 
 def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minutes: float | None = None) -> str:
@@ -130,10 +110,6 @@ def joined(outcomes: Sequence[Outcome]) -> Evaluation:
     return replace(parts[0], cases=tuple(cases), seconds=sum(part.seconds for part in parts))
 
 
-def _judges(case: str, name: str) -> bool:
-    return case in JUDGED_ON.get(name, (case,))
-
-
 def _title(key: str) -> str:
     return TITLES.get(key) or registry.listing(key).title
 
@@ -190,8 +166,7 @@ def _budget(folds: Mapping[str, Sequence[Outcome]], asked: int, minutes: float |
 
 def _learned(outcomes: Sequence[Outcome]) -> set[int]:
     """Return how many steps the parents of some folds learned."""
-    configs = [outcome.evaluation.checkpoint.card.config for outcome in outcomes]
-    return {config["steps"] for config in configs if "steps" in config}
+    return {outcome.steps for outcome in outcomes if outcome.steps is not None}
 
 
 def _costs(key: str, one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-import pickle
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,8 @@ def cross_validated(module, monkeypatch, cases, tmp_path, capsys):
 
     def run(*words):
         page = tmp_path / "results.md"
-        fixed = ("--cases", cases, "--folder", tmp_path / "kept", "--page", page, "--steps", 1, "--threads", 1)
+        folders = ("--folder", tmp_path / "kept", "--outcomes", tmp_path / "outcomes")
+        fixed = ("--cases", cases, *folders, "--page", page, "--steps", 1, "--threads", 1)
         monkeypatch.setattr(sys, "argv", ["crossval.py", *map(str, (*fixed, "--json", "--device", "cpu", *words))])
         assert module("crossval").main() == 0
         return json.loads(capsys.readouterr().out), page.read_text("utf-8")
@@ -44,7 +45,9 @@ def rows(page, heading):
 
 def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(module, cross_validated, tmp_path):
     printed, page = cross_validated("--networks", "plain_unet")
-    outcomes = [pickle.loads((tmp_path / "kept" / f"plain_unet_fold{fold}.outcome").read_bytes()) for fold in (1, 2, 3)]
+    files = [tmp_path / "outcomes" / f"plain_unet_fold{fold}.json" for fold in (1, 2, 3)]
+    assert not any(str(tmp_path) in file.read_text() for file in files)
+    outcomes = [module("fold_outcome").kept(file) for file in files]
     for outcome in outcomes:
         scored = {one.patient for one in outcome.evaluation.cases}
         taught = outcome.evaluation.checkpoint.card.trained_on.split(": ")[1].split(", ")
@@ -55,7 +58,7 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
     assert rows(page, "(pooled)")["plain U-Net (baseline)"][0].startswith(lesion)
     assert list(rows(page, "## What it costs")) == ["plain U-Net (baseline)"]
 
-    with pytest.raises(SystemExit, match="learned 1 steps, not 2; name another --folder"):
+    with pytest.raises(SystemExit, match="learned 1 steps, not 2; name another --folder and --outcomes"):
         cross_validated("--networks", "plain_unet", "--steps", 2)
 
     assert "consolidation" not in module("results_page").joined(outcomes).names  # none of them is lesion_1 or lesion_2
@@ -79,6 +82,16 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
     assert list(rows(told, "## All five together, against the best of them")) == titles[1:]
 
 
+def test_a_fold_that_was_measured_is_not_trained_again_where_its_weights_are_gone(cross_validated, tmp_path):
+    printed, page = cross_validated("--networks", "plain_unet")
+    shutil.rmtree(tmp_path / "kept")
+    (tmp_path / "outcomes" / "plain_unet_fold2.json").unlink()
+    again, told = cross_validated("--networks", "plain_unet")
+    assert [path.name for path in (tmp_path / "kept").glob("*.safetensors")] == ["plain_unet_fold2.safetensors"]
+    assert again == printed
+    assert rows(told, "(pooled)") == rows(page, "(pooled)")
+
+
 def test_what_was_not_measured_is_said_and_has_no_row(cross_validated, tmp_path):
     printed, page = cross_validated("--networks", "plain_unet", "--total-minutes", "0")
     assert printed == {}
@@ -86,15 +99,16 @@ def test_what_was_not_measured_is_said_and_has_no_row(cross_validated, tmp_path)
     assert rows(page, "## Cases") == {}
     assert "## Against the plain U-Net" not in page
     assert not list((tmp_path / "kept").iterdir())
+    assert not (tmp_path / "outcomes").exists()
 
 
 def test_every_network_learns_as_many_steps_as_fit_into_the_same_minutes(module, cross_validated, tmp_path):
     _, page = cross_validated("--networks", "plain_unet", "--fold-minutes", 0.01)
-    pace = json.loads((tmp_path / "kept" / "pace.json").read_text())["plain_unet"]
+    pace = json.loads((tmp_path / "outcomes" / "pace.json").read_text())["plain_unet"]
     assert pace["steps"] == max(1, int(0.6 / pace["seconds_per_step"]))
     assert "as fit into 0.01 minutes a fold" in page
     assert rows(page, "## What it costs")["plain U-Net (baseline)"][0] == str(max(1, pace["steps"]))
-    with pytest.raises(SystemExit, match=r"holds 0\.01 minutes, not 0\.02; name another --folder"):
+    with pytest.raises(SystemExit, match=r"holds 0\.01 minutes, not 0\.02; name another --outcomes"):
         cross_validated("--networks", "plain_unet", "--fold-minutes", 0.02)
 
 

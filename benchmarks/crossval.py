@@ -36,6 +36,7 @@ from napari_covseg.training.train import TrainingRequest, train
 
 ENSEMBLE = "all"
 HERE = Path(__file__).parent
+OUTCOMES = HERE / "outcomes"
 RESULTS = HERE.parent / "docs" / "results.md"
 
 
@@ -45,12 +46,12 @@ class Plan:
 
     cases: tuple[Case, ...]
     folder: Path
-    outcomes: Path
     steps: int
     minutes: float
     device: str
     threads: int
     fold_minutes: float | None = None
+    outcomes: Path = OUTCOMES
 
     def steps_of(self, network: str) -> int:
         """Return the steps of every stage that a network is given."""
@@ -76,17 +77,17 @@ def main() -> int:
     plan = Plan(
         find_cases(words.cases),
         words.folder,
-        words.outcomes,
         words.steps,
         words.minutes,
         words.device,
         words.threads,
         words.fold_minutes,
+        words.outcomes,
     )
     deadline = time.monotonic() + 60 * words.total_minutes
     for fold in range(1, FOLDS + 1):
         for network in words.networks:
-            if time.monotonic() < deadline:
+            if time.monotonic() < deadline and not _is_measured(plan, network, fold):
                 train_fold(plan, network, fold, (deadline - time.monotonic()) / 60)
     for network in (*words.networks, ENSEMBLE):
         for fold in range(1, FOLDS + 1):
@@ -112,7 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--folder", type=Path, default=Path(".cache/crossval"))
-    parser.add_argument("--outcomes", type=Path, default=HERE / "outcomes")
+    parser.add_argument("--outcomes", type=Path, default=OUTCOMES)
     parser.add_argument("--page", type=Path, default=RESULTS)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
@@ -120,10 +121,7 @@ def _arguments() -> argparse.Namespace:
 
 def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None:
     """Train the parent of one fold if it is missing, for some minutes at most, ready to go on."""
-    out, outcome = plan.weights(network, fold), plan.outcome(network, fold)
-    if outcome.exists():
-        _refuse_others(kept(outcome).evaluation.checkpoint, plan.steps_of(network))
-        return
+    out = plan.weights(network, fold)
     if out.exists():
         _refuse_others(checkpoint.read(out), plan.steps_of(network))
         return
@@ -138,6 +136,14 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     outside = held_out(plan.cases, fold)
     taught = [case for case in plan.cases if case.patient not in outside]
     drain(train(request, taught), lambda step: _told(f"{network}, fold {fold}", step))
+
+
+def _is_measured(plan: Plan, network: str, fold: int) -> bool:
+    outcome = plan.outcome(network, fold)
+    if not outcome.exists():
+        return False
+    _refuse_others(kept(outcome).evaluation.checkpoint, plan.steps_of(network))
+    return True
 
 
 def _refuse_others(parent: Checkpoint, steps: int) -> None:

@@ -310,8 +310,8 @@ def _judged(studio: Studio) -> None:
         run.cancel()
         studio.wait(run)
     parent, panel = studio.desk.bench.choice.checkpoint, studio.tabs.panels["Learn"]
-    learned = (Row("lesion", 0.71, 0.83, *(None,) * 2, 4.0, 2.0, *(None,) * 2, 9000),)
-    older = (Row("lesion", 0.80, 0.74, *(None,) * 2, 9.0, 12.0, *(None,) * 2, 9000),)
+    learned = (Row("lesion", 0.71, 0.83, 14.2, 9.8, 4.0, 2.0, *(None,) * 2, 9000),)
+    older = (Row("lesion", 0.80, 0.74, 21.0, 38.5, 9.0, 12.0, -0.09, -0.03, 9000),)
     figures = {"gate": judged(learned, older, (2, 12), 0.01).figures()}
     card = parent.card.model_copy(
         update={
@@ -323,6 +323,7 @@ def _judged(studio: Studio) -> None:
     )
     path = checkpoint.fresh_path(parent, datetime.now(), studio.desk.bench.folder)
     child = checkpoint.save(checkpoint.revived(parent), card, path)
+    path.with_name("from_the_old_disk.safetensors").write_bytes(path.read_bytes()[:5000])  # damaged: Learn says so
     panel._parent = parent
     studio.desk.bench.learned.emit(child)
     panel.curve.hide()

@@ -178,7 +178,9 @@ def _fills(desk: Any, lesions: np.ndarray) -> Figures:
     gap[depth // 2 - depth // 20 : depth // 2 + depth // 20] = 0
     desk.session.absorb(gap, "bench", "a gap")
     _live(0.5)
-    interpolate_s = _seconds(lambda: (desk.bench.apply(lambda scene: interpolate(scene, depth // 2, 1)), _live(0)))
+    interpolate_s = _seconds(
+        lambda: (desk.bench.tools.apply(lambda scene: interpolate(scene, depth // 2, 1)), _live(0))
+    )
     return {
         "fill3d_s": round(float(np.median(ours_s)), 3),
         "napari_fill3d_s": round(float(np.median(theirs_s)), 3),
@@ -191,7 +193,7 @@ def _fills(desk: Any, lesions: np.ndarray) -> Figures:
 def _fill(desk: Any, place: tuple[int, ...]) -> None:
     from napari_covseg.review import fill
 
-    run = desk.bench.apply_aside(lambda scene: fill(scene, place, 3), "Filling")
+    run = desk.bench.tools.apply_aside(lambda scene: fill(scene, place, 3), "Filling")
     while not run.over:
         desk.bench.tool_runner.wait(run, 60)
     _live(0)

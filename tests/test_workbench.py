@@ -56,7 +56,7 @@ def test_a_scan_that_cannot_be_read_is_a_complaint_and_the_open_one_stays(bench,
 def test_what_the_system_refuses_is_told_in_one_sentence(bench, small_scan, tmp_path):
     _open(bench, small_scan)
     (tmp_path / "masks").write_text("a file where a folder should be")
-    bench.runner.wait(bench.export(tmp_path / "masks"), 30)
+    bench.runner.wait(bench.exports.mask(tmp_path / "masks"), 30)
     (complaint,) = bench.complaints
     assert "Errno" not in complaint
     assert str(tmp_path / "masks") in complaint
@@ -150,7 +150,7 @@ def test_a_network_that_can_no_longer_be_written_down_is_stopped_and_said_once(b
 
 def test_the_rest_that_can_no_longer_be_written_down_is_complained_of_and_nothing_changed(bench, small_scan, untrained):
     session = _open(bench, small_scan).session
-    run = bench.segment_rest(untrained, device="cpu")
+    run = bench.learning.segment_rest(untrained, device="cpu")
     _on_slice(run, 1, lambda: DISPLACED["put it back"](session.folder))
     bench.runner.wait(run, 120)
     assert len([said for said in bench.complaints if "put it back" in said]) == 1
@@ -200,7 +200,7 @@ def test_a_second_scan_opened_meanwhile_takes_nothing_from_the_first(bench, smal
 def test_learning_needs_a_reviewed_slice(bench, small_scan, untrained):
     _open(bench, small_scan)
     with pytest.raises(ValueError, match="mark at least one"):
-        bench.finetune(untrained)
+        bench.learning.finetune(untrained)
 
 
 def test_learning_gives_a_child_that_can_be_chosen_and_leaves_the_parent(bench, small_scan, untrained):
@@ -211,7 +211,7 @@ def test_learning_gives_a_child_that_can_be_chosen_and_leaves_the_parent(bench, 
     before = untrained.path.read_bytes()
     learned, losses = [], []
     bench.learned.connect(learned.append)
-    run = bench.finetune(untrained, steps=3, device="cpu")
+    run = bench.learning.finetune(untrained, steps=3, device="cpu")
     run.stepped.connect(lambda step: losses.append(step.loss) if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 180)
     (child,) = learned
@@ -229,7 +229,7 @@ def test_a_run_of_learning_can_be_wrapped_up_and_the_verdict_overruled_with_a_re
     session.mark_reviewed(2)
     learned = []
     bench.learned.connect(learned.append)
-    run = bench.finetune(untrained, steps=500, device="cpu")
+    run = bench.learning.finetune(untrained, steps=500, device="cpu")
     run.stepped.connect(lambda step: run.wrap_up() if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 300)
     (child,) = learned
@@ -253,19 +253,19 @@ def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(be
     session = _open(bench, small_scan).session
     _paint(session, 2, 2)
     session.mark_reviewed(2)
-    assert not bench.can_resume(untrained)
-    run = bench.finetune(untrained, steps=5, device="cpu")
+    assert not bench.learning.can_resume(untrained)
+    run = bench.learning.finetune(untrained, steps=5, device="cpu")
     run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 300)
-    assert bench.can_resume(untrained)
+    assert bench.learning.can_resume(untrained)
     ((out, about),) = lineage.unfinished(session.scan_sha256, bench.folder).items()
     assert about["config"]["steps"] == 5
     learned = []
     bench.learned.connect(learned.append)
-    bench.runner.wait(bench.finetune(untrained, device="cpu", resume=True), 300)
+    bench.runner.wait(bench.learning.finetune(untrained, device="cpu", resume=True), 300)
     assert [child.path for child in learned] == [out]
     assert learned[0].card.config["steps"] == 5
-    assert not bench.can_resume(untrained)
+    assert not bench.learning.can_resume(untrained)
     assert not list(out.parent.glob("*.state"))
 
 
@@ -277,16 +277,16 @@ def test_a_stopped_run_is_gone_on_with_where_it_learned_something(bench, small_s
     session.mark_reviewed(2)
     told = []
     bench.said.connect(told.append)
-    run = bench.finetune(untrained, steps=5, device="cpu")
+    run = bench.learning.finetune(untrained, steps=5, device="cpu")
     run.stepped.connect(lambda step: run.cancel() if isinstance(step, at) else None)
     bench.runner.wait(run, 300)
     assert told[-1].startswith(f"Learning from your corrections: stopped; {said}")
-    assert bench.can_resume(untrained) is kept
+    assert bench.learning.can_resume(untrained) is kept
     folder = bench.folder / "checkpoints"
     assert bool(list(folder.glob("*.state"))) is kept
     if kept:
         steps = []
-        run = bench.finetune(untrained, device="cpu", resume=True)
+        run = bench.learning.finetune(untrained, device="cpu", resume=True)
         run.stepped.connect(lambda step: steps.append(step.step) if isinstance(step, StepDone) else None)
         bench.runner.wait(run, 300)
         assert steps[0] > 1
@@ -299,20 +299,20 @@ def test_what_another_version_left_of_a_run_is_none_to_go_on_with(bench, small_s
     left = bench.folder / "checkpoints" / "child.safetensors.run.json"
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_text(about.replace("SCAN", session.scan_sha256))
-    assert not bench.can_resume(untrained)
+    assert not bench.learning.can_resume(untrained)
 
 
 def test_what_a_stopped_run_left_is_removed_by_the_next(bench, small_scan, untrained):
     session = _open(bench, small_scan).session
     _paint(session, 2, 2)
     session.mark_reviewed(2)
-    run = bench.finetune(untrained, steps=5, device="cpu")
+    run = bench.learning.finetune(untrained, steps=5, device="cpu")
     run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 300)
     session.mark_reviewed(4)
-    assert not bench.can_resume(untrained)
+    assert not bench.learning.can_resume(untrained)
     assert len(lineage.unfinished(session.scan_sha256, bench.folder)) == 1
-    bench.runner.wait(bench.finetune(untrained, steps=1, device="cpu"), 300)
+    bench.runner.wait(bench.learning.finetune(untrained, steps=1, device="cpu"), 300)
     assert not lineage.unfinished(session.scan_sha256, bench.folder)
 
 
@@ -339,7 +339,7 @@ def test_the_export_is_on_the_scans_own_grid_to_the_bit(bench, small_scan, tmp_p
     values = session.labels.values.copy()
     values[0, 40:50, 3:9] = 3  # apex, dorsal, patient's right
     session.absorb(values, "brush", "brush")
-    run = bench.export(tmp_path / "out")
+    run = bench.exports.mask(tmp_path / "out")
     exported = []
     bench.exported.connect(exported.append)
     bench.runner.wait(run, 30)
@@ -358,10 +358,10 @@ def test_a_mask_that_is_there_already_is_kept_unless_it_is_to_be_replaced(bench,
     _paint(_open(bench, small_scan).session, 1, 2)
     reference = tmp_path / "small_lesion.nii.gz"
     reference.write_bytes(b"somebody's work")
-    bench.runner.wait(bench.export(tmp_path), 30)
+    bench.runner.wait(bench.exports.mask(tmp_path), 30)
     assert reference.read_bytes() == b"somebody's work"
     assert "is there already" in bench.complaints[0]
-    bench.runner.wait(bench.export(tmp_path, overwrite=True), 30)
+    bench.runner.wait(bench.exports.mask(tmp_path, overwrite=True), 30)
     assert (nib.load(reference).get_fdata() == 2).any()
 
 
@@ -397,7 +397,7 @@ def test_cli_and_workbench_write_identical_bytes(bench, small_scan, untrained, t
     subprocess.run([*command, *options], check=True, capture_output=True)
     _open(bench, small_scan)
     bench.runner.wait(bench.segment(SegmentRequest(untrained, centre=4, device="cpu")), 120)
-    bench.runner.wait(bench.export(tmp_path / "bench"), 30)
+    bench.runner.wait(bench.exports.mask(tmp_path / "bench"), 30)
     by_cli = (tmp_path / "cli" / "small_ct_res_att_unet_lesion.nii.gz").read_bytes()
     by_bench = (tmp_path / "bench" / "small_lesion.nii.gz").read_bytes()
     assert gzip.decompress(by_cli)[352:].strip(b"\0")  # something was found
@@ -411,7 +411,7 @@ def test_cli_and_workbench_write_the_same_cases(bench, small_scan, tmp_path):
     session = _open(bench, small_scan).session
     _paint(session, 1, 2)
     session.mark_reviewed(1)
-    bench.runner.wait(bench.bundle(tmp_path / "bench"), 30)
+    bench.runner.wait(bench.exports.bundle(tmp_path / "bench"), 30)
     command = [sys.executable, "-m", "napari_covseg", "export", str(session.folder), "--to", "bundle"]
     subprocess.run([*command, "--out", str(tmp_path / "cli")], check=True, capture_output=True)
     by_cli, by_bench = ({p.name: p.read_bytes() for p in (tmp_path / one).iterdir()} for one in ("cli", "bench"))

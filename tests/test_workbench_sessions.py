@@ -124,11 +124,11 @@ def test_labels_of_a_scan_that_changed_on_disk_are_not_learned_nor_judged_on_the
     told = (
         f"{small_scan.name} has changed on disk since this session began; its labels and marks are those of the scan as"
     )
-    for refused in (lambda: tomorrow.finetune(untrained, steps=1, device="cpu"), tomorrow.check):
+    for refused in (lambda: tomorrow.learning.finetune(untrained, steps=1, device="cpu"), tomorrow.check):
         with pytest.raises(ValueError, match=told):
             refused()
     tomorrow.complaints.clear()
-    tomorrow.runner.wait(tomorrow.export(tmp_path), 30)
+    tomorrow.runner.wait(tomorrow.exports.mask(tmp_path), 30)
     assert tomorrow.complaints[0].startswith(told)
 
 
@@ -230,10 +230,10 @@ def test_a_scan_that_changes_on_disk_while_it_is_open_is_told_at_export_and_befo
         small_scan.unlink()
     else:
         os.utime(small_scan, (1, 1))
-    for run in (bench.check(), bench.export(tmp_path)):
+    for run in (bench.check(), bench.exports.mask(tmp_path)):
         bench.runner.wait(run, 30)
         assert run.over
-    assert bench.export_path(tmp_path).exists()
+    assert bench.exports.mask_path(tmp_path).exists()
     told = f"{small_scan.name} has changed on disk since it was opened"
     assert [each.startswith(told) for each in bench.complaints] == ([True, True] if change == "voxels" else [])
 

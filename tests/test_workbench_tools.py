@@ -34,7 +34,7 @@ def values_of(bench):
 
 def test_a_tool_on_a_slice_is_told_and_undone_in_one_step(bench):
     before = values_of(bench).copy()
-    correction = bench.apply(partial(relabel, place=(2, 15, 15), value=2), 2)
+    correction = bench.tools.apply(partial(relabel, place=(2, 15, 15), value=2), 2)
     assert bench.words == ["Relabel ground-glass opacity as consolidation on slice 3."]
     assert correction.slices == range(2, 3)
     assert (values_of(bench)[2, 10:20, 10:20] == 2).all()
@@ -43,25 +43,25 @@ def test_a_tool_on_a_slice_is_told_and_undone_in_one_step(bench):
 
 
 def test_a_coronal_slice_is_a_slice_too(bench):
-    bench.apply(partial(relabel, place=(2, 15, 15), value=2), 15, axis=1)
+    bench.tools.apply(partial(relabel, place=(2, 15, 15), value=2), 15, axis=1)
     assert set(np.argwhere(values_of(bench) == 2)[:, 1]) == {15}
 
 
 def test_marks_that_are_lost_are_told_and_a_tool_without_effect_too(bench):
     bench.current.session.mark_reviewed(1)
     bench.current.session.mark_reviewed(5)
-    bench.apply(partial(relabel, place=(2, 15, 15), value=2))
+    bench.tools.apply(partial(relabel, place=(2, 15, 15), value=2))
     assert bench.words[-1].endswith("on slices 2–4. No longer marked reviewed: slice 2.")
     assert bench.current.session.reviewed == (5,)
-    assert bench.apply(partial(remove_islands, below_mm3=0)) is None
+    assert bench.tools.apply(partial(remove_islands, below_mm3=0)) is None
     assert bench.words[-1] == "There was nothing to change."
 
 
 def test_a_refusal_changes_nothing(bench):
     before = values_of(bench).copy()
     with pytest.raises(ValueError, match="holds no lesion"):
-        bench.apply(partial(copy_slice, index=4, step=1))
-    run = bench.apply_aside(partial(fill, place=(0, 0, 0), value=1), "Filling")
+        bench.tools.apply(partial(copy_slice, index=4, step=1))
+    run = bench.tools.apply_aside(partial(fill, place=(0, 0, 0), value=1), "Filling")
     bench.tool_runner.wait(run, 30)
     assert "not enclosed" in bench.words[-1]
     assert np.array_equal(values_of(bench), before)
@@ -75,7 +75,7 @@ def test_beside_the_window_a_tool_sees_the_labels_as_they_were_and_never_wipes_a
         seen.append(scene.labels[2, 15, 15])
         return relabel(scene, (2, 15, 15), 2)
 
-    run = bench.apply_aside(slow, "Relabelling")
+    run = bench.tools.apply_aside(slow, "Relabelling")
     values = values_of(bench).copy()
     values[2, 15, 15] = 3
     bench.current.session.absorb(values, "brush", "a stroke meanwhile")
@@ -84,7 +84,7 @@ def test_beside_the_window_a_tool_sees_the_labels_as_they_were_and_never_wipes_a
     assert seen == [1]
     assert "has changed since" in bench.words[-1]
     assert np.array_equal(values_of(bench), values)
-    bench.tool_runner.wait(bench.apply_aside(partial(relabel, place=(2, 15, 16), value=2), "Relabelling"), 30)
+    bench.tool_runner.wait(bench.tools.apply_aside(partial(relabel, place=(2, 15, 16), value=2), "Relabelling"), 30)
     assert values_of(bench)[2, 15, 16] == 2
     assert values_of(bench)[2, 15, 15] == 3
 
@@ -103,7 +103,7 @@ def test_a_tool_beside_the_window_sees_every_change_since_the_last_one(bench):
 
     for change in (lambda: None, lambda: painted(1), session.undo, lambda: [painted(n) for n in range(100)]):
         change()
-        bench.tool_runner.wait(bench.apply_aside(look, "Looking"), 30)
+        bench.tool_runner.wait(bench.tools.apply_aside(look, "Looking"), 30)
     assert seen == [True] * 4
 
 
@@ -117,7 +117,7 @@ def test_a_long_tool_is_stopped_midway_and_changes_nothing(bench):
             time.sleep(0.002)
         return relabel(scene, (2, 15, 15), 2)
 
-    run = bench.apply_aside(long, "Thinking")
+    run = bench.tools.apply_aside(long, "Thinking")
     assert begun.wait(10)
     run.cancel()
     bench.tool_runner.wait(run, 10)
@@ -129,20 +129,22 @@ def test_smoothing_all_slices_and_one_is_the_same_tool(bench):
     values = values_of(bench).copy()
     values[2, 10:20, 20:23] = 1
     bench.current.session.absorb(values, "brush", "a spur")
-    expected = [smooth(bench.scene(), 3.0), smooth(bench.scene(2), 3.0)]
+    expected = [smooth(bench.tools.scene(), 3.0), smooth(bench.tools.scene(2), 3.0)]
     steps = []
-    run = bench.apply_aside(partial(smoothing, size_mm=3.0), "Smoothing")
+    run = bench.tools.apply_aside(partial(smoothing, size_mm=3.0), "Smoothing")
     run.stepped.connect(steps.append)
     bench.tool_runner.wait(run, 30)
     assert steps[-1].done == steps[-1].total > 0
     assert np.array_equal(values_of(bench)[expected[0].box], expected[0].after)
     bench.current.session.undo()
-    bench.apply(partial(smoothing, size_mm=3.0), 2)
+    bench.tools.apply(partial(smoothing, size_mm=3.0), 2)
     assert np.array_equal(values_of(bench)[expected[1].box], expected[1].after)
 
 
 def test_two_tools_beside_the_window_each_have_their_own_labels(bench):
-    runs = [bench.apply_aside(partial(relabel, place=(1 + n, 15, 15), value=2 + n), "Relabelling") for n in range(2)]
+    runs = [
+        bench.tools.apply_aside(partial(relabel, place=(1 + n, 15, 15), value=2 + n), "Relabelling") for n in range(2)
+    ]
     for run in runs:
         bench.tool_runner.wait(run, 30)
     assert (values_of(bench)[1:4, 10:20, 10:20] == 2).all()
@@ -160,7 +162,7 @@ def test_a_tool_does_not_wait_for_a_network(bench, untrained, monkeypatch):
 
     monkeypatch.setattr(inference, "segmenting", segmenting)
     network = bench.segment(SegmentRequest(untrained, "slice", centre=5))
-    run = bench.apply_aside(partial(relabel, place=(2, 15, 15), value=2), "Relabelling")
+    run = bench.tools.apply_aside(partial(relabel, place=(2, 15, 15), value=2), "Relabelling")
     bench.tool_runner.wait(run, 10)
     assert not network.over
     assert (values_of(bench)[1:4, 10:20, 10:20] == 2).all()
@@ -172,7 +174,7 @@ def test_signed_is_signed(bench):
     bench.current.session.mark_reviewed(1)
     bench.current.session.sign()
     tool = partial(relabel, place=(2, 15, 15), value=2)
-    for act in (lambda: bench.apply(tool), lambda: bench.apply_aside(tool, "Relabelling")):
+    for act in (lambda: bench.tools.apply(tool), lambda: bench.tools.apply_aside(tool, "Relabelling")):
         with pytest.raises(ValueError, match="signed"):
             act()
 
@@ -185,7 +187,7 @@ def test_what_networks_drew_is_written_again_where_it_is_deleted_and_what_cannot
     proposals, (name,) = bench.current.proposals, bench.current.proposals.networks
     drawn = proposals.labels(name)
     shutil.rmtree(proposals.folder)
-    bench.runner.wait(bench.export(small_scan.parent / "out"), 60)
+    bench.runner.wait(bench.exports.mask(small_scan.parent / "out"), 60)
     assert np.array_equal(Proposals(bench.current.session.folder, drawn.shape).labels(name), drawn)
     assert not any("was deleted" in word for word in bench.words)
     bench.close()
@@ -195,7 +197,7 @@ def test_what_networks_drew_is_written_again_where_it_is_deleted_and_what_cannot
     tomorrow.runner.wait(tomorrow.open(small_scan), 30)
     shutil.rmtree(proposals.folder)
     for _ in range(2):
-        tomorrow.runner.wait(tomorrow.export(small_scan.parent / "out2"), 60)
+        tomorrow.runner.wait(tomorrow.exports.mask(small_scan.parent / "out2"), 60)
     assert (
         complaints[0] == f"What {name} drew was deleted from the session's folder; segment with it again to compare. "
         "Every correction is there."

@@ -53,8 +53,8 @@ def carry_out(trained: Checkpoint, folder: Path) -> dict[str, list[Path]]:
         _done(bench, bench.segment(SegmentRequest(trained)))
         lung = labels_on(read_labels(sample_lung(), LUNGS), opened.scan.geometry)
         reviewed = _reviewed(opened.session, lung)
-        child = _done(bench, bench.finetune(trained, steps=STEPS))
-        mask = _done(bench, bench.export(folder, overwrite=True))
+        child = _done(bench, bench.learning.finetune(trained, steps=STEPS))
+        mask = _done(bench, bench.exports.mask(folder, overwrite=True))
         return {"mask": [mask], **_told(opened, lung, reviewed, folder), "checkpoint": [child.path]}
     finally:
         bench.close()

@@ -218,6 +218,18 @@ def bfloat16_gains(device: torch.device, *, volumetric: bool) -> bool:
     return device.type == "cpu" and not volumetric and "avx512_bf16" in _cpu_flags()
 
 
+def memory_format(module: nn.Module, device: torch.device) -> torch.memory_format:
+    """Return how the voxels of a network lie in memory where it learns fastest.
+
+    Channels last, but not with depthwise convolutions on a CPU: with torch 2.13 CHS-Net then takes 1.2 times as long.
+    """
+    if any(parameter.dim() == 5 for parameter in module.parameters()):
+        return torch.channels_last_3d
+    convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
+    is_depthwise = any(layer.groups == layer.in_channels > 1 for layer in convolutions)
+    return torch.contiguous_format if is_depthwise and device.type == "cpu" else torch.channels_last
+
+
 class _Run:
     """Weights, their average, the optimiser and the best average so far."""
 
@@ -225,9 +237,8 @@ class _Run:
         self, module: nn.Module, config: TrainingConfig, device: torch.device, beside: Beside | None = None
     ) -> None:
         self.module, self.config, self.device, self.beside = module.to(device), config, device, beside
-        volumetric = any(parameter.dim() == 5 for parameter in module.parameters())
-        self.format = torch.channels_last_3d if volumetric else torch.channels_last
-        gains = bfloat16_gains(self.device, volumetric=volumetric)
+        self.format = memory_format(module, device)
+        gains = bfloat16_gains(self.device, volumetric=self.format is torch.channels_last_3d)
         self.bfloat16 = gains if config.bfloat16 is None else config.bfloat16
         module.to(memory_format=self.format)  # type: ignore[call-overload]
         self.average = deepcopy(module).eval()

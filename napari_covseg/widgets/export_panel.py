@@ -71,7 +71,7 @@ class ExportPanel(Panel):
             self._show_state()
             return
         folder, agreed, what = Path(self.folder.value), self._replaces, self.choice.what
-        target = self.bench.export_path(folder) if what == "mask" else None
+        target = self.bench.exports.mask_path(folder) if what == "mask" else None
         if target is not None and target.exists() and not agreed:
             self._ask_about(replacing=True)
             self.where.setText(
@@ -82,9 +82,9 @@ class ExportPanel(Panel):
         self._target = folder
         self._run = self.desk.attempt(
             lambda: (
-                self.bench.export(folder, overwrite=agreed)
+                self.bench.exports.mask(folder, overwrite=agreed)
                 if what == "mask"
-                else self.bench.bundle(folder, whole_list=what == "list", overwrite=agreed)
+                else self.bench.exports.bundle(folder, whole_list=what == "list", overwrite=agreed)
             )
         )
         self._show_state()

@@ -45,7 +45,7 @@ def point_at(desk: Desk, place: Place) -> None:
 
 def relabel_lesion(desk: Desk, place: Place, value: int) -> None:
     """Give the lesion at a place another class; 0 deletes it."""
-    desk.attempt(lambda: desk.bench.apply(partial(relabel, place=place, value=value)))
+    desk.attempt(lambda: desk.bench.tools.apply(partial(relabel, place=place, value=value)))
 
 
 def review_and_go_on(desk: Desk) -> None:

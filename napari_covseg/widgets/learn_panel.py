@@ -100,7 +100,7 @@ class LearnPanel(Panel):
             older = self.bench.older
             replay = older.place if older else None
             self._run = self.desk.attempt(
-                lambda: self.bench.finetune(trained, steps=self.steps, replay=replay, resume=resume)
+                lambda: self.bench.learning.finetune(trained, steps=self.steps, replay=replay, resume=resume)
             )
             if self._run is not None:
                 self._run.stepped.connect(self._on_step)
@@ -188,7 +188,7 @@ class LearnPanel(Panel):
         if not self.isVisible() or self._is_running or trained is None:
             self.resume.hide()
         else:
-            self.resume.setVisible(self.bench.can_resume(trained))
+            self.resume.setVisible(self.bench.learning.can_resume(trained))
 
     def _ready(self) -> str:
         session, trained = self.desk.session, self.bench.choice.checkpoint

@@ -72,7 +72,7 @@ class Link:
         try:
             refuse_foreign(self._array[slab])
             made = difference(values[slab], self._array[slab], self.pen.tool, title, first_slice=changed[0])
-            self.bench.take_painted(self.opened, made)
+            self.bench.tools.take_painted(self.opened, made)
         except (ValueError, OSError) as error:
             self._array[slab] = session.labels.values[slab]
             self._refresh()

@@ -99,7 +99,7 @@ class LogWindow(QDialog):  # type: ignore[misc]
     def write(self, path: Path) -> Run[Path] | None:
         """Write what is shown into a file."""
         log = self._log
-        run = self.desk.attempt(lambda: self.desk.bench.export_log(log, path)) if log is not None else None
+        run = self.desk.attempt(lambda: self.desk.bench.exports.log(log, path)) if log is not None else None
         if run is not None:
             run.finished.connect(lambda file: self.desk.bench.said.emit(f"The log was written: {file}"))
         return run

@@ -70,7 +70,7 @@ class RestRow(QWidget):  # type: ignore[misc]
         if self.is_running and self._run is not None:
             self._run.cancel()
         elif trained := self.desk.bench.choice.checkpoint:
-            self._run = self.desk.attempt(lambda: self.desk.bench.segment_rest(trained))
+            self._run = self.desk.attempt(lambda: self.desk.bench.learning.segment_rest(trained))
         self.show_state()
 
     def _show_progress(self) -> None:

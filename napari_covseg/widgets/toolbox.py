@@ -202,10 +202,10 @@ class Toolbox(QObject):  # type: ignore[misc]
         index = gestures.slice_shown(self.desk)
         tool = handle.tool(Asked(value, index, place, self.settings, self.other.chosen))
         if handle.at == "slice":
-            self.desk.bench.apply(tool)
+            self.desk.bench.tools.apply(tool)
         elif self.settings.in_3d:
-            self.desk.bench.apply_aside(tool, handle.doing)
+            self.desk.bench.tools.apply_aside(tool, handle.doing)
         elif handle.at == "place" and place is not None:
-            self.desk.bench.apply(tool, place[axis], axis)
+            self.desk.bench.tools.apply(tool, place[axis], axis)
         else:
-            self.desk.bench.apply(tool, index)
+            self.desk.bench.tools.apply(tool, index)

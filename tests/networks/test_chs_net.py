@@ -196,6 +196,16 @@ def test_the_full_size_max_pool_sees_nothing_outside(size, with_gradient):
     assert torch.equal(max_pool_same(x), expected)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_full_size_max_pool_teaches_the_pixel_that_was_highest_and_keeps_the_layout(layout):
+    x = torch.randint(0, 4, (2, 3, 9, 7)).float().contiguous(memory_format=layout).requires_grad_()  # with ties
+    expected = functional.max_pool2d(functional.pad(x, (0, 1, 0, 1), value=-torch.inf), 2, stride=1)
+    pooled, weights = max_pool_same(x), torch.rand_like(expected)
+    assert pooled.is_contiguous(memory_format=layout)
+    ours, theirs = (torch.autograd.grad((each * weights).sum(), x)[0] for each in (pooled, expected))
+    assert torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize(("padding", "size"), [("valid", (8, 6)), ("same", (16, 12))])
 def test_hybrid_pooling_mixes_the_max_pool_and_the_spectral_pool(padding, size):
     torch.manual_seed(0)

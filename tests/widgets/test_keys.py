@@ -77,7 +77,7 @@ def test_ctrl_z_gives_back_the_labels_and_the_marks_that_one_mistaken_step_took(
     marks, said = at_work.session.marks, []
     at_work.bench.said.connect(said.append)
     assert len(marks) == 12
-    at_work.bench.apply(partial(relabel_by_hu, above_hu=-5000.0))
+    at_work.bench.tools.apply(partial(relabel_by_hu, above_hu=-5000.0))
     assert at_work.session.marks == {}
     at_work.key(Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     assert np.array_equal(at_work.session.labels.values, values)

@@ -43,7 +43,7 @@ def _segment(driver: Any, first: int, last: int) -> None:
 def _export(driver: Any, folder: Path) -> Path:
     written: list[Path] = []
     driver.bench.exported.connect(written.append)
-    driver.bench.export(folder)
+    driver.bench.exports.mask(folder)
     driver.until(lambda: written, 60)
     return written[0]
 

@@ -238,7 +238,7 @@ def test_a_tool_that_works_long_can_be_stopped(bench: Any, by: str) -> None:
 
     stop = bench.tabs.state_line.stop
     assert not stop.isVisible()
-    run = bench.bench.apply_aside(long, "Thinking")
+    run = bench.bench.tools.apply_aside(long, "Thinking")
     bench.until(stop.isVisible)
     click(bench, stop) if by == "button" else bench.key(Qt.Key.Key_Escape)
     bench.until(lambda: run.over)

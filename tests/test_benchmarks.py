@@ -95,3 +95,18 @@ def test_the_benchmark_of_the_window_prints_its_keys():
         assert math.isfinite(found[key])
         assert found[key] > 0
     assert found["scroll_ratio"] == pytest.approx(found["scroll_p95_ms"] / found["napari_bare_scroll_p95_ms"], abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_the_verdict_times_a_judged_child(tmp_path):
+    for part in ("ct", "lesion"):
+        (tmp_path / f"sample_{part}.nii.gz").symlink_to(BENCHMARKS.parent / "sample_data" / f"sample_{part}.nii.gz")
+    known = ["ggo", "consolidation", "effusion"]
+    (tmp_path / "cases.json").write_text(json.dumps({"sample": {"patient": "nobody", "annotated": known}}))
+    asked = ("--cases", tmp_path, "--scan", "sample", "--networks", "masc_net", "--slices", "70", "--steps", "1")
+    command = [sys.executable, BENCHMARKS / "bench_verdict.py", "--json", *asked]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    (run,) = found["details"]["runs"]["masc_net"]
+    assert found["verdict_s"]["masc_net"] == run["seconds"] > 0
+    assert (found["details"]["slices"], found["details"]["of"]) == (70, 70)  # more than the sample has
+    assert run["gate"]

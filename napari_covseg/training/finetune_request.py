@@ -22,6 +22,7 @@ from napari_covseg.training.recipes import training_config
 from napari_covseg.training.run_files import RunFiles, alone
 
 STEPS = 80
+CHECKS = 10
 RATE = 5e-4
 LESION_SHARE = 0.25
 """So few pieces are cut at a lesion: with three in four, a child of a few slices learns that lesions are common, and on
@@ -104,6 +105,7 @@ def short_run(spec: NetworkSpec, steps: int = STEPS, seed: int = 0) -> TrainingC
         warm_up=0.1,
         ema_decay=0.9,
         lesion_share=LESION_SHARE,
+        checks=CHECKS,
     )
 
 

@@ -34,8 +34,6 @@ Beside = Callable[[nn.Module, Tensor, Batch], Tensor]
 """From the network, its logits and the batch they are of to what is added to the loss; all on one device."""
 
 SAVE_EVERY_SECONDS = 120
-CHECKS = 20
-"""How often in a training the averaged weights are looked at, where there is something to look at them with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,9 @@ class TrainingConfig:
     checkpointing
         Keep no activations within a block and compute them twice: slower, with less memory.
     patience
-        Stop after so many of the `CHECKS` without a better one; 0 never stops early. Without a check nothing does.
+        Stop after so many checks without a better one; 0 never stops early. Without a check nothing does.
+    checks
+        How often the averaged weights are looked at, where there is something to look at them with.
     """
 
     steps: int
@@ -89,6 +89,7 @@ class TrainingConfig:
     bfloat16: bool | None = None
     checkpointing: bool = False
     patience: int = 0
+    checks: int = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +219,6 @@ def bfloat16_gains(device: torch.device, *, volumetric: bool) -> bool:
     return device.type == "cpu" and not volumetric and "avx512_bf16" in _cpu_flags()
 
 
-def memory_format(module: nn.Module, device: torch.device) -> torch.memory_format:
-    """Return how the voxels of a network lie in memory where it learns fastest.
-
-    Channels last, but not with depthwise convolutions on a CPU: with torch 2.13 CHS-Net then takes 1.2 times as long.
-    """
-    if any(parameter.dim() == 5 for parameter in module.parameters()):
-        return torch.channels_last_3d
-    convolutions = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d)]
-    is_depthwise = any(layer.groups == layer.in_channels > 1 for layer in convolutions)
-    return torch.contiguous_format if is_depthwise and device.type == "cpu" else torch.channels_last
-
-
 class _Run:
     """Weights, their average, the optimiser and the best average so far."""
 
@@ -237,8 +226,9 @@ class _Run:
         self, module: nn.Module, config: TrainingConfig, device: torch.device, beside: Beside | None = None
     ) -> None:
         self.module, self.config, self.device, self.beside = module.to(device), config, device, beside
-        self.format = memory_format(module, device)
-        gains = bfloat16_gains(self.device, volumetric=self.format is torch.channels_last_3d)
+        volumetric = any(parameter.dim() == 5 for parameter in module.parameters())
+        self.format = torch.channels_last_3d if volumetric else torch.channels_last
+        gains = bfloat16_gains(self.device, volumetric=volumetric)
         self.bfloat16 = gains if config.bfloat16 is None else config.bfloat16
         module.to(memory_format=self.format)  # type: ignore[call-overload]
         self.average = deepcopy(module).eval()
@@ -359,7 +349,7 @@ class _Run:
 
 
 def _is_check(step: int, config: TrainingConfig) -> bool:
-    return step == config.steps or step % max(1, config.steps // CHECKS) == 0
+    return step == config.steps or step % max(1, config.steps // config.checks) == 0
 
 
 def _cpu_flags() -> str:

@@ -12,7 +12,7 @@ from napari_covseg.training.loop import TrainingConfig
 RecipeName = Literal["shipped", "paper"]
 
 PATIENCE = 8
-"""Of the shipped recipe: checks out of `loop.CHECKS` without a better one, two fifths of a training."""
+"""Of the shipped recipe: checks, out of 20, without a better one, two fifths of a training."""
 
 
 def training_config(

@@ -15,9 +15,8 @@ import pytest
 import torch
 
 from napari_covseg.jobs import Progress, drain
-from napari_covseg.networks import load
 from napari_covseg.training import loop
-from napari_covseg.training.loop import CheckDone, StepDone, memory_format
+from napari_covseg.training.loop import CheckDone, StepDone
 
 PROGRAM = Path(__file__).with_name("small_training.py")
 
@@ -239,17 +238,3 @@ def test_the_deadline_is_looked_at_after_a_step_and_not_before(tmp_path):
     finished, steps = run(state_file=tmp_path / "w.state", deadline=time.monotonic() + 3600)
     assert finished is not None
     assert len(of_kind(StepDone, steps)) == 12
-
-
-@pytest.mark.parametrize(
-    ("network", "device", "expected"),
-    [
-        ("chs_net", "cpu", torch.contiguous_format),  # depthwise
-        ("chs_net", "cuda", torch.channels_last),
-        ("res_att_unet", "cpu", torch.channels_last),  # grouped, but not depthwise
-        ("covid_segnet", "cpu", torch.channels_last_3d),
-    ],
-)
-def test_voxels_lie_in_memory_as_the_network_learns_fastest(network, device, expected):
-    module = load(network).build(("ggo",), "compact")
-    assert memory_format(module, torch.device(device)) is expected

@@ -19,11 +19,21 @@ from napari_covseg.measure import agreements, pooled
 from napari_covseg.networks import Checkpoint, load
 from napari_covseg.review import queue
 from napari_covseg.review.queue import first_queue
-from napari_covseg.training import finetune, finetune_request, gate, keeping, lesson, losses, neighbourhoods, rehearsal
+from napari_covseg.training import (
+    comparison,
+    finetune,
+    finetune_request,
+    gate,
+    keeping,
+    lesson,
+    losses,
+    neighbourhoods,
+    rehearsal,
+)
+from napari_covseg.training.comparison import found_on
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.finetune import finetuned
 from napari_covseg.training.finetune_request import FineTuning, short_run
-from napari_covseg.training.gate import found_on
 from napari_covseg.training.keeping import Keeping
 from napari_covseg.training.lesson import Lesson, lesson_of_case
 from napari_covseg.training.loop import TrainingConfig
@@ -56,8 +66,8 @@ class Study:
 
 def settings_of(study: Study) -> dict[str, Any]:
     """Return all settings of the queue, of the fine-tunings and of what is asked of their children, constants too."""
-    rooms = (queue, finetune, finetune_request, gate, keeping, lesson, losses, neighbourhoods, rehearsal)
-    modules = (*rooms, sys.modules[__name__])
+    learning = (finetune, finetune_request, comparison, gate, keeping, lesson, losses, neighbourhoods, rehearsal)
+    modules = (queue, *learning, sys.modules[__name__])
     constants = {
         f"{module.__name__}.{name}": repr(value)
         for module in modules

@@ -304,7 +304,8 @@ def _learning(studio: Studio) -> None:
 def _judged(studio: Studio) -> None:
     """Show what the panel asks after a training that made older cases worse, without a training."""
     from napari_covseg.networks import checkpoint
-    from napari_covseg.training.gate import Row, judged
+    from napari_covseg.training.comparison import Row
+    from napari_covseg.training.gate import judged
 
     for run in studio.desk.bench.runner.runs:
         run.cancel()

@@ -21,10 +21,11 @@ from napari_covseg.networks.spec import Names
 from napari_covseg.training.check import check_sample
 from napari_covseg.training.child_card import card_of
 from napari_covseg.training.classroom import Classroom, Pupil
+from napari_covseg.training.comparison import found_on, table
 from napari_covseg.training.done import Done
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.finetune_request import FineTuning, draft_of, forget_held, refuse, refuse_taken
-from napari_covseg.training.gate import OLDER, found_on, judged, surely_fell, table
+from napari_covseg.training.gate import OLDER, judged, surely_fell
 from napari_covseg.training.keeping import NOBODY, between
 from napari_covseg.training.lesson import Lesson, joined, stack_of_lesson
 from napari_covseg.training.losses import teaching

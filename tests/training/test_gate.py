@@ -6,17 +6,8 @@ import numpy as np
 import pytest
 
 from napari_covseg.measure import Agreement, Overlap
-from napari_covseg.training.gate import (
-    CLASS_MARGIN,
-    LEAST_GAIN,
-    LEAST_ML,
-    MARGIN,
-    ONE_CLASS,
-    Row,
-    judged,
-    surely_fell,
-    table,
-)
+from napari_covseg.training.comparison import Row, table
+from napari_covseg.training.gate import CLASS_MARGIN, LEAST_GAIN, LEAST_ML, MARGIN, ONE_CLASS, judged, surely_fell
 
 
 def agreement(*right, of=100, hd95_mm=5.0, false=0):

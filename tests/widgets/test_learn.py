@@ -19,7 +19,8 @@ from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.lineage import decisions, is_promoted
 from napari_covseg.review import difference
 from napari_covseg.training import rehearsal
-from napari_covseg.training.gate import Row, judged
+from napari_covseg.training.comparison import Row
+from napari_covseg.training.gate import judged
 from napari_covseg.widgets.learn_panel import LearnPanel
 from napari_covseg.widgets.loss_curve import tick_spacing
 from napari_covseg.workbench import checkpoint_title

@@ -25,6 +25,7 @@ from crossval import Plan, train_fold
 from simulated_reader import NAIVE, Reader, Study, settings_of
 
 from napari_covseg.io.cases import Case, find_cases
+from napari_covseg.io.files import written
 from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.training.finetune_request import STEPS
 from napari_covseg.training.folds import FOLDS, held_out
@@ -141,7 +142,8 @@ def _studied(
         reader = reader or Reader(study, words.device)
         started = time.monotonic()
         done[name] = {**_arm(reader, name), "seconds": round(time.monotonic() - started, 1)}
-        kept.write_text(json.dumps(done), "utf-8")
+        with written(kept) as draft:
+            draft.write_text(json.dumps(done), "utf-8")
     needed = ("before", f"queue {JUDGED}", "naive", "random")
     if not all(name in done for name in needed):
         return None

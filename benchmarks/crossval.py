@@ -87,7 +87,7 @@ def main() -> int:
     deadline = time.monotonic() + 60 * words.total_minutes
     for fold in range(1, FOLDS + 1):
         for network in words.networks:
-            if time.monotonic() < deadline and not _is_measured(plan, network, fold):
+            if not _is_measured(plan, network, fold) and time.monotonic() < deadline:
                 train_fold(plan, network, fold, (deadline - time.monotonic()) / 60)
     for network in (*words.networks, ENSEMBLE):
         for fold in range(1, FOLDS + 1):
@@ -123,7 +123,7 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
     """Train the parent of one fold if it is missing, for some minutes at most, ready to go on."""
     out = plan.weights(network, fold)
     if out.exists():
-        _refuse_others(checkpoint.read(out), plan.steps_of(network))
+        _refuse_others(checkpoint.read(out), plan, network, fold)
         return
     request = TrainingRequest(
         network=network,
@@ -139,20 +139,33 @@ def train_fold(plan: Plan, network: str, fold: int, minutes_left: float) -> None
 
 
 def _is_measured(plan: Plan, network: str, fold: int) -> bool:
-    outcome = plan.outcome(network, fold)
-    if not outcome.exists():
+    path = plan.outcome(network, fold)
+    if not path.exists():
         return False
-    _refuse_others(kept(outcome).evaluation.checkpoint, plan.steps_of(network))
+    try:
+        evaluation = kept(path).evaluation
+    except ValueError as error:
+        raise SystemExit(f"{path.name} is damaged; remove it, and the fold is measured again.") from error
+    if {one.case for one in evaluation.cases} != {case.name for case in _outside(plan, fold)}:
+        raise SystemExit(f"{path.name} was measured on other cases; name another --outcomes.")
+    if network != ENSEMBLE:
+        _refuse_others(evaluation.checkpoint, plan, network, fold)
     return True
 
 
-def _refuse_others(parent: Checkpoint, steps: int) -> None:
-    """Refuse a parent that learned otherwise than is asked: one table cannot hold both."""
-    learned = parent.card.config["steps"]
+def _outside(plan: Plan, fold: int) -> list[Case]:
+    patients = held_out(plan.cases, fold)
+    return [case for case in plan.cases if case.patient in patients]
+
+
+def _refuse_others(parent: Checkpoint, plan: Plan, network: str, fold: int) -> None:
+    """Refuse a parent that learned otherwise than is asked: one table cannot hold both; or that saw who judges it."""
+    learned, steps = parent.card.config["steps"], plan.steps_of(network)
     if learned != steps:
-        raise SystemExit(
-            f"{parent.path.name} learned {learned} steps, not {steps}; name another --folder and --outcomes."
-        )
+        name = parent.path.name
+        raise SystemExit(f"{name} learned {learned} steps, not {steps}; keep the two in folders of their own.")
+    if not held_out(plan.cases, fold).isdisjoint(parent.card.trained_on.partition(": ")[2].split(", ")):
+        raise SystemExit(f"{parent.path.name} learned from patients of its own fold; the cases were others then.")
 
 
 def measure_fold(plan: Plan, network: str, fold: int) -> None:
@@ -160,8 +173,10 @@ def measure_fold(plan: Plan, network: str, fold: int) -> None:
     members = available() if network == ENSEMBLE else (network,)
     files = [plan.weights(member, fold) for member in members]
     outcome = plan.outcome(network, fold)
-    if outcome.exists() or not all(file.exists() for file in files):
+    if _is_measured(plan, network, fold) or not all(file.exists() for file in files):
         return
+    for member, file in zip(members, files, strict=True):
+        _refuse_others(checkpoint.read(file), plan, member, fold)
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as alone:
         measured = alone.submit(_measured, plan, files, fold, f"measuring {network}, fold {fold}").result()
@@ -172,10 +187,8 @@ def _measured(plan: Plan, files: list[Path], fold: int, doing: str) -> Outcome:
     registry.invite(BASELINE)
     torch.set_num_threads(plan.threads)
     segmenters = [Segmenter(checkpoint.read(file), plan.device) for file in files]
-    outside = held_out(plan.cases, fold)
-    cases = [case for case in plan.cases if case.patient in outside]
     asked = Ensemble(segmenters) if len(segmenters) > 1 else segmenters[0]
-    evaluation = drain(evaluated(asked, cases), lambda step: _told(doing, step))
+    evaluation = drain(evaluated(asked, _outside(plan, fold)), lambda step: _told(doing, step))
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Outcome(evaluation, sum(file.stat().st_size for file in files) / 1e6, peak_mb)
 

@@ -138,14 +138,14 @@ def _of_session(folder: Path) -> Lesson:
         If the scan is not where it was, nor near there, or is another one by now.
     """
     from napari_covseg.cli.sessions import resumed, scan_of
-    from napari_covseg.io.pseudonyms import patient_of
+    from napari_covseg.io.pseudonyms import key_to_learn_with, patient_of
     from napari_covseg.training.lesson import Lesson
     from napari_covseg.volume import reoriented
     from napari_covseg.workbench import snapshot
 
     with resumed(folder) as session:
         _, scan = scan_of(session)
-        whole, patient = reoriented(scan), patient_of(scan, session.scan_sha256)
+        whole, patient = reoriented(scan), patient_of(scan, session.scan_sha256, key_to_learn_with())
         return Lesson(whole, snapshot(session), session.reviewed, session.scan_sha256, patient=patient)
 
 

@@ -52,6 +52,8 @@ class Case:
         Cases of one patient never end up on both sides of a split.
     slices
         Slice numbers that count, from 1 at the apex; None for all.
+    is_patient_stated
+        Whether somebody said whose it is; else it goes by its folder's name, as all cases there do.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Case:
     annotated: frozenset[str]
     patient: str
     slices: tuple[int, ...] | None = None
+    is_patient_stated: bool = True
 
     @property
     def is_picture(self) -> bool:
@@ -172,7 +175,8 @@ def _cases_in(folder: Path, tell: Callable[[str], object]) -> list[Case]:
             entry = entry_of(name, entries)
             patient = entry.patient or folder.resolve().name  # the name of ``.`` is empty
             mask, known = lung if lung.exists() else None, frozenset(entry.annotated)
-            cases.append(Case(name, image, labels, mask, known, patient, entry.slices))
+            stated = bool(entry.patient)
+            cases.append(Case(name, image, labels, mask, known, patient, entry.slices, is_patient_stated=stated))
     for sentence in _left_out(folder):
         tell(sentence)
     if not cases:

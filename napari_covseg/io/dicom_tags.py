@@ -60,8 +60,9 @@ _GROUPS = {
 
 CALLED_IN_FRAMES = {"ImageType": "FrameType"}
 
-NOBODY = ("", "0", "anon", "anonym", "anonymous", "anonymised", "anonymized", "none", "patient", "unknown")
-"""Patient numbers, in small letters, that many patients have."""
+NOBODY = {"anon", "anonym", "anonymous", "anonymised", "anonymized", "anonymouspatient", "deidentified", "na", "none"}
+NOBODY |= {"null", "patient", "patientid", "removed", "test", "unknown"}
+"""Patient numbers that many patients have: their small letters and digits. So is one of noughts or of x alone."""
 
 PATIENT, STUDY, REFERENCE = (Tag(each) for each in ("PatientID", "StudyInstanceUID", "FrameOfReferenceUID"))
 LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless)
@@ -163,7 +164,9 @@ def image_of(file: Traversable, head: Head) -> Image | None:
 
 def _hashed(number: str) -> str:
     """Return a patient's number as a hash, nothing of one that stands for anybody."""
-    return "" if number.casefold() in NOBODY else hashlib.sha256(number.encode()).hexdigest()
+    bare = "".join(each for each in number.casefold() if each.isalnum())
+    is_anybody = not bare.strip("0") or not bare.strip("x") or bare in NOBODY
+    return "" if is_anybody else hashlib.sha256(number.encode()).hexdigest()
 
 
 def pixel_bytes(header: pydicom.Dataset) -> int:

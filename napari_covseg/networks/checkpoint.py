@@ -336,7 +336,7 @@ def _all(folder: Path) -> Iterator[Checkpoint]:
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Checkpoint | None]]:
-    own = sorted((folder / OWN_FOLDER).glob(f"*{SUFFIX}"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
+    own = sorted((folder / OWN_FOLDER).glob(f"*{SUFFIX}"), key=lambda p: p.lstat().st_mtime_ns, reverse=True)
     for path in (*sorted(SHIPPED.glob(f"*{SUFFIX}")), *own):
         if path.name.startswith("."):
             continue

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_covseg.io.cases import Case, read_case
+from napari_covseg.io.pseudonyms import patient_of_case
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
 from napari_covseg.training.stacks import Stack, stack_of
@@ -60,7 +61,7 @@ def lesson_of_case(case: Case) -> Lesson:
     """
     scan, labels, _ = read_case(case)
     reviewed, known = case.indices(scan.geometry.shape[0]), case.annotated - {"lung"}
-    return Lesson(scan, labels, reviewed, scan.sha256, known, case.patient)
+    return Lesson(scan, labels, reviewed, scan.sha256, known, patient_of_case(case))
 
 
 def joined(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
@@ -108,7 +109,8 @@ def _both(one: Lesson, other: Lesson) -> Lesson:
     values = mine.copy()
     values[list(other.reviewed)] = theirs[list(other.reviewed)]
     reviewed = tuple(sorted({*one.reviewed, *other.reviewed}))
-    return replace(one, labels=replace(one.labels, values=values), reviewed=reviewed)
+    patient = other.patient if other.scan.patient_sha256 and not one.scan.patient_sha256 else one.patient
+    return replace(one, labels=replace(one.labels, values=values), reviewed=reviewed, patient=patient)
 
 
 def _names(one: Lesson, other: Lesson) -> str:

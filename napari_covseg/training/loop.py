@@ -312,7 +312,7 @@ class _Run:
         if not path.exists():
             return 0
         state = read_tensors(path, self.device)
-        if state["config"] != asdict(self.config):
+        if asdict(TrainingConfig(**state["config"])) != asdict(self.config):  # an older build knew fewer settings
             raise ValueError(
                 f"{path.name} belongs to a training with other settings; give them, or start without --resume."
             )

@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_covseg.io.cases import Case, Origin, origin_of, packs_of_unknown_scans, read_case
 from napari_covseg.io.packs import grey_of
+from napari_covseg.io.pseudonyms import patient_of_case
 from napari_covseg.io.sample import sample_lesion, sample_lung, sample_scan
 from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Job, Progress, Remark
@@ -88,8 +89,8 @@ def rehearsal(
             f"{pack.name} is of an earlier version and does not say which scans it holds: if it was made smaller than "
             "they, one that is corrected now is not noticed in it; make it again with 'covseg pack'."
         )
-    others = [case for case in cases if case.patient not in patients]
-    if left := [case.name for case in cases if case.patient in patients]:
+    others = [case for case in cases if patient_of_case(case) not in patients]
+    if left := [case.name for case in cases if case not in others]:
         are = f"{left[0]} is" if len(left) == 1 else f"{count(len(left), 'case')} are"
         yield Remark(f"{are} left out of the older cases: what is learned now is of the same patient.")
     return (yield from _read(others, spec, learned))
@@ -120,7 +121,7 @@ def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume])
             if origin.voxels_sha256:
                 seen = Learned.of([origin.first + index for index in kept], (), origin.slices_sha256)
                 places = Places.of(scan.geometry, origin.first)
-                known_by = merged(known_by, {origin.voxels_sha256: seen.in_patient(case.patient, places)})
+                known_by = merged(known_by, {origin.voxels_sha256: seen.in_patient(patient_of_case(case), places)})
             few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)]
             recalled.append(Lesson(scan, labels, few, case.name, case.annotated - {"lung"}))
         if lone or is_asked:

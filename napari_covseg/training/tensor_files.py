@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -34,8 +35,16 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
     ValueError
         If it is damaged.
     """
+    damaged = f"{path.name} is damaged; start without --resume."
     try:
+        with ZipFile(path) as parts:
+            if parts.testzip() is not None:  # torch does not compare the sums that it writes
+                raise ValueError(damaged)
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
-    except (RuntimeError, EOFError, LookupError, ValueError, UnpicklingError) as error:
-        raise ValueError(f"{path.name} is damaged; start without --resume.") from error
+    except (RuntimeError, EOFError, LookupError, ValueError, AttributeError, TypeError, NotImplementedError) as error:
+        raise ValueError(damaged) from error
+    except (UnpicklingError, BadZipFile) as error:
+        raise ValueError(damaged) from error
+    if not isinstance(content, dict) or "config" not in content:
+        raise ValueError(damaged)
     return content

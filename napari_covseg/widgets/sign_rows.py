@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QObject, QTimer
 from qtpy.QtWidgets import QWidget
 
 from napari_covseg.io.sentences import count
@@ -19,6 +19,7 @@ SIGN_WAITS_MS = 30_000
 SIGN_TOLD = "Sign: close the session; what is odd about it is told first, and it can still be exported"
 REOPEN_TOLD = "Go on with this session as a new version; the signature stays in the log"
 NOT_YET = "Review at least one slice first."
+REOPENED = "Opened again as a new version; the signature stays in the log. Sign again when you are done."
 
 
 class SignRows(QWidget):  # type: ignore[misc]
@@ -42,6 +43,7 @@ class SignRows(QWidget):  # type: ignore[misc]
         self._armed.setInterval(SIGN_WAITS_MS)
         self._armed.timeout.connect(self.show_state)
         self.button.clicked.connect(self._on_click)
+        self.button.installEventFilter(self)
         self.found.pointed_at.connect(self._on_pointed_at)
         desk.opened.connect(self._forget)
         desk.labels_changed.connect(self._forget)
@@ -59,12 +61,18 @@ class SignRows(QWidget):  # type: ignore[misc]
         self.button.setProperty("what", SIGN_TOLD)
         allow(self.button, NOTHING_OPEN if session is None else session.refusal or ("" if session.marks else NOT_YET))
 
+    def eventFilter(self, _watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802 - Qt's name
+        """Take a double-click for one click: nobody signs, or opens again, what she had no time to look at."""
+        return event is not None and event.type() == QEvent.Type.MouseButtonDblClick
+
     def _on_click(self) -> None:
         session = self.desk.session
         if session is None:
             return
         if session.signature is not None:
             self.desk.attempt(session.reopen)
+            if session.signature is None:
+                self.desk.bench.said.emit(REOPENED)
         elif self._armed.isActive():
             self.desk.attempt(session.sign)
         else:
@@ -77,9 +85,11 @@ class SignRows(QWidget):  # type: ignore[misc]
         run = self.desk.attempt(self.desk.bench.check)
         if run is not None:
             self.heading.setText(f"{_not_reviewed(session)}Looking for what may be odd…")
-            run.finished.connect(lambda found: self._show(found) if session is self.desk.session else None)
+            run.finished.connect(lambda found: self._show(found, session))
 
-    def _show(self, found: tuple[Finding, ...]) -> None:
+    def _show(self, found: tuple[Finding, ...], session: Any) -> None:
+        if self.desk.session is None or session is not self.desk.session or session.signature is not None:
+            return
         odd = "<b>Look at this before you sign.</b>" if found else "Nothing odd was found."
         self.heading.setText(_not_reviewed(self.desk.session) + odd)
         self.found.show_findings(found)

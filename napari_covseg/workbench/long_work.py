@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from napari_covseg.export import export_nifti
 from napari_covseg.export.tables import write_log
 from napari_covseg.io import Stated, read_volume
-from napari_covseg.io.pseudonyms import patient_of
+from napari_covseg.io.pseudonyms import key_to_learn_with, patient_of
 from napari_covseg.jobs import Enough, Job, Progress, Remark
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.bringing_in import bringing_in_torch
@@ -85,7 +85,7 @@ def learning(
             from napari_covseg.training.finetune_request import FineTuning, forget, short_run, steps_for
             from napari_covseg.training.lesson import Lesson
 
-        patient = patient_of(opened.scan, opened.session.scan_sha256)
+        patient = patient_of(opened.scan, opened.session.scan_sha256, key_to_learn_with())
         lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256, patient=patient)
         spec = load(parent.card.network)
         config = short_run(spec, request.steps or steps_for(len(reviewed)))

@@ -58,7 +58,7 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
     assert rows(page, "(pooled)")["plain U-Net (baseline)"][0].startswith(lesion)
     assert list(rows(page, "## What it costs")) == ["plain U-Net (baseline)"]
 
-    with pytest.raises(SystemExit, match="learned 1 steps, not 2; name another --folder and --outcomes"):
+    with pytest.raises(SystemExit, match="learned 1 steps, not 2; keep the two in folders of their own"):
         cross_validated("--networks", "plain_unet", "--steps", 2)
 
     assert "consolidation" not in module("results_page").joined(outcomes).names  # none of them is lesion_1 or lesion_2
@@ -90,6 +90,18 @@ def test_a_fold_that_was_measured_is_not_trained_again_where_its_weights_are_gon
     assert [path.name for path in (tmp_path / "kept").glob("*.safetensors")] == ["plain_unet_fold2.safetensors"]
     assert again == printed
     assert rows(told, "(pooled)") == rows(page, "(pooled)")
+    outcome = tmp_path / "outcomes" / "plain_unet_fold2.json"
+    of_fold_1 = outcome.with_name("plain_unet_fold1.json").read_bytes()
+    for other, refusal in ((b"{", "is damaged"), (of_fold_1, "on other cases")):
+        outcome.write_bytes(other)
+        with pytest.raises(SystemExit, match=refusal):
+            cross_validated("--networks", "plain_unet", "--total-minutes", "0")
+    outcome.unlink()
+    for fold in (1, 3):
+        (tmp_path / "outcomes" / f"plain_unet_fold{fold}.json").unlink()
+    (tmp_path / "kept" / "plain_unet_fold2.safetensors").rename(tmp_path / "kept" / "plain_unet_fold3.safetensors")
+    with pytest.raises(SystemExit, match="learned from patients of its own fold"):
+        cross_validated("--networks", "plain_unet", "--total-minutes", "0")
 
 
 def test_what_was_not_measured_is_said_and_has_no_row(cross_validated, tmp_path):

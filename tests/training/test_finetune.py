@@ -208,7 +208,11 @@ def test_what_was_rehearsed_is_on_record_unless_it_is_not_rehearsed(lesson, pare
 
 def test_a_child_and_what_a_killed_run_leaves_name_no_rehearsed_case(lesson, parent, cases, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
-    among = tuple(replace(one, name=f"Jane Doe {one.name}") for one in find_cases([cases]) if one.name in ("m1", "e1"))
+    among = tuple(
+        replace(one, name=f"Jane Doe {one.name}", patient=f"Jane Doe {one.patient}")
+        for one in find_cases([cases])
+        if one.name in ("m1", "e1")
+    )
     asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", replay=among)
     job = finetuned(asked)
     while not isinstance(next(job), StepDone):
@@ -552,7 +556,7 @@ def test_what_is_learned_twice_over_counts_once(lesson, parent, tmp_path):
     assert child.card.sessions_sha256 == (lesson.sha256, again.sha256)
 
 
-@pytest.mark.parametrize("what", ["state", "about"])
+@pytest.mark.parametrize("what", ["state", "a bit", "about"])
 def test_what_a_killed_run_left_damaged_is_said(what, lesson, parent, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
     asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
@@ -561,8 +565,11 @@ def test_what_a_killed_run_left_damaged_is_said(what, lesson, parent, tmp_path, 
     while not asked.files.state(stage).exists():
         next(job)
     job.close()
-    damaged = asked.files.state(stage) if what == "state" else asked.files.about
-    damaged.write_bytes(damaged.read_bytes()[:20])
+    damaged = asked.files.about if what == "about" else asked.files.state(stage)
+    content = damaged.read_bytes()
+    middle = len(content) // 2
+    flipped = bytes([content[middle] ^ 1]) if what == "a bit" else b""
+    damaged.write_bytes(content[:middle] + flipped + content[middle + 1 :] if flipped else content[:20])
     with pytest.raises(ValueError, match=r"child\.safetensors\.\S+ is damaged; start without --resume"):
         next(finetuned(replace(asked, resume=True)))  # before anything is computed
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_covseg.training.lesson import Lesson, joined
+from napari_covseg.io.cases import find_cases
+from napari_covseg.io.pseudonyms import own_key, pseudonym
+from napari_covseg.training.lesson import Lesson, joined, lesson_of_case
 from napari_covseg.training.neighbourhoods import are_neighbours, split
 from napari_covseg.volume import Geometry, LabelMap, Volume
 
@@ -93,3 +95,41 @@ def test_a_slice_of_each_of_two_copies_both_teach(lesson):
 def test_lessons_of_two_scans_stay_two(lesson):
     other = replace(lesson, scan=replace(lesson.scan, hu=lesson.scan.hu + 1))
     assert joined([lesson, other]) == (lesson, other)
+
+
+def test_of_two_copies_the_one_that_states_the_patients_number_says_whose_the_scan_is(lesson):
+    numbered = replace(lesson, scan=replace(lesson.scan, patient_sha256="4711" * 16), patient="by number")
+    unnumbered = replace(lesson, patient="by scan")
+    for both in ([numbered, unnumbered], [unnumbered, numbered]):
+        (whole,) = joined(both)
+        assert whole.patient == "by number"
+
+
+@pytest.mark.parametrize(
+    ("stated", "known_as"),
+    [
+        ("Jane Doe", lambda: pseudonym("patient", "Jane Doe")),
+        ("patient-0123456789abcdef", lambda: "patient-0123456789abcdef"),  # as a bundle names them
+        (None, str),
+    ],
+)
+def test_a_case_is_of_the_patient_that_was_stated_by_a_name_that_tells_nothing(stated, known_as, write_case, tmp_path):
+    labels, hu = np.zeros((3, 8, 8), np.uint8), np.linspace(-1000, 300, 192).reshape(3, 8, 8)
+    entry = {} if stated is None else {"patient": stated}
+    write_case(tmp_path / "cases", "one", hu, labels, annotated=["ggo"], **entry)
+    (case,) = find_cases([tmp_path / "cases"])
+    assert lesson_of_case(case).patient == known_as()
+
+
+def test_learning_needs_no_key_that_is_kept_and_a_damaged_one_is_told(write_case, tmp_path, monkeypatch):
+    labels, hu = np.zeros((3, 8, 8), np.uint8), np.linspace(-1000, 300, 192).reshape(3, 8, 8)
+    write_case(tmp_path / "cases", "one", hu, labels, annotated=["ggo"], patient="Jane Doe")
+    (case,) = find_cases([tmp_path / "cases"])
+    (tmp_path / "a file").write_bytes(b"")
+    monkeypatch.setenv("COVSEG_HOME", str(tmp_path / "a file"))
+    assert lesson_of_case(case).patient == lesson_of_case(case).patient != ""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "bundle.key").write_bytes(b"")
+    monkeypatch.setenv("COVSEG_HOME", str(tmp_path / "home"))
+    with pytest.raises(ValueError, match=r"bundle\.key is damaged"):
+        own_key()

@@ -8,6 +8,7 @@ import pytest
 
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.io.packing import packed
+from napari_covseg.io.pseudonyms import pseudonym
 from napari_covseg.jobs import Remark, drain
 from napari_covseg.networks import load
 from napari_covseg.training import rehearsal as room
@@ -75,7 +76,7 @@ def test_the_halves_of_a_lone_patient_are_further_apart_than_neighbours_are(spac
 
 def test_a_case_of_a_patient_whose_other_scan_is_learned_is_neither_rehearsed_nor_asked_about(cases):
     told = []
-    found = drain(rehearsal(find_cases([cases]), SLICES, patients={"m1"}), told.append)
+    found = drain(rehearsal(find_cases([cases]), SLICES, patients={pseudonym("patient", "m1")}), told.append)
     assert {stack.case for stack in found.rehearsed} | {one.scan_sha256 for one in found.asked} == {
         "e1",
         "c1-1",

@@ -130,3 +130,23 @@ def test_a_mark_keeps_how_long_its_slice_was_on_screen(at_work: Any) -> None:
     assert at_work.session.marks[3].seen_s == pytest.approx(3.0 + 2.5)
     at_work.session.mark_reviewed(4)
     assert at_work.session.marks[4].seen_s == pytest.approx(0.5)
+
+
+def test_a_double_click_neither_signs_unseen_nor_opens_again_what_was_signed(signing: Any) -> None:
+    button = signing.signing.button
+    QTest.mouseClick(button, LEFT)
+    QTest.mouseDClick(button, LEFT)
+    signing.live(0.1)
+    assert signing.session.signature is None
+    assert "again" in button.text()
+    press(signing, button)
+    assert signing.session.signature is not None
+    QTest.mouseDClick(button, LEFT)
+    signing.live(0.5)
+    assert signing.session.signature is not None
+    assert "before you sign" not in signing.signing.heading.text()
+    said: list[str] = []
+    signing.bench.said.connect(said.append)
+    press(signing, button)
+    assert signing.session.signature is None
+    assert said[-1].startswith("Opened again as a new version")

@@ -9,10 +9,10 @@ gradients, so that two processes with a part each do what one does with two.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from math import cos, inf, pi
 from pathlib import Path
 from typing import Any, Literal
@@ -90,6 +90,11 @@ class TrainingConfig:
     checkpointing: bool = False
     patience: int = 0
     checks: int = 20
+
+    def is_as_saved(self, saved: Mapping[str, Any]) -> bool:
+        """Whether settings on disk are these; what an older build did not know yet was as it is by default."""
+        known = {each.name: each.default for each in fields(self) if each.default is not MISSING}
+        return {**known, **saved} == asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,7 +317,7 @@ class _Run:
         if not path.exists():
             return 0
         state = read_tensors(path, self.device)
-        if asdict(TrainingConfig(**state["config"])) != asdict(self.config):  # an older build knew fewer settings
+        if not self.config.is_as_saved(state["config"]):
             raise ValueError(
                 f"{path.name} belongs to a training with other settings; give them, or start without --resume."
             )

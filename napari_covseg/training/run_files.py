@@ -143,7 +143,7 @@ def finished_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
         If it is damaged, or was trained with other settings.
     """
     kept = read_tensors(done)
-    if kept["config"] != asdict(config):
+    if not config.is_as_saved(kept["config"]):
         raise ValueError(
             f"{done.name} belongs to a training with other settings; give them, or start without --resume."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from errno import EINVAL
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -44,6 +45,10 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
     except (RuntimeError, EOFError, LookupError, ValueError, AttributeError, TypeError, NotImplementedError) as error:
         raise ValueError(damaged) from error
     except (UnpicklingError, BadZipFile) as error:
+        raise ValueError(damaged) from error
+    except OSError as error:
+        if error.errno != EINVAL:  # of a place in the file that is none
+            raise
         raise ValueError(damaged) from error
     if not isinstance(content, dict) or "config" not in content:
         raise ValueError(damaged)

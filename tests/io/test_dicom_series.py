@@ -721,3 +721,13 @@ def test_scans_of_one_patient_know_each_other_by_a_hash_of_the_number(number, kn
     assert bool(one.patient_sha256) is known
     assert not number or number not in one.patient_sha256
     assert not known or one.patient_sha256 not in repr(one)
+
+
+@pytest.mark.parametrize("number", ["4711", "X100", "", "000000", "N/A", "xxx", "-", "Anonymous Patient", "REMOVED"])
+def test_a_number_that_many_patients_have_makes_no_two_scans_one_patients(tmp_path, number):
+    folder = series_in(tmp_path / "case", series_uid="1.2.3.1111")
+    for path in folder.iterdir():
+        image = pydicom.dcmread(path)
+        image.PatientID = number
+        image.save_as(path)
+    assert bool(read_volume(folder).patient_sha256) is (number in ("4711", "X100"))

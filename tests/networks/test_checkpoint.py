@@ -162,3 +162,9 @@ def test_weights_with_one_changed_bit_are_refused(module, card, tmp_path):
     with pytest.raises(ValueError, match=r"damaged\.safetensors is damaged: its weights are not those that were saved"):
         checkpoint.revived(damaged)
     checkpoint.revived(saved)
+
+
+def test_a_dead_link_among_checkpoints_is_left_out_and_the_others_are_listed(untrained):
+    (untrained.path.parent / "gone.safetensors").symlink_to(untrained.path.parent / "on a disk that is not there")
+    assert untrained in checkpoint.known(untrained.card.network)
+    assert [path.name for path in checkpoint.left_out()] == ["gone.safetensors"]

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from math import cos, pi
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch
 from napari_covseg.jobs import Progress, drain
 from napari_covseg.training import loop
 from napari_covseg.training.loop import CheckDone, StepDone
+from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
 PROGRAM = Path(__file__).with_name("small_training.py")
 
@@ -238,3 +239,31 @@ def test_the_deadline_is_looked_at_after_a_step_and_not_before(tmp_path):
     finished, steps = run(state_file=tmp_path / "w.state", deadline=time.monotonic() + 3600)
     assert finished is not None
     assert len(of_kind(StepDone, steps)) == 12
+
+
+def test_settings_that_an_older_build_did_not_know_are_those_by_default():
+    saved = asdict(CONFIG)
+    del saved["checks"]
+    assert CONFIG.is_as_saved(saved)
+    assert not replace(CONFIG, checks=3).is_as_saved(saved)
+    assert not CONFIG.is_as_saved({**saved, "of a newer build": 1})
+
+
+def test_a_state_with_a_flipped_bit_or_cut_is_damaged_or_the_same(tmp_path):
+    path, rng = tmp_path / "a.state", np.random.default_rng(0)
+    content = {"config": {"steps": 3}, "weights": {"a": torch.arange(600.0)}}
+    write_tensors(path, content)
+    whole, refused = path.read_bytes(), []
+    for _ in range(300):
+        broken = bytearray(whole)
+        broken[rng.integers(len(whole))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(broken) if rng.random() < 0.7 else whole[: rng.integers(len(whole))])
+        try:
+            found = read_tensors(path)
+        except ValueError as error:
+            refused.append(str(error))
+        else:
+            assert found["config"] == content["config"]
+            assert torch.equal(found["weights"]["a"], content["weights"]["a"])
+    assert len(refused) > 200
+    assert set(refused) == {"a.state is damaged; start without --resume."}

@@ -4,7 +4,8 @@ The reader corrects the k slices that our queue proposes to the reference, the p
 scan is segmented again. Two peers run in the same script: naive fine-tuning, which takes the whole scan for truth, and
 a random queue. Parents are given (``--parent``), or the fold parents of `crossval`, trained and kept where they
 are missing, within ``--minutes``; one whose card does not rule out that it saw the patient is refused. Whatever is
-finished is kept in the working folder, so the script may be stopped and started again.
+finished is kept in ``benchmarks/effort``, which is committed: the script may be stopped and started again, on another
+machine too. It writes ``docs/fine_tuning.md``.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
 from crossval import Plan, train_fold
+from effort_figures import JUDGED, NEEDED, figures, mean_over, per_network
+from effort_page import page
 from simulated_reader import NAIVE, Reader, Study, settings_of
 
 from napari_covseg.io.cases import Case, find_cases
@@ -31,37 +33,31 @@ from napari_covseg.training.finetune_request import STEPS
 from napari_covseg.training.folds import FOLDS, held_out
 from napari_covseg.training.keeping import Keeping
 
+HERE = Path(__file__).parent
+OUTCOMES = HERE / "effort"
+PAGE = HERE.parent / "docs" / "fine_tuning.md"
 COUNTS = (1, 2, 5, 10)
-JUDGED = 5
 LESIONS = {"ggo", "consolidation"}
-KEYS = (
-    "dice_before",
-    "dice_after_5",
-    "voxels_saved_fraction_5",
-    "forgetting_max_drop",
-    "naive_dice_after_5",
-    "random_queue_dice_after_5",
-)
 
 
 def main() -> int:
-    """Study every scan whose parent is at hand, and print what was found."""
+    """Study every scan whose parent is at hand, write the page, and print what was found."""
     words = _arguments()
     torch.set_num_threads(words.threads)
-    words.folder.mkdir(parents=True, exist_ok=True)
-    started, load = time.monotonic(), os.getloadavg()
-    deadline = started + 60 * words.minutes
+    for folder in (words.folder, words.outcomes):
+        folder.mkdir(parents=True, exist_ok=True)
+    load, deadline = os.getloadavg(), time.monotonic() + 60 * words.minutes
     cases = find_cases(words.cases)
     found: dict[str, dict[str, Any]] = {}
     for network in words.networks:
         for case in _new_patients(cases, words.patients):
-            parent = _parent_of(case, network, cases, words, deadline)
-            if parent is None:
-                _say(f"{network}, {case.name}: no parent that never saw {case.patient} is at hand or could be made.")
-            elif (studied := _studied(case, parent, cases, words, deadline)) is not None:
+            studied = _studied(network, case, cases, words, deadline)
+            if studied is not None:
                 found.setdefault(network, {})[case.name] = studied
+    with written(words.page) as draft:
+        draft.write_text(page(_all_kept(words.outcomes)), "utf-8")
     about = {"threads": words.threads, "steps": words.steps, "load_before": load, "load_after": os.getloadavg()}
-    report = {**_mean_over(found), "networks": _per_network(found), "details": {**about, "cases": found}}
+    report = {**mean_over(found), "networks": per_network(found), "details": {**about, "cases": found}}
     print(json.dumps(report, indent=None if words.json else 1))
     return 0 if found else 1
 
@@ -81,11 +77,14 @@ def _arguments() -> argparse.Namespace:
         "--counts", nargs="+", type=int, default=list(COUNTS), help="corrected slices; 5 is always among them"
     )
     parser.add_argument("--steps", type=int, default=STEPS, help="of a fine-tuning")
-    parser.add_argument("--parent-steps", type=int, default=1000, help="of a fold parent's training")
+    parser.add_argument("--fold-minutes", type=float, help="of a fold parent's training, as in crossval.py")
+    parser.add_argument("--parent-steps", type=int, default=1000, help="of it, where no minutes are given")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop after so long, ready to go on")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--folder", type=Path, default=Path(".cache/human_effort"))
+    parser.add_argument("--outcomes", type=Path, default=OUTCOMES)
+    parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -97,10 +96,64 @@ def _new_patients(cases: tuple[Case, ...], patients: list[str] | None) -> Iterat
             yield case
 
 
+def _studied(
+    network: str, case: Case, cases: tuple[Case, ...], words: argparse.Namespace, deadline: float
+) -> dict[str, Any] | None:
+    """Return the figures of one scan, None where it is not finished in time; what is done is kept."""
+    wanted = (*NEEDED, *(f"queue {k}" for k in words.counts if k != JUDGED))
+    kept = words.outcomes / f"{network}_{case.name}.json"
+    told: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {"arms": {}}
+    if not all(name in told["arms"] for name in wanted) and time.monotonic() < deadline:
+        parent = _parent_of(case, network, cases, words, deadline)
+        if parent is None:
+            _say(f"{network}, {case.name}: no parent that never saw {case.patient} is at hand or could be made.")
+        else:
+            _study(_study_of(case, parent, cases, words), wanted, told, kept, words.device, deadline)
+    if not all(name in told["arms"] for name in NEEDED):
+        return None
+    return _told(told)
+
+
+def _study_of(case: Case, parent: Checkpoint, cases: tuple[Case, ...], words: argparse.Namespace) -> Study:
+    scans = (one for one in cases if not one.is_picture and one.slices is None)
+    others = tuple(one for one in scans if one.patient != case.patient)
+    replay = tuple(one for one in cases if not _never_saw(parent, one.patient))
+    return Study(case, parent, others, replay, words.steps, 0, words.folder)
+
+
+def _study(
+    study: Study, wanted: tuple[str, ...], told: dict[str, Any], kept: Path, device: str, deadline: float
+) -> None:
+    """Do what is missing of one scan's study, and keep every part as soon as it is there."""
+    card = study.parent.card
+    steps = card.config.get("steps")
+    about = {
+        "network": card.network,
+        "case": study.case.name,
+        "parent": {"name": study.parent.name, "sha256": study.parent.sha256, "steps": steps},
+        "settings": _stamp(study),
+    }
+    if told["arms"] and any(told[key] != value for key, value in about.items()):
+        raise SystemExit(f"{kept.name} was begun with another parent or other settings; name another --outcomes.")
+    told.update(about)
+    reader: Reader | None = None
+    for name in wanted:
+        if name in told["arms"]:
+            continue
+        if time.monotonic() > deadline:
+            break
+        _say(f"{study.parent.name}, {study.case.name}: {name}")
+        reader = reader or Reader(study, device)
+        started = time.monotonic()
+        told["arms"][name] = {**_arm(reader, name), "seconds": round(time.monotonic() - started, 1)}
+        with written(kept) as draft:
+            draft.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+
+
 def _parent_of(
     case: Case, network: str, cases: tuple[Case, ...], words: argparse.Namespace, deadline: float
 ) -> Checkpoint | None:
-    """Return a parent that never saw the case's patient; trained now if there is time."""
+    """Return a parent that never saw the case's patient; trained now if there is none and there is time."""
     given = [one for one in map(checkpoint.read, words.parent) if one.card.network == network]
     for one in given:
         if _never_saw(one, case.patient):
@@ -109,10 +162,10 @@ def _parent_of(
     if given or fold is None:
         return None
     minutes = (deadline - time.monotonic()) / 60
-    plan = Plan(cases, words.parents, words.parent_steps, minutes, words.device, words.threads)
-    if minutes > 0:
-        train_fold(plan, network, fold, minutes)
+    plan = Plan(cases, words.parents, words.parent_steps, minutes, words.device, words.threads, words.fold_minutes)
     path = plan.weights(network, fold)
+    if not path.exists() and minutes > 0:
+        train_fold(plan, network, fold, minutes)
     kept = checkpoint.read(path) if path.exists() else None
     return kept if kept is not None and _never_saw(kept, case.patient) else None
 
@@ -122,38 +175,9 @@ def _never_saw(parent: Checkpoint, patient: str) -> bool:
     return bool(taught) and patient not in taught.split(", ")
 
 
-def _studied(
-    case: Case, parent: Checkpoint, cases: tuple[Case, ...], words: argparse.Namespace, deadline: float
-) -> dict[str, Any] | None:
-    """Return the figures of one scan, None where it is not finished in time; what is done is kept."""
-    scans = (one for one in cases if not one.is_picture and one.slices is None)
-    others = tuple(one for one in scans if one.patient != case.patient)
-    replay = tuple(one for one in cases if not _never_saw(parent, one.patient))
-    study = Study(case, parent, others, replay, words.steps, 0, words.folder)
-    kept = words.folder / f"{parent.name}_{case.name}_{_stamp(study)}.json"
-    done: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    reader: Reader | None = None
-    for name in ("before", f"queue {JUDGED}", "naive", "random", *(f"queue {k}" for k in words.counts if k != JUDGED)):
-        if name in done:
-            continue
-        if time.monotonic() > deadline:
-            break
-        _say(f"{parent.name}, {case.name}: {name}")
-        reader = reader or Reader(study, words.device)
-        started = time.monotonic()
-        done[name] = {**_arm(reader, name), "seconds": round(time.monotonic() - started, 1)}
-        with written(kept) as draft:
-            draft.write_text(json.dumps(done), "utf-8")
-    needed = ("before", f"queue {JUDGED}", "naive", "random")
-    if not all(name in done for name in needed):
-        return None
-    return {**_figures(done), "forgetting": _forgetting(done), "parent": parent.name, "arms": done}
-
-
 def _stamp(study: Study) -> str:
-    """Return a few digits that change with whatever the figures of a scan depend on, save the code itself."""
+    """Return a few digits that change with whatever the figures of a scan depend on, save the parent and the code."""
     about = {
-        "parent": study.parent.sha256,
         "case": study.case.name,
         "others": sorted(one.name for one in study.others),
         "replay": sorted(one.name for one in study.replay),
@@ -182,57 +206,18 @@ def _arm(reader: Reader, name: str) -> dict[str, Any]:
     return {**after, **parents, **others, "queue": queue, "gate": gate, "finetune_seconds": seconds}
 
 
-def _figures(done: dict[str, Any]) -> dict[str, Any]:
-    before, after = done["before"], done[f"queue {JUDGED}"]
-    return {
-        "dice_before": before["dice"]["lesion"],
-        "dice_after_5": after["dice"]["lesion"],
-        "voxels_saved_fraction_5": 1 - after["voxels_to_change"] / max(1, before["voxels_to_change"]),
-        "forgetting_max_drop": _forgetting(done)["all_children"],
-        "naive_dice_after_5": done["naive"]["dice"]["lesion"],
-        "random_queue_dice_after_5": done["random"]["dice"]["lesion"],
-    }
+def _all_kept(outcomes: Path) -> dict[str, dict[str, Any]]:
+    """Return the figures of every scan whose study is kept, of this call or of an earlier one."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(outcomes.glob("*.json")):
+        told = json.loads(path.read_text("utf-8"))
+        if all(name in told["arms"] for name in NEEDED):
+            found.setdefault(told["network"], {})[told["case"]] = _told(told)
+    return found
 
 
-def _forgetting(done: dict[str, Any]) -> dict[str, Any]:
-    """Return the largest fall in Dice of any class on other cases: of all children of our queue, and of those promoted.
-
-    A reader gets the promoted ones; she can take up another only with a reason. Where none was promoted there is no
-    figure of these, and what the reader gets is the parent.
-    """
-    old = done["before"]["others"]
-    children = {
-        name: {
-            "promoted": arm["gate"]["promoted"],
-            "drops": {each: dice - arm["others"].get(each, 0.0) for each, dice in old.items()},
-        }
-        for name, arm in done.items()
-        if name.startswith("queue")
-    }
-    falls = {name: max(0.0, *child["drops"].values()) for name, child in children.items()}
-    promoted = [falls[name] for name, child in children.items() if child["promoted"]]
-    after = done[f"queue {JUDGED}"] if children[f"queue {JUDGED}"]["promoted"] else done["before"]
-    return {
-        "all_children": max(falls.values()),
-        "promoted_children": max(promoted, default=None),
-        "promoted": f"{len(promoted)} of {len(children)}",
-        "dice_after_5_as_the_gate_has_it": after["dice"]["lesion"],
-        "children": children,
-    }
-
-
-def _joined(scans: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the means over scans; of forgetting, the worst."""
-    return {key: (max if key == "forgetting_max_drop" else fmean)(one[key] for one in scans) for key in KEYS}
-
-
-def _per_network(found: dict[str, dict[str, Any]]) -> dict[str, dict[str, float]]:
-    return {network: _joined(list(scans.values())) for network, scans in found.items()}
-
-
-def _mean_over(found: dict[str, dict[str, Any]]) -> dict[str, float | None]:
-    scans = [one for scans in found.values() for one in scans.values()]
-    return dict(_joined(scans)) if scans else dict.fromkeys(KEYS)
+def _told(told: dict[str, Any]) -> dict[str, Any]:
+    return {**figures(told["arms"]), "parent": told["parent"], "arms": told["arms"]}
 
 
 def _say(words: str) -> None:

@@ -56,7 +56,7 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         Of a fold's training, where each network learned as many steps as fit into them.
     """
     found = {key: joined(outcomes) for key, outcomes in folds.items()}
-    missing = ", ".join(_title(key) for key in registry.available() if key not in found)
+    missing = ", ".join(title(key) for key in registry.available() if key not in found)
     lines = [
         "# Results",
         "",
@@ -69,34 +69,34 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         "Dice over all voxels of all cases annotated for a class (pooled); then mean ± spread over the folds.",
         "Consolidation is judged on lesion_1 and lesion_2 alone: the other volumes have next to none.",
         "",
-        *_table(["network", *SCORED], ([_title(key), *_cells(found[key], folds[key])] for key in found)),
+        *table(["network", *SCORED], ([title(key), *_cells(found[key], folds[key])] for key in found)),
         "",
         "## Cases",
         "",
         "Mean of the cases that contain a class (Dice; HD95 in mm), and millilitres marked on the others.",
         "",
-        *_table(["network", *SCORED], ([_title(key), *_case_cells(one)] for key, one in found.items())),
+        *table(["network", *SCORED], ([title(key), *_case_cells(one)] for key, one in found.items())),
         "",
         "## In the papers' terms",
         "",
         "Any lesion: over all voxels, and as the mean of the slices that bear one, which is how most papers average.",
         "Specificity is over the whole field of view, and the air in it makes it look good.",
         "",
-        *_table(
+        *table(
             ["network", *(f"{score}, {average}" for average in ("pooled", "slices") for score in PAPER_SCORES)],
-            ([_title(key), *_paper_cells(one)] for key, one in found.items()),
+            ([title(key), *_paper_cells(one)] for key, one in found.items()),
         ),
         "",
         "## What it costs",
         "",
         "Segmenting the held-out patients, reading and comparing aside; the memory is the peak of the whole process.",
         "",
-        *_table(
+        *table(
             ["network", "steps", "weights, MB", "seconds a slice", "peak memory, MB", "device"],
-            ([_title(key), *_costs(key, found[key], folds[key])] for key in found),
+            ([title(key), *_costs(key, found[key], folds[key])] for key in found),
         ),
         "",
-        *_compared(found, baseline, "Against the plain U-Net", f"network − {_title(baseline)}"),
+        *_compared(found, baseline, "Against the plain U-Net", f"network − {title(baseline)}"),
         *_ensemble(found, baseline),
         PAPERS,
     ]
@@ -110,11 +110,13 @@ def joined(outcomes: Sequence[Outcome]) -> Evaluation:
     return replace(parts[0], cases=tuple(cases), seconds=sum(part.seconds for part in parts))
 
 
-def _title(key: str) -> str:
+def title(key: str) -> str:
+    """Return what a reader calls a network, or all of them together."""
     return TITLES.get(key) or registry.listing(key).title
 
 
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a Markdown table."""
     return [f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows)]
 
 
@@ -191,19 +193,19 @@ def _ensemble(found: Mapping[str, Evaluation], baseline: str) -> list[str]:
         return []
     best = max(members, key=lambda key: members[key])
     two = {ENSEMBLE: found[ENSEMBLE], best: found[best]}
-    return _compared(two, best, "All five together, against the best of them", f"all five − {_title(best)}")
+    return _compared(two, best, "All five together, against the best of them", f"all five − {title(best)}")
 
 
-def _compared(found: Mapping[str, Evaluation], other: str, title: str, difference: str) -> list[str]:
+def _compared(found: Mapping[str, Evaluation], other: str, heading: str, difference: str) -> list[str]:
     if other not in found or len(found) < 2:
         return []
-    rows = [[_title(key), *_differences(one, found[other])] for key, one in found.items() if key != other]
+    rows = [[title(key), *_differences(one, found[other])] for key, one in found.items() if key != other]
     return [
-        f"## {title}",
+        f"## {heading}",
         "",
         f"Difference in Dice on the same cases, {difference}, with its 95 % interval over patients (bootstrap).",
         "",
-        *_table(["network", *SCORED], rows),
+        *table(["network", *SCORED], rows),
         "",
     ]
 

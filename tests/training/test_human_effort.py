@@ -25,6 +25,12 @@ def effort(monkeypatch):
     return importlib.import_module("bench_human_effort")
 
 
+@pytest.fixture
+def figures(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("effort_figures")
+
+
 def test_what_is_kept_of_the_effort_is_for_the_same_settings_alone(effort, untrained, monkeypatch, tmp_path):
     def stamp(steps=80):
         case = Case("new", tmp_path, tmp_path, None, frozenset(), "patient")
@@ -49,7 +55,7 @@ def test_what_is_kept_of_the_effort_is_for_the_same_settings_alone(effort, untra
     assert stamp() == first
 
 
-def test_forgetting_is_told_of_all_children_and_of_promoted_ones_apart(effort):
+def test_forgetting_is_told_of_all_children_and_of_promoted_ones_apart(figures):
     def arm(promoted, **others):
         return {"gate": {"promoted": promoted}, "others": others, "dice": {"lesion": 0.7}}
 
@@ -59,14 +65,14 @@ def test_forgetting_is_told_of_all_children_and_of_promoted_ones_apart(effort):
         "queue 10": arm(True, lesion=0.55, ggo=0.6),
         "naive": arm(True, lesion=0.0, ggo=0.0),
     }
-    told = effort._forgetting(done)
+    told = figures.forgetting(done)
     assert told["all_children"] == pytest.approx(0.3)
     assert told["promoted_children"] == pytest.approx(0.05)
     assert (told["promoted"], told["dice_after_5_as_the_gate_has_it"]) == ("1 of 2", 0.4)
     done["queue 10"]["gate"]["promoted"] = False
-    assert effort._forgetting(done)["promoted_children"] is None
+    assert figures.forgetting(done)["promoted_children"] is None
     done["queue 5"]["gate"]["promoted"] = True
-    assert effort._forgetting(done)["dice_after_5_as_the_gate_has_it"] == 0.7
+    assert figures.forgetting(done)["dice_after_5_as_the_gate_has_it"] == 0.7
 
 
 @pytest.fixture
@@ -87,13 +93,14 @@ def patients(tmp_path, write_case):
 
 
 @pytest.mark.slow
-def test_a_new_patient_is_studied_from_nothing_and_what_is_finished_is_kept(effort, patients, tmp_path):
+def test_a_new_patient_is_studied_from_nothing_and_what_is_finished_is_kept(figures, patients, tmp_path):
     words = ("--patients", "p1", "--networks", "res_att_unet", "--counts", "2", "--steps", "2", "--parent-steps", "2")
     places = ("--cases", patients, "--parents", tmp_path / "parents", "--folder", tmp_path / "studied")
+    places += ("--outcomes", tmp_path / "outcomes", "--page", tmp_path / "page.md")
     command = [sys.executable, BENCHMARKS / "bench_human_effort.py", "--json", *words, *places]
     first, again = (subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(2))
     found = json.loads(first.stdout)
-    for key in effort.KEYS:
+    for key in figures.KEYS:
         assert math.isfinite(found[key]), key
     arms = found["details"]["cases"]["res_att_unet"]["scan1"]["arms"]
     assert {name: len(arm["queue"]) for name, arm in arms.items() if name != "before"} == {
@@ -105,3 +112,14 @@ def test_a_new_patient_is_studied_from_nothing_and_what_is_finished_is_kept(effo
     assert "queue" in first.stderr
     assert "queue" not in again.stderr
     assert json.loads(again.stdout)["networks"] == found["networks"]
+    (row,) = [
+        line for line in (tmp_path / "page.md").read_text("utf-8").splitlines() if line.startswith("| scan1 | 2 |")
+    ]
+    assert f"{found['dice_after_5']:.3f}" in row
+
+    for parent in (tmp_path / "parents").glob("*.safetensors"):
+        parent.unlink()  # a machine that goes takes the parents along, not what was found with them
+    subprocess.run([*command, "--minutes", "0"], check=True, capture_output=True)
+    other = subprocess.run([*command, "--counts", "3"], check=False, capture_output=True, text=True)
+    assert other.returncode == 1
+    assert "another parent or other settings" in other.stderr

@@ -1,6 +1,7 @@
 """The application without its window: open, segment, correct, mark, learn, export, and again tomorrow."""
 
 import gzip
+import json
 import shutil
 import threading
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.inference import SliceDone
+from napari_covseg.jobs import Remark
 from napari_covseg.networks import lineage
 from napari_covseg.training.loop import StepDone
 from napari_covseg.workbench import SegmentRequest, Workbench
@@ -300,6 +302,31 @@ def test_what_another_version_left_of_a_run_is_none_to_go_on_with(bench, small_s
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_text(about.replace("SCAN", session.scan_sha256))
     assert not bench.learning.can_resume(untrained)
+
+
+@pytest.mark.parametrize("by", ["other settings", "damage"])
+def test_what_cannot_be_gone_on_with_is_dropped_and_learned_anew(bench, small_scan, untrained, by):
+    """The panel offers it, knowing no more than whose it is; a reader who takes it gets her child all the same."""
+    session = _open(bench, small_scan).session
+    session.mark_reviewed(2)
+    run = bench.learning.finetune(untrained, steps=3, device="cpu")
+    run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
+    bench.runner.wait(run, 300)
+    ((out, about),) = lineage.unfinished(session.scan_sha256, bench.folder).items()
+    if by == "damage":
+        (state,) = out.parent.glob("*.state")
+        state.write_bytes(state.read_bytes()[:-9])
+    else:
+        left = out.with_name(f"{out.name}{lineage.RUN_ENDING}")
+        left.write_text(json.dumps({**about, "config": {**about["config"], "learning_rate": 1.0}}))
+    learned, steps = [], []
+    bench.learned.connect(learned.append)
+    run = bench.learning.finetune(untrained, device="cpu", resume=True)
+    run.stepped.connect(steps.append)
+    bench.runner.wait(run, 300)
+    assert [child.path for child in learned] == [out]
+    assert any(isinstance(step, Remark) and "is dropped" in step.words for step in steps)
+    assert [step.step for step in steps if isinstance(step, StepDone)] == [1, 2, 3]
 
 
 def test_what_a_stopped_run_left_is_removed_by_the_next(bench, small_scan, untrained):

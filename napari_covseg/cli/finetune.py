@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.options import CheckpointFile, CheckpointName, Device, Network, OnDevice
 from napari_covseg.cli.verb import Answer, verb
+from napari_covseg.io.sentences import sentence_of
 
 if TYPE_CHECKING:
     from napari_covseg.networks import Checkpoint
@@ -107,9 +109,16 @@ def finetune(
     )
     deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
+    unkept: OSError | None = None
     if overrule is not None and not lineage.is_promoted(child):
-        lineage.overrule(child, getpass.getuser(), overrule)
-    return _answer(parent, child, slices)
+        try:
+            lineage.overrule(child, getpass.getuser(), overrule)
+        except OSError as error:  # the verdict took minutes, and is told all the same
+            unkept = error
+    answer = _answer(parent, child, slices)
+    if unkept:
+        say(f"It was not promoted against its gate: the reason could not be kept. {sentence_of(unkept, '')}")
+    return replace(answer, done=not unkept)
 
 
 def _lessons(folder: Path) -> list[Lesson]:
@@ -145,8 +154,8 @@ def _of_session(folder: Path) -> Lesson:
 
     with resumed(folder) as session:
         _, scan = scan_of(session)
-        whole, patient = reoriented(scan), patient_of(scan, session.scan_sha256, key_to_learn_with())
-        return Lesson(whole, snapshot(session), session.reviewed, session.scan_sha256, patient=patient)
+        patients = frozenset({patient_of(scan, session.scan_sha256, key_to_learn_with())})
+        return Lesson(reoriented(scan), snapshot(session), session.reviewed, session.scan_sha256, patients=patients)
 
 
 def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:

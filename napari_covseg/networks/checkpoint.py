@@ -17,16 +17,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_covseg.io import home, written
 from napari_covseg.networks import registry
-from napari_covseg.networks.learned import Learned
+from napari_covseg.networks.card import Card
 from napari_covseg.networks.sums import listed_sha256, tensors_sha256
-from napari_covseg.volume import LESIONS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -45,59 +44,6 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT
 _HEADER_KEY, _SUM_KEY = "covseg", "tensors_sha256"
 _SMALL = 2048
 """Tensors of at most as many numbers stay fp32: depthwise kernels, first layers, attention gates, heads."""
-
-
-class Card(BaseModel):
-    """What a checkpoint says about itself.
-
-    ``scheme`` holds the ordered names of its lesion classes; everything maps by these names, never by index.
-    ``command`` and ``commit`` say how to make it again. A fine-tuned one names its parent, the fingerprints of the
-    sessions it learned from (what was reviewed in each) and of their scans. ``learned`` says which slices taught it or
-    a fine-tuned ancestor, and which judged one, by the fingerprint of a scan's voxels.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    network: str
-    width: Literal["paper", "compact"]
-    scheme: tuple[str, ...]
-    trained_on: str
-    terms: str = ""
-    parent_sha256: str = ""
-    sessions_sha256: tuple[str, ...] = ()
-    scans_sha256: tuple[str, ...] = ()
-    learned: Mapping[str, Learned] = {}
-    config: Mapping[str, Any] = {}
-    metrics: Mapping[str, Any] = {}
-    created_utc: str = ""
-    code_version: str = ""
-    data: str = ""
-    command: str = ""
-    commit: str = ""
-    known_failures: tuple[str, ...] = ()
-
-    @property
-    def measured_dice(self) -> Mapping[str, float]:
-        """Dice by class, as ``dice_<name>``, over all voxels of patients it never saw.
-
-        Where everybody was taught, nobody is left to measure it on: then it is that of a sibling, which learned by the
-        same recipe without some patients, else the same recipe's in cross-validation. Empty where none was measured.
-        """
-        sibling: Mapping[str, Mapping[str, float]] = self.metrics.get("sibling", {})
-        found: Mapping[str, float] = (
-            self.metrics.get("held_out_pooled")
-            or sibling.get("held_out_pooled")
-            or self.metrics.get("cross_validated_pooled", {})
-        )
-        return found
-
-    @field_validator("scheme")
-    @classmethod
-    def _known_classes(cls, scheme: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse names that no label map has: what they name would vanish from every mask."""
-        if not scheme or len(set(scheme)) != len(scheme) or not set(scheme) <= set(LESIONS.names):
-            raise ValueError(f"Its classes ({', '.join(scheme)}) are not some of {', '.join(LESIONS.names)}.")
-        return scheme
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from napari_covseg.volume import Geometry
 from napari_covseg.volume.copies import moved, shared
 
 if TYPE_CHECKING:
-    from napari_covseg.networks.checkpoint import Card
+    from napari_covseg.networks.card import Card
 
 
 ONE_PATIENT_MM = 40.0
@@ -53,8 +53,9 @@ class Learned(BaseModel):
     slices_sha256
         Fingerprints of all slices of the scan (`Volume.slices_sha256`), by which its copies are known; empty in records
         of before there were any.
-    patient
-        Whose scan it is, by a name that means nothing elsewhere (`io.pseudonyms`); empty where nobody knows.
+    patients
+        Whose scan it is, by names that mean nothing elsewhere (`io.pseudonyms`): a copy that lost the patient's number
+        has another one than the original. None where nobody knows.
     places
         Where its slices lie; None where nobody knows.
     """
@@ -64,8 +65,17 @@ class Learned(BaseModel):
     taught: tuple[int, ...] | None = ()
     judged: tuple[int, ...] = ()
     slices_sha256: tuple[str, ...] = ()
-    patient: str = ""
+    patients: tuple[str, ...] = ()
     places: Places | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_name(cls, told: Any) -> Any:
+        """Read a record of before a patient could have several names."""
+        if isinstance(told, dict) and "patient" in told:
+            kept = {key: value for key, value in told.items() if key != "patient"}
+            return {**kept, "patients": tuple(filter(None, [told["patient"]]))}
+        return told
 
     @classmethod
     def of(cls, taught: Collection[int], judged: Collection[int] = (), slices_sha256: tuple[str, ...] = ()) -> Self:
@@ -73,9 +83,9 @@ class Learned(BaseModel):
         judged = set(judged) - set(taught)
         return cls(taught=_numbers(taught), judged=_numbers(judged), slices_sha256=slices_sha256)
 
-    def in_patient(self, patient: str, places: Places) -> Learned:
+    def in_patient(self, patients: Collection[str], places: Places) -> Learned:
         """Return it with whose scan it is, where that is known, and where its slices lie."""
-        return self.model_copy(update={"patient": patient, "places": places}) if patient else self
+        return self.model_copy(update={"patients": tuple(sorted(patients)), "places": places}) if patients else self
 
     def may_be_near(self, places: Places, index: int) -> bool:
         """Whether a slice of another scan of the patient may show what taught; the worst is assumed."""
@@ -87,7 +97,7 @@ class Learned(BaseModel):
         """Return what both have seen; a slice that taught one of them is no longer one that only judged."""
         both = Learned(
             slices_sha256=self.slices_sha256 or other.slices_sha256,
-            patient=self.patient or other.patient,
+            patients=tuple(sorted({*self.patients, *other.patients})),
             places=self.places or other.places,
         )
         if self.taught is None or other.taught is None:
@@ -102,10 +112,12 @@ class Learned(BaseModel):
         None where both have no slice in common.
         """
         pairs = shared(self.slices_sha256, slices_sha256)
-        if not pairs or self.taught is None:
-            return Learned(taught=None) if pairs else None
+        if not pairs:
+            return None
+        if self.taught is None:
+            return Learned(taught=None, patients=self.patients)
         taught, judged = (moved([number - 1 for number in each], pairs) for each in (self.taught, self.judged))
-        return Learned.of(taught, judged)
+        return Learned.of(taught, judged).model_copy(update={"patients": self.patients})
 
 
 Record = Mapping[str, Learned]

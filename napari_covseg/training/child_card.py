@@ -14,7 +14,7 @@ from napari_covseg.training.done import Done
 from napari_covseg.training.finetune_request import FineTuning
 from napari_covseg.training.lesson import Lesson
 from napari_covseg.training.made import command_of, commit
-from napari_covseg.training.neighbourhoods import Split
+from napari_covseg.training.neighbourhoods import Split, patients_of
 from napari_covseg.training.train import TERMS
 
 UNJUDGED = {"promoted": False, "judged": False, "words": "It was not judged."}
@@ -107,14 +107,14 @@ def _learned(
     request: FineTuning, lessons: Sequence[Lesson], dealt: Sequence[Split], rehearsed: Record
 ) -> dict[str, Learned]:
     """Return what the child and those before it have seen of every scan."""
-    pairs = zip(lessons, dealt, strict=True)
+    before = learned_by(request.parent.card)
     own = {
         one.scan.voxels_sha256: Learned.of(part.taught, part.held_out, one.scan.slices_sha256).in_patient(
-            one.patient, Places.of(one.scan.geometry)
+            patients, Places.of(one.scan.geometry)
         )
-        for one, part in pairs
+        for one, part, patients in zip(lessons, dealt, patients_of(lessons, before), strict=True)
     }
-    return merged(learned_by(request.parent.card), own, rehearsed if request.keeping.replay else {})
+    return merged(before, own, rehearsed if request.keeping.replay else {})
 
 
 def _told_of(slices: int, sessions: int) -> str:

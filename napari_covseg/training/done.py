@@ -21,6 +21,11 @@ class Attempt:
     device: str
 
 
+@dataclass(frozen=True, slots=True)
+class EndedEarly:
+    """Told of a stage that a reader, or the time she gave, ended: its weights are the best that were looked at."""
+
+
 @dataclass(slots=True)
 class Done:
     """The attempt of every stage that came to something, its last step, and what was remarked on the way."""
@@ -28,6 +33,7 @@ class Done:
     attempts: dict[str, Attempt] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    ended_early: bool = False
 
     def note(self, step: object) -> None:
         """Take what a training yields."""
@@ -38,6 +44,8 @@ class Done:
             self.steps.pop(step.stage, None)
         elif isinstance(step, StepDone):
             self.steps[next(reversed(self.attempts))] = step.step
+        elif isinstance(step, EndedEarly):
+            self.ended_early = True
 
     @property
     def last(self) -> Attempt | None:

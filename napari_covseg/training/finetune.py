@@ -29,7 +29,7 @@ from napari_covseg.training.gate import OLDER, judged, surely_fell
 from napari_covseg.training.keeping import NOBODY, between
 from napari_covseg.training.lesson import Lesson, joined, stack_of_lesson
 from napari_covseg.training.losses import teaching
-from napari_covseg.training.neighbourhoods import Dealt, Split, split, why_nobody_judges
+from napari_covseg.training.neighbourhoods import Dealt, Split, patients_of, split, why_nobody_judges
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.rehearsal import Rehearsal, rehearsal, synthetic_sample
 from napari_covseg.training.run_files import alone
@@ -88,7 +88,6 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     parent = deepcopy(network.module)
     done = Done()
     yield from overheard(_taught(request, network, lessons, dealt, old, enough), done.note)
-    ended_early = enough()
     way = yield from _part_of_the_way(network, parent, old, recalled, request)
     card = card_of(request, lessons, dealt, old.learned, done, network.device.type)
     child = checkpoint.save(network.module.cpu(), card, draft_of(request.out))
@@ -98,7 +97,7 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     older = BUNDLED if bundled else OLDER
     counts = (_count(held), _count(old.asked))
     nobody = why_nobody_judges(dealt)
-    verdict = judged(tables[0], tables[1], counts, request.margin, older, nobody, ended_early=ended_early)
+    verdict = judged(tables[0], tables[1], counts, request.margin, older, nobody, ended_early=done.ended_early)
     metrics = {
         "gate": verdict.figures(),
         "on_the_learned_slices": {"before": _dice(before[2]), "after": _dice(after[2])},
@@ -111,19 +110,19 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
 def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
     """Write down what the run is about, and return what there is to learn, scan by scan."""
     refuse_taken(request.out)  # another run may have ended just now
-    about, files = request.about(), request.files
+    files = request.files
     if not (request.resume and files.about.exists()):
         if files.hold_any_work:
             yield Remark("What an earlier run had learned for this file before it was stopped is dropped.")
         forget_held(request.out)
-    elif not files.is_about(about):
+    elif not files.is_about(request.about(), request.config):
         raise ValueError(
             f"{files.about.name} is about other corrections or settings; start without --resume to learn anew."
         )
     else:
         files.refuse_damaged()
     lessons = joined([lesson for lesson in request.lessons if lesson.reviewed])
-    files.begin(about)
+    request.begin()
     return lessons
 
 
@@ -133,7 +132,8 @@ def _remembered(request: FineTuning, spec: NetworkSpec, lessons: Sequence[Lesson
     It is where nobody gave older cases, and where those that were given can say nothing: then nobody would know whether
     the child forgot any.
     """
-    learned, patients = [lesson.scan for lesson in lessons], {lesson.patient for lesson in lessons if lesson.patient}
+    learned = [lesson.scan for lesson in lessons]
+    patients = frozenset[str]().union(*patients_of(lessons, learned_by(request.parent.card)))
     if request.replay is not None:
         old = yield from rehearsal(request.replay, spec, learned, patients)
         if not request.replay or _says_something(old, spec, request.parent.card.scheme):

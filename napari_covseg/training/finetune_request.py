@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -81,15 +80,29 @@ class FineTuning:
         return RunFiles(self.out, RUN_ENDING)
 
     def about(self) -> dict[str, Any]:
-        """Return what must be the same for a run to go on."""
+        """Return what must be the same for a run to go on, its settings aside."""
         return {
             "parent_sha256": self.parent.sha256,
             "sessions_sha256": [lesson.sha256 for lesson in self.lessons],
             "scans_sha256": [lesson.scan_sha256 for lesson in self.lessons],
-            "config": json.loads(json.dumps(asdict(self.config))),
             "keeping": asdict(self.keeping),
             "replay": None if self.replay is None else cases_sha256(case.name for case in self.replay),
         }
+
+    def begin(self) -> None:
+        """Write down what the run is about, and its settings."""
+        self.files.begin({**self.about(), "config": asdict(self.config)})
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether what a run that was stopped left is of these settings, whatever build it was, and whole."""
+        try:
+            if not self.files.is_about(self.about(), self.config):
+                return False
+            self.files.refuse_damaged()
+        except ValueError:
+            return False
+        return True
 
 
 def steps_for(slices: int) -> int:

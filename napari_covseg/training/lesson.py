@@ -29,8 +29,8 @@ class Lesson:
         Which scan it was.
     annotated
         Classes somebody looked for on the reviewed slices.
-    patient
-        Tells patients apart, where it is known; scans of one patient show the same lesions.
+    patients
+        Names of whose scan it is, where that is known; scans of one patient show the same lesions.
     """
 
     scan: Volume
@@ -38,7 +38,7 @@ class Lesson:
     reviewed: tuple[int, ...]
     scan_sha256: str
     annotated: frozenset[str] = frozenset(LOOKED_FOR)
-    patient: str = ""
+    patients: frozenset[str] = frozenset()
 
     @property
     def sha256(self) -> str:
@@ -61,7 +61,7 @@ def lesson_of_case(case: Case) -> Lesson:
     """
     scan, labels, _ = read_case(case)
     reviewed, known = case.indices(scan.geometry.shape[0]), case.annotated - {"lung"}
-    return Lesson(scan, labels, reviewed, scan.sha256, known, patient_of_case(case))
+    return Lesson(scan, labels, reviewed, scan.sha256, known, frozenset(filter(None, [patient_of_case(case)])))
 
 
 def joined(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
@@ -109,8 +109,8 @@ def _both(one: Lesson, other: Lesson) -> Lesson:
     values = mine.copy()
     values[list(other.reviewed)] = theirs[list(other.reviewed)]
     reviewed = tuple(sorted({*one.reviewed, *other.reviewed}))
-    patient = other.patient if other.scan.patient_sha256 and not one.scan.patient_sha256 else one.patient
-    return replace(one, labels=replace(one.labels, values=values), reviewed=reviewed, patient=patient)
+    labels, patients = replace(one.labels, values=values), one.patients | other.patients
+    return replace(one, labels=labels, reviewed=reviewed, patients=patients)
 
 
 def _names(one: Lesson, other: Lesson) -> str:

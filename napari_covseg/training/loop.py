@@ -8,11 +8,13 @@ gradients, so that two processes with a part each do what one does with two.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import partial
 from math import cos, inf, pi
 from pathlib import Path
 from typing import Any, Literal
@@ -94,7 +96,8 @@ class TrainingConfig:
     def is_as_saved(self, saved: Mapping[str, Any]) -> bool:
         """Whether settings on disk are these; what an older build did not know yet was as it is by default."""
         known = {each.name: each.default for each in fields(self) if each.default is not MISSING}
-        return {**known, **saved} == asdict(self)
+        as_json = partial(json.dumps, sort_keys=True)  # which knows lists, and no tuples
+        return as_json({**known, **saved}) == as_json(asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

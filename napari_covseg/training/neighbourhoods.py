@@ -79,9 +79,10 @@ def split(lessons: Sequence[Lesson], learned: Record | None = None) -> tuple[Spl
         What the parent and those before it have seen: none of what taught them judges.
     """
     known = [_known_of(lesson, learned or {}) for lesson in lessons]
-    barred = [_barred(*each, learned or {}) for each in zip(lessons, known, strict=True)]
+    patients = patients_of(lessons, learned or {})
+    barred = [_barred(*each, learned or {}) for each in zip(lessons, known, patients, strict=True)]
     copies = _copies(lessons)
-    of_one = _of_one_patient(lessons, copies)
+    of_one = _of_one_patient(patients, copies)
     found: list[Split] = []
     for index, each in enumerate(zip(lessons, known, barred, strict=True)):
         judges = [k for k in of_one[index] if k < index and found[k].held_out]
@@ -158,17 +159,35 @@ def _copies(lessons: Sequence[Lesson]) -> dict[int, frozenset[int]]:
     return copies
 
 
-def _of_one_patient(lessons: Sequence[Lesson], copies: Mapping[int, Collection[int]]) -> tuple[tuple[int, ...], ...]:
+def patients_of(lessons: Sequence[Lesson], learned: Record) -> tuple[frozenset[str], ...]:
+    """Return the names of every lesson's patient: its own, and those that lead to it over copies and over the record.
+
+    A copy of a scan may have lost the patient's number, and is still of that patient.
+    """
+    copies, own = _copies(lessons), [frozenset({*one.patients, *_known_of(one, learned).patients}) for one in lessons]
+    of_one = [own[index].union(*(own[first] for first in firsts)) for index, firsts in copies.items()]
+    alike = [*own, *of_one, *(frozenset(seen.patients) for seen in learned.values())]
+
+    def grown(names: frozenset[str]) -> frozenset[str]:
+        more = names.union(*(each for each in alike if not each.isdisjoint(names)))
+        return names if more == names else grown(more)
+
+    return tuple(map(grown, own))
+
+
+def _of_one_patient(
+    patients: Sequence[frozenset[str]], copies: Mapping[int, Collection[int]]
+) -> tuple[tuple[int, ...], ...]:
     """Return, for every lesson, the others of its patient as far as patients are known; copies of its scan are none."""
 
     def are_copies(one: int, other: int) -> bool:
         return one == other or one in copies.get(other, ()) or other in copies.get(one, ())
 
     def others(index: int) -> Iterator[int]:
-        patient = lessons[index].patient
-        return (k for k, each in enumerate(lessons) if patient and each.patient == patient and not are_copies(k, index))
+        mine = patients[index]
+        return (k for k, each in enumerate(patients) if not each.isdisjoint(mine) and not are_copies(k, index))
 
-    return tuple(tuple(others(index)) for index in range(len(lessons)))
+    return tuple(tuple(others(index)) for index in range(len(patients)))
 
 
 def _away_from_patient(held_out: Collection[int], judging: Lesson, lesson: Lesson, dealt: Split) -> Split:
@@ -189,7 +208,7 @@ def _away_from(held_out: Collection[int], first: Lesson, copy: Lesson, dealt: Sp
     return _left_out(dealt, {k for k, place in places if any(are_neighbours(first, place, held) for held in held_out)})
 
 
-def _barred(lesson: Lesson, known: Learned, learned: Record) -> tuple[int, ...]:
+def _barred(lesson: Lesson, known: Learned, patients: Collection[str], learned: Record) -> tuple[int, ...]:
     """Return the reviewed slices that taught an ancestor, or may show what did, in whatever scan of the patient."""
     if known.taught is None:
         return lesson.reviewed
@@ -197,7 +216,7 @@ def _barred(lesson: Lesson, known: Learned, learned: Record) -> tuple[int, ...]:
     others = [
         seen
         for scan, seen in learned.items()
-        if lesson.patient and seen.patient == lesson.patient and _of_same_scan(lesson, scan, seen) is None
+        if not set(seen.patients).isdisjoint(patients) and _of_same_scan(lesson, scan, seen) is None
     ]
     places = Places.of(lesson.scan.geometry)
     return tuple(

@@ -121,7 +121,10 @@ def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume])
             if origin.voxels_sha256:
                 seen = Learned.of([origin.first + index for index in kept], (), origin.slices_sha256)
                 places = Places.of(scan.geometry, origin.first)
-                known_by = merged(known_by, {origin.voxels_sha256: seen.in_patient(patient_of_case(case), places)})
+                known_by = merged(
+                    known_by,
+                    {origin.voxels_sha256: seen.in_patient(set(filter(None, [patient_of_case(case)])), places)},
+                )
             few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)]
             recalled.append(Lesson(scan, labels, few, case.name, case.annotated - {"lung"}))
         if lone or is_asked:

@@ -50,17 +50,21 @@ class RunFiles:
         """Return where a finished stage waits for the others of its cascade, or to be judged."""
         return self._beside(f".{stage.name}{FINISHED}")
 
-    def is_about(self, about: Mapping[str, Any]) -> bool:
-        """Whether what an earlier call left, if anything, is of such a run.
+    def is_about(self, about: Mapping[str, Any], config: TrainingConfig | None = None) -> bool:
+        """Whether what an earlier call left, if anything, is of such a run, with such settings where they are told.
 
         Raises
         ------
         ValueError
             If what it says is damaged.
         """
+        if not self.about.exists():
+            return True
         try:
-            return not self.about.exists() or json.loads(self.about.read_text("utf-8")) == about
-        except ValueError as error:
+            left = dict(json.loads(self.about.read_text("utf-8")))
+            saved = left.pop("config") if config else {}
+            return left == about and (config is None or config.is_as_saved(saved))
+        except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.about.name} is damaged; start without --resume.") from error
 
     @property
@@ -128,14 +132,14 @@ def alone(out: Path) -> Iterator[None]:
         held.release()
 
 
-def keep_finished(done: Path, network: nn.Module, config: TrainingConfig) -> None:
-    """Write a trained stage and the settings it was asked for, whole or not at all."""
+def keep_finished(done: Path, network: nn.Module, config: TrainingConfig, *, ended_early: bool = False) -> None:
+    """Write a trained stage, the settings it was asked for, and whether a reader ended it; whole or not at all."""
     weights = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    write_tensors(done, {"config": asdict(config), "weights": weights})
+    write_tensors(done, {"config": asdict(config), "weights": weights, "ended_early": ended_early})
 
 
-def finished_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
-    """Return the weights of a finished stage.
+def finished_in(done: Path, config: TrainingConfig) -> tuple[dict[str, torch.Tensor], bool]:
+    """Return the weights of a finished stage, and whether a reader ended its training.
 
     Raises
     ------
@@ -147,5 +151,4 @@ def finished_in(done: Path, config: TrainingConfig) -> dict[str, torch.Tensor]:
         raise ValueError(
             f"{done.name} belongs to a training with other settings; give them, or start without --resume."
         )
-    weights: dict[str, torch.Tensor] = kept["weights"]
-    return weights
+    return kept["weights"], bool(kept.get("ended_early", False))

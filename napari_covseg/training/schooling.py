@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from napari_covseg.jobs import Job, Remark
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
 from napari_covseg.training.classroom import Classroom, Pupil, mixed_source, parts_of
-from napari_covseg.training.done import Attempt
+from napari_covseg.training.done import Attempt, EndedEarly
 from napari_covseg.training.frugal import is_out_of_memory, ladder
 from napari_covseg.training.keeping import Keeping, freeze, held_to
 from napari_covseg.training.loop import TrainingConfig, trained
@@ -60,13 +60,17 @@ def schooled(
     state_file, finished_file = files
     if finished_file.exists():
         taught = deepcopy(network)
-        taught.load_state_dict(finished_in(finished_file, config))
+        weights, ended_early = finished_in(finished_file, config)
+        taught.load_state_dict(weights)
+        if ended_early:
+            yield EndedEarly()
         return taught
     where, attempt = device, config
     rungs = ladder(config, device, pupil.spec.multiple_of)
     saved = _saved_config(state_file)
     while True:
-        job = _lesson(network, room, pupil, attempt, keeping, where, state_file, enough)
+        ending = _Ending(enough)
+        job = _lesson(network, room, pupil, attempt, keeping, where, state_file, ending)
         try:
             skipped = saved is not None and saved != _without_parts(attempt)
             if not skipped:
@@ -77,8 +81,10 @@ def schooled(
                 raise
             module, saved, skipped = None, None, False
         if module is not None:
+            if ending.came:
+                yield EndedEarly()
             try:
-                keep_finished(finished_file, module, config)
+                keep_finished(finished_file, module, config, ended_early=ending.came)
                 state_file.unlink(missing_ok=True)
             except OSError as error:  # what is learned is in memory; only a kill before it is judged would cost it
                 yield Remark(str(error))
@@ -96,6 +102,18 @@ def schooled(
             state_file.unlink(missing_ok=True)
             torch.cuda.empty_cache()
             yield Remark(f"Memory ran out; trying again {words}.")
+
+
+@dataclass(slots=True)
+class _Ending:
+    """Whether somebody wants a stage to end; remembers whether that was so when the stage asked."""
+
+    wanted: Callable[[], bool]
+    came: bool = False
+
+    def __call__(self) -> bool:
+        self.came = self.came or self.wanted()
+        return self.came
 
 
 def _lesson(

@@ -187,7 +187,7 @@ def _learned(
 ) -> Job[nn.Module | None]:
     done, config = request.files.finished(stage), stage_config(request.config, stage)
     if done.exists():
-        network.load_state_dict(finished_in(done, config))
+        network.load_state_dict(finished_in(done, config)[0])
         return network
     torch.manual_seed(config.seed)  # as it is where the stages before were finished by an earlier call
     job = trained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,15 +86,14 @@ def learning(
             from napari_covseg.training.finetune_request import FineTuning, forget, short_run, steps_for
             from napari_covseg.training.lesson import Lesson
 
-        patient = patient_of(opened.scan, opened.session.scan_sha256, key_to_learn_with())
-        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256, patient=patient)
+        patients = frozenset({patient_of(opened.scan, opened.session.scan_sha256, key_to_learn_with())})
+        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256, patients=patients)
         spec = load(parent.card.network)
         config = short_run(spec, request.steps or steps_for(len(reviewed)))
         replay = find_cases([request.replay]) if request.replay else None
-        resume = out in request.stopped
-        asked = FineTuning(
-            parent, (lesson,), out, config, replay=replay, device=request.device, resume=resume, copied_utc=copied_utc
-        )
+        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, copied_utc=copied_utc)
+        if out in request.stopped:  # what another build or a damaged disk left is dropped, and said so
+            asked = replace(asked, resume=asked.can_go_on)
         steps = finetuned(asked, enough)
         yield next(steps)  # what cannot be is refused before what was stopped is let go of
         for stopped in set(request.stopped) - {out}:

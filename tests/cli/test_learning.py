@@ -201,6 +201,19 @@ def test_a_verdict_is_overruled_with_a_reason(covseg, session, own_checkpoint, t
     assert [one.reason for one in lineage.decisions()] == ["finds what the old one missed"]
 
 
+def test_a_verdict_is_told_also_where_the_reason_against_it_cannot_be_kept(
+    covseg, session, untrained, no_weights, tmp_path
+):
+    (untrained.path.parent / lineage.DECISIONS).mkdir()
+    out = tmp_path / "child.safetensors"
+    words = ("--session", session, "--out", out, "--steps", "1", "--overrule", "finds what the old one missed")
+    said = covseg("finetune", *NETWORK, *words, "--json")
+    assert said.status == 1
+    assert "the reason could not be kept" in said.err
+    assert said.json["promoted"] is False
+    assert checkpoint.read(out).sha256 == said.json["sha256"]
+
+
 def test_nothing_is_overruled_where_the_gate_promotes(covseg, session, own_checkpoint, tmp_path, monkeypatch):
     better = Verdict(True, True, "Better.", (), (), 1, 1)
     monkeypatch.setattr(finetune, "judged", lambda *_, **__: better)
@@ -238,8 +251,8 @@ def test_a_session_and_its_case_in_a_bundle_are_of_one_patient(covseg, session, 
         out = tmp_path / f"{name}.safetensors"
         said = covseg("finetune", *NETWORK, "--session", taught, "--out", out, "--steps", "1")
         assert said.status == 0, said.err
-        patients |= {one.patient for one in checkpoint.read(out).card.learned.values() if one.taught == (3, 4)}
-    (patient,) = patients
+        patients |= {one.patients for one in checkpoint.read(out).card.learned.values() if one.taught == (3, 4)}
+    ((patient,),) = patients
     assert patient.startswith("patient-")
 
 

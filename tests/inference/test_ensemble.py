@@ -8,8 +8,7 @@ from napari_covseg.inference.cascade import SliceProposal
 from napari_covseg.inference.ensemble import joint
 from napari_covseg.io import read_volume
 from napari_covseg.jobs import Progress, drain
-from napari_covseg.networks import Prediction, checkpoint, load
-from napari_covseg.networks.checkpoint import Card
+from napari_covseg.networks import Card, Prediction, checkpoint, load
 from napari_covseg.volume import LESIONS, reoriented
 
 SCHEME = ("ggo", "consolidation", "effusion")

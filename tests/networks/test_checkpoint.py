@@ -1,5 +1,7 @@
 """Checkpoints: what goes in comes out, and what is not one is refused."""
 
+import json
+
 import pytest
 import torch
 
@@ -133,6 +135,36 @@ def test_beside_the_readers_own_no_file_takes_a_shipped_ones_name(tmp_path):
     with pytest.raises(ValueError, match="without line breaks"):
         checkpoint.check_free(tmp_path / "con\nnl.safetensors")
     checkpoint.check_free(tmp_path / "masc_net_compact.safetensors")
+
+
+FOREIGN_METRICS = (
+    {"gate": "passed"},
+    {"gate": {"promoted": True, "held_out": [{"dice": 0.5}]}},
+    {"sibling": None},
+    {"held_out_pooled": [0.5]},
+    {"held_out_pooled": {"dice_lesion": "good"}},
+    {"on_the_learned_slices": {"after": 0.5}},
+)
+
+
+@pytest.mark.parametrize("metrics", FOREIGN_METRICS)
+def test_a_card_with_figures_of_another_form_is_left_out_and_does_not_stop_the_list(metrics, module, card, tmp_path):
+    from safetensors.torch import save_file
+
+    foreign = tmp_path / checkpoint.OWN_FOLDER / "foreign.safetensors"
+    foreign.parent.mkdir()
+    told = {**card.model_dump(mode="json"), "metrics": metrics}
+    tensors = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    save_file(tensors, foreign, metadata={"covseg": json.dumps(told)})
+    assert foreign not in [one.path for one in checkpoint.known("res_att_unet", tmp_path)]
+    assert checkpoint.left_out(tmp_path) == (foreign,)
+    with pytest.raises(ValueError, match=r"foreign\.safetensors is not a checkpoint of this program, or it is damaged"):
+        checkpoint.read(foreign)
+
+
+def test_a_class_without_a_figure_does_not_count_as_measured(card):
+    told = card.model_copy(update={"metrics": {"held_out_pooled": {"dice_lesion": None, "dice_ggo": 0.5}}})
+    assert told.measured_dice == {"dice_ggo": 0.5}
 
 
 def test_a_damaged_file_among_ones_own_is_left_out_and_that_is_logged_once(tmp_path, caplog):

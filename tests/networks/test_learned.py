@@ -71,8 +71,15 @@ def test_places_are_those_of_the_whole_scan_where_its_first_slices_were_cut_off(
 
 
 def test_whose_scan_it_is_stays_with_what_is_merged():
-    known = Learned.of((1,)).in_patient("patient-1", Places(spacing_mm=1, first_mm=0, step_mm=-1))
+    known = Learned.of((1,)).in_patient({"patient-1"}, Places(spacing_mm=1, first_mm=0, step_mm=-1))
     assert known.beside(Learned.of((2,))) == Learned.of((1, 2)).beside(known)
-    assert Learned.of((2,)).beside(known).patient == "patient-1"
+    assert Learned.of((2,)).beside(known).patients == ("patient-1",)
+    other = known.model_copy(update={"patients": ("patient-0",)})
+    assert known.beside(other).patients == other.beside(known).patients == ("patient-0", "patient-1")
     assert Learned.model_validate_json(known.model_dump_json()) == known
-    assert Learned.of((1,)).in_patient("", Places(spacing_mm=1, first_mm=0, step_mm=-1)).places is None
+    assert Learned.of((1,)).in_patient((), Places(spacing_mm=1, first_mm=0, step_mm=-1)).places is None
+
+
+def test_a_record_of_before_a_patient_could_have_several_names_is_read():
+    assert Learned.model_validate({"taught": [1], "patient": "patient-1"}).patients == ("patient-1",)
+    assert Learned.model_validate({"taught": [1], "patient": ""}).patients == ()

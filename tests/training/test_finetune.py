@@ -462,7 +462,7 @@ def test_enough_ends_it_with_the_best_so_far_which_is_judged(lesson, parent, tmp
     child = drain(finetuned(asked, enough), tell)
     assert max(step.step for step in seen if isinstance(step, StepDone)) == 3
     assert lineage.verdict_of(child)["judged"]
-    assert "ended early and kept as it was best on these slices" in lineage.verdict_of(child)["words"]
+    assert FLATTERS in lineage.verdict_of(child)["words"]
     losses = iter([2.0, 1.0])
     two = replace(asked, out=tmp_path / "two.safetensors")
     stopped = Enough()
@@ -470,6 +470,50 @@ def test_enough_ends_it_with_the_best_so_far_which_is_judged(lesson, parent, tmp
         finetuned(two, stopped), lambda s: stopped.ask() if isinstance(s, StepDone) and s.step == 2 else None
     )
     assert all(torch.equal(a, b) for a, b in zip(weights(child).values(), weights(at_two).values(), strict=True))
+
+
+FLATTERS = "ended early and kept as it was best on these slices"
+
+
+def test_that_it_was_ended_early_is_said_also_when_the_run_was_killed_while_it_was_judged(lesson, parent, tmp_path):
+    enough, asked = Enough(), request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", config=CONFIG)
+    job = finetuned(asked, enough)
+    for step in job:
+        if isinstance(step, StepDone):
+            enough.ask()
+        if isinstance(step, Progress) and step.doing.startswith("judging"):
+            break
+    job.close()
+    child = drain(finetuned(replace(asked, resume=True)))
+    assert FLATTERS in lineage.verdict_of(child)["words"]
+
+
+def test_time_that_is_up_when_all_is_learned_has_ended_nothing(lesson, parent, tmp_path):
+    judging = Enough()
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", config=CONFIG)
+    told = lambda step: judging.ask() if isinstance(step, Progress) and step.doing.startswith("judging") else None  # noqa: E731
+    assert FLATTERS not in lineage.verdict_of(drain(finetuned(asked, judging), told))["words"]
+    assert judging()
+
+
+def test_a_run_that_another_build_left_goes_on_where_its_settings_are_the_same(lesson, parent, tmp_path):
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
+    job = finetuned(asked)
+    while not isinstance(next(job), StepDone):
+        pass
+    job.close()
+    left = json.loads(asked.files.about.read_text())
+    del left["config"]["patience"]  # 0 by default, as here
+    asked.files.about.write_text(json.dumps(left))
+    assert asked.can_go_on
+    left["config"]["learning_rate"] *= 2
+    asked.files.about.write_text(json.dumps(left))
+    assert not asked.can_go_on
+    with pytest.raises(ValueError, match="other corrections or settings"):
+        drain(finetuned(replace(asked, resume=True)))
+    asked.files.about.write_text("{}")
+    with pytest.raises(ValueError, match="is damaged; start without --resume"):
+        drain(finetuned(replace(asked, resume=True)))
 
 
 def test_when_memory_runs_out_it_steps_down_and_says_so(lesson, parent, tmp_path, monkeypatch):

@@ -97,12 +97,11 @@ def test_lessons_of_two_scans_stay_two(lesson):
     assert joined([lesson, other]) == (lesson, other)
 
 
-def test_of_two_copies_the_one_that_states_the_patients_number_says_whose_the_scan_is(lesson):
-    numbered = replace(lesson, scan=replace(lesson.scan, patient_sha256="4711" * 16), patient="by number")
-    unnumbered = replace(lesson, patient="by scan")
+def test_of_two_copies_the_names_of_both_say_whose_the_scan_is(lesson):
+    numbered, unnumbered = (replace(lesson, patients=frozenset({name})) for name in ("by number", "by scan"))
     for both in ([numbered, unnumbered], [unnumbered, numbered]):
         (whole,) = joined(both)
-        assert whole.patient == "by number"
+        assert whole.patients == {"by number", "by scan"}
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_a_case_is_of_the_patient_that_was_stated_by_a_name_that_tells_nothing(s
     entry = {} if stated is None else {"patient": stated}
     write_case(tmp_path / "cases", "one", hu, labels, annotated=["ggo"], **entry)
     (case,) = find_cases([tmp_path / "cases"])
-    assert lesson_of_case(case).patient == known_as()
+    assert lesson_of_case(case).patients == set(filter(None, [known_as()]))
 
 
 def test_learning_needs_no_key_that_is_kept_and_a_damaged_one_is_told(write_case, tmp_path, monkeypatch):
@@ -127,7 +126,7 @@ def test_learning_needs_no_key_that_is_kept_and_a_damaged_one_is_told(write_case
     (case,) = find_cases([tmp_path / "cases"])
     (tmp_path / "a file").write_bytes(b"")
     monkeypatch.setenv("COVSEG_HOME", str(tmp_path / "a file"))
-    assert lesson_of_case(case).patient == lesson_of_case(case).patient != ""
+    assert lesson_of_case(case).patients == lesson_of_case(case).patients != frozenset()
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "bundle.key").write_bytes(b"")
     monkeypatch.setenv("COVSEG_HOME", str(tmp_path / "home"))

@@ -8,8 +8,16 @@ import pytest
 
 from napari_covseg.networks.learned import Learned, Places, merged
 from napari_covseg.training.lesson import Lesson
-from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, TOO_CLOSE, are_neighbours, split, why_nobody_judges
+from napari_covseg.training.neighbourhoods import (
+    LEARNED_BEFORE,
+    TOO_CLOSE,
+    are_neighbours,
+    patients_of,
+    split,
+    why_nobody_judges,
+)
 from napari_covseg.volume import Geometry, LabelMap, Volume
+from napari_covseg.volume.resample import cropped
 
 
 def lesson_of(reviewed, depth=40, spacing_mm=5.0, bearing=range(40)):
@@ -78,7 +86,7 @@ def test_too_few_or_too_close_all_teach(reviewed):
 def test_no_scan_of_a_patient_teaches_what_may_lie_beside_a_slice_of_another_that_judges(shift_mm):
     """The second scan begins elsewhere; by which way to count its slices lie beside the first's nobody can know."""
     slices = (2, 12, 20, 28, 37)
-    first = replace(lesson_of(slices), patient="p")
+    first = replace(lesson_of(slices), patients=frozenset("p"))
     grid = first.scan.geometry.affine.copy()
     grid[2, 3] += shift_mm
     geometry = Geometry(first.scan.geometry.shape, grid)
@@ -91,12 +99,12 @@ def test_no_scan_of_a_patient_teaches_what_may_lie_beside_a_slice_of_another_tha
         near = [k for k in slices if abs(held - k) * 5 <= 40 or abs((held - k) * 5 + shift_mm) <= 40]
         assert not set(near) & set(theirs.taught)
     assert theirs.taught
-    strangers = split([first, replace(second, patient="q")])
+    strangers = split([first, replace(second, patients=frozenset("q"))])
     assert all(one.held_out for one in strangers)
 
 
 def test_a_patients_second_scan_judges_where_the_first_cannot():
-    alone, more = (replace(lesson_of(slices), patient="p") for slices in ((20,), (2, 12, 20, 28, 37)))
+    alone, more = (replace(lesson_of(slices), patients=frozenset("p")) for slices in ((20,), (2, 12, 20, 28, 37)))
     more = replace(more, scan=Volume(more.scan.hu + 1, more.scan.geometry))
     first, second = split([alone, more])
     assert second.held_out
@@ -106,14 +114,39 @@ def test_a_patients_second_scan_judges_where_the_first_cannot():
 @pytest.mark.parametrize("patient", ["p", "q"])
 def test_what_taught_an_ancestor_in_another_scan_of_the_patient_judges_in_none(patient):
     slices = (2, 12, 20, 28, 37)
-    lesson = replace(lesson_of(slices), patient="p")
-    other = replace(lesson, patient=patient, scan=Volume(lesson.scan.hu + 1, lesson.scan.geometry))
-    taught = Learned.of((19,)).in_patient("p", Places.of(lesson.scan.geometry))
+    lesson = replace(lesson_of(slices), patients=frozenset("p"))
+    other = replace(lesson, patients=frozenset(patient), scan=Volume(lesson.scan.hu + 1, lesson.scan.geometry))
+    taught = Learned.of((19,)).in_patient({"p"}, Places.of(lesson.scan.geometry))
     (found,) = split([other], {lesson.scan.voxels_sha256: taught})
     assert found.barred == ((12, 20) if patient == "p" else ())
     assert not set(found.held_out) & set(found.barred)
     (nobody,) = split([other], {lesson.scan.voxels_sha256: taught.model_copy(update={"taught": None})})
     assert nobody.barred == (slices if patient == "p" else ())
+
+
+def test_a_patient_is_known_by_the_names_of_all_copies_of_a_scan():
+    """A copy without the number, learned later, hides nothing: neither along the lineage nor from copy to copy."""
+    slices = (2, 12, 20, 28, 37)
+    lesson = lesson_of(slices)
+    hu = np.random.default_rng(3).normal(-600, 200, lesson.scan.hu.shape).astype(np.float32)
+    numbered = replace(lesson, scan=Volume(hu, lesson.scan.geometry), patients=frozenset({"number"}))
+    unnumbered = replace(numbered, patients=frozenset({"scan"}))
+    again = replace(numbered, scan=Volume(numbered.scan.hu + 1, numbered.scan.geometry))
+    places, voxels = Places.of(numbered.scan.geometry), numbered.scan.voxels_sha256
+
+    seen = Learned.of((19,)).in_patient({"number"}, places)
+    later = merged({voxels: seen}, {voxels: Learned.of((3,)).in_patient({"scan"}, places)})
+    assert patients_of([again], later) == (frozenset({"number", "scan"}),)
+    (found,) = split([again], later)
+    assert {12, 20} <= set(found.barred)
+
+    box = (4, 0, 0), numbered.scan.geometry.shape
+    cut = replace(unnumbered, scan=cropped(numbered.scan, *box), reviewed=(8,), labels=cropped(numbered.labels, *box))
+    record = {voxels: Learned.of((19,), (), numbered.scan.slices_sha256).in_patient({"number"}, places)}
+    assert patients_of([cut], record) == (frozenset({"number", "scan"}),)
+    assert patients_of([numbered, cut], {}) == (frozenset({"number", "scan"}),) * 2
+    stranger = replace(again, patients=frozenset({"other"}))
+    assert patients_of([numbered, cut, stranger], record)[2] == {"other"}
 
 
 def test_of_many_sessions_with_a_slice_each_a_fifth_judges():

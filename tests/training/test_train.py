@@ -8,7 +8,7 @@ import torch
 from napari_covseg.inference import Segmenter
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.jobs import drain
-from napari_covseg.networks import available, checkpoint, load
+from napari_covseg.networks import Card, available, checkpoint, load
 from napari_covseg.networks.learned import Learned
 from napari_covseg.training.loop import CheckDone, StepDone, TrainingConfig
 from napari_covseg.training.train import LUNG_SHARE, TrainingRequest, stage_config, train
@@ -175,7 +175,7 @@ def parent(tmp_path):
 
     def of(key, scheme, width="compact"):
         torch.manual_seed(9)
-        card = checkpoint.Card(network=key, width=width, scheme=scheme, trained_on="nothing")
+        card = Card(network=key, width=width, scheme=scheme, trained_on="nothing")
         return checkpoint.save(load(key).build(scheme, width), card, tmp_path / "parent.safetensors")
 
     return of

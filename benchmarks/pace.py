@@ -45,9 +45,9 @@ def steps_that_fit(network: str, cases: Sequence[Case], minutes: float, device: 
     Raises
     ------
     SystemExit
-        If the file was measured for other minutes: one table cannot hold both.
+        If the file is damaged, or was measured for other minutes: one table cannot hold both.
     """
-    paces: dict[str, dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    paces = _kept_in(kept)
     if network not in paces:
         seconds = _seconds_per_step(network, cases, device)
         paces[network] = {"minutes": minutes, "seconds_per_step": seconds, "steps": int(60 * minutes / seconds)}
@@ -58,6 +58,14 @@ def steps_that_fit(network: str, cases: Sequence[Case], minutes: float, device: 
             f"{kept.name} holds {paces[network]['minutes']} minutes, not {minutes}; name another --outcomes."
         )
     return max(1, int(paces[network]["steps"]))
+
+
+def _kept_in(kept: Path) -> dict[str, dict[str, Any]]:
+    try:
+        paces: dict[str, dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    except ValueError:
+        raise SystemExit(f"{kept.name} is damaged; put it back from the history, or name another --outcomes.") from None
+    return paces
 
 
 def _seconds_per_step(network: str, cases: Sequence[Case], device: str) -> float:

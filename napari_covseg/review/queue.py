@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +28,14 @@ class Suggestion:
     index
         From the apex.
     unsure_ml
-        How much the network expects to have wrong there; 0 where that is not why it is suggested, but that it lies far
-        from all that was seen.
+        How much the network expects to have wrong there; 0 where that is not why it is suggested, but where it lies.
+    away_mm
+        From the nearest slice that was seen; infinitely far where none was.
     """
 
     index: int
     unsure_ml: float
+    away_mm: float
 
 
 def suggestion(
@@ -54,7 +57,8 @@ def suggestion(
         return None
     unsure = np.nan_to_num(uncertain_voxels)
     is_unsure = unsure[chosen[0]] > UNSURE_SHARE * unsure.max(initial=0.0)
-    return Suggestion(chosen[0], float(unsure[chosen[0]]) * geometry.voxel_ml if is_unsure else 0.0)
+    away_mm = min((abs(chosen[0] - index) * geometry.spacing_mm[0] for index in seen), default=inf)
+    return Suggestion(chosen[0], float(unsure[chosen[0]]) * geometry.voxel_ml if is_unsure else 0.0, away_mm)
 
 
 def first_queue(

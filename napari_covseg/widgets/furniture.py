@@ -112,6 +112,7 @@ class Furniture:
             self.outline_width,
             self.ortho,
             self.looks,
+            self.next_slice,
             self.layer_list,
             self.focus_ring,
             self.fitting,

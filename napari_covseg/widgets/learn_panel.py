@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from napari.viewer import Viewer
@@ -194,7 +195,8 @@ class LearnPanel(Panel):
         session, trained = self.desk.session, self.bench.choice.checkpoint
         if session is None or trained is None:
             return ""
-        last = max(map(learned_until, self._children(session.scan_sha256)), default="")
+        taught = (each for each in self._line_of(trained) if session.scan_sha256 in each.card.scans_sha256)
+        last = max(map(learned_until, taught), default="")
         fresh = sum(mark.time_utc.isoformat() > last for mark in session.marks.values())
         said = f"<b>{count(fresh, 'reviewed slice')}</b> since the last fine-tune"
         if not last:
@@ -203,9 +205,13 @@ class LearnPanel(Panel):
             said += f", {len(session.marks)} in all"
         return f"{said}. In use: {checkpoint_title(trained)}."
 
-    def _children(self, scan_sha256: str) -> list[Checkpoint]:
-        checkpoints = self.bench.choice.known(self.bench.choice.network)
-        return [each for each in checkpoints if scan_sha256 in each.card.scans_sha256]
+    def _line_of(self, trained: Checkpoint) -> Iterator[Checkpoint]:
+        """Return a checkpoint and those it comes from, as far as they are at hand."""
+        known = {each.sha256: each for each in self.bench.choice.known(self.bench.choice.network)}
+        found: Checkpoint | None = trained
+        while found is not None:
+            yield found
+            found = known.pop(found.card.parent_sha256, None)
 
     def _show_progress(self) -> None:
         self.progress.setVisible(self._is_running)

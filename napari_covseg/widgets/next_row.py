@@ -9,7 +9,7 @@ from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.next_slice import ALL_REVIEWED, LEAST_ML
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
 
-TOLD = "Go to the slice that is most worth a look: where the network is unsure, and far from those you saw (N)"
+TOLD = "Go to the slice that is most worth a look: where the network is unsure, and away from those you saw (N)"
 
 
 class NextRow(QWidget):  # type: ignore[misc]
@@ -42,4 +42,4 @@ class NextRow(QWidget):  # type: ignore[misc]
         if found.unsure_ml >= LEAST_ML:
             self.why.setText(f"The network is unsure of {found.unsure_ml:.1f} mL there.")
         else:
-            self.why.setText("It lies far from the slices that you reviewed or went to.")
+            self.why.setText(f"It lies {found.away_mm:.0f} mm from the nearest slice that you reviewed or went to.")

@@ -33,31 +33,38 @@ class NextSlice(QObject):  # type: ignore[misc]
         super().__init__(desk)
         self.desk = desk
         self._led_to: set[int] = set()
+        self._offered: Suggestion | None = None
         desk.opened.connect(self._on_opened)
         desk.weighed.connect(self._on_weighed)
         desk.states_changed.connect(self._tell)
+        desk.viewer.dims.events.current_step.connect(self._on_step)
+
+    def close(self) -> None:
+        """Follow the reader no more."""
+        self.desk.viewer.dims.events.current_step.disconnect(self._on_step)
 
     @property
     def suggestion(self) -> Suggestion | None:
-        """Where to go next; None where every slice is reviewed, or no scan is open."""
+        """Where to go next; None where every slice is reviewed, or no scan is open.
+
+        It is the slice on screen only where that is the last one left.
+        """
         opened = self.desk.bench.current
         if opened is None:
             return None
         unsure, marks = opened.proposals.uncertain_voxels, opened.session.marks.keys()
-        found = suggestion(unsure, opened.scan.geometry, marks | self._led_to)
-        return found or suggestion(unsure, opened.scan.geometry, marks)
+        here = {gestures.slice_shown(self.desk)}
+        seen = (marks | self._led_to | here, marks | here, marks)
+        return next(filter(None, (suggestion(unsure, opened.scan.geometry, each) for each in seen)), None)
 
     def go(self) -> None:
-        """Show the slice that is suggested; where it is on screen already, the one after it."""
+        """Show the slice that is suggested."""
         opened = self.desk.bench.current
         if opened is None:
             return
         if len(opened.session.marks.keys() | self._led_to) == opened.scan.geometry.shape[0]:
             self._led_to.clear()  # all were shown: begin anew
         found = self.suggestion
-        if found is not None and found.index == gestures.slice_shown(self.desk):
-            self._led_to.add(found.index)
-            found = self.suggestion
         if found is None:
             self.desk.bench.said.emit(ALL_REVIEWED)
             return
@@ -73,5 +80,12 @@ class NextSlice(QObject):  # type: ignore[misc]
         self._led_to.discard(index)
         self._tell()
 
+    def _on_step(self) -> None:
+        """Suggest another slice once the reader came to the one that is suggested by herself."""
+        if self._offered is not None and self._offered.index == gestures.slice_shown(self.desk):
+            self._led_to.add(self._offered.index)
+            self._tell()
+
     def _tell(self) -> None:
+        self._offered = self.suggestion
         self.changed.emit()

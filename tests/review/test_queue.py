@@ -1,5 +1,7 @@
 """The first queue: uncertain slices, spread over the scan."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,7 @@ def test_what_is_suggested_first_is_where_the_network_is_least_sure_and_says_of_
     found = suggestion(unsure, GRID, ())
     assert found.index == 17
     assert found.unsure_ml == pytest.approx(2000 * GRID.voxel_ml)
+    assert found.away_mm == math.inf
 
 
 def test_later_suggestions_say_when_they_are_made_for_being_far_away():
@@ -75,6 +78,7 @@ def test_later_suggestions_say_when_they_are_made_for_being_far_away():
     found = suggestion(unsure, GRID, (2,))
     assert found.index > 20
     assert found.unsure_ml == 0
+    assert found.away_mm == pytest.approx((found.index - 2) * 2)
 
 
 def test_every_slice_is_suggested_once_and_then_none():

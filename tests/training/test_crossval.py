@@ -131,5 +131,9 @@ def test_a_lung_stage_counts_by_its_share(module, cases, tmp_path):
     kept = tmp_path / "pace.json"
     kept.write_text(json.dumps({"chs_net": {"minutes": 3.0, "seconds_per_step": 2.0, "steps": 90}}))
     assert pace.steps_that_fit("chs_net", find_cases([cases]), 3.0, "cpu", kept) == 90
+    damaged = tmp_path / "damaged.json"
+    damaged.write_bytes(kept.read_bytes()[:-3])
+    with pytest.raises(SystemExit, match=r"damaged\.json is damaged; put it back"):
+        pace.steps_that_fit("chs_net", (), 3.0, "cpu", damaged)
     spec = pace.load("chs_net")
     assert [pace._share(spec, index) for index in (0, 1)] == [0.5, 1.0]

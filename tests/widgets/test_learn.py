@@ -195,6 +195,9 @@ def test_a_slice_that_is_reviewed_while_it_learns_is_still_to_be_learned(learnin
     press(learning, panel.enough)
     learning.until(lambda: found, seconds=DEADLINE_S)
     learning.live(0.1)
+    assert panel.ready.text().startswith("<b>2 reviewed slices</b> to learn from")  # the old one is in use
+    learning.bench.choice.promote(found[0], "Dr A", "it finds the lower lobe")
+    learning.live(0.1)
     assert panel.ready.text().startswith("<b>1 reviewed slice</b> since the last fine-tune, 2 in all")
 
 

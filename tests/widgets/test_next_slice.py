@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,9 @@ def orange(driver: Any, index: int) -> bool:
 
 def test_without_a_network_slices_are_spread_over_the_scan(at_work: Any) -> None:
     assert row_of(at_work).button.isEnabled()
-    assert "far from" in row_of(at_work).why.text()
+    apart = int(re.fullmatch(r"It lies (\d+) mm from the nearest slice .*", row_of(at_work).why.text())[1])
+    offered = int(re.search(r"slice (\d+)", row_of(at_work).button.text())[1]) - 1
+    assert apart == round(abs(offered - shown(at_work)) * at_work.bench.current.scan.geometry.spacing_mm[0])
     seen = []
     for _ in range(4):
         at_work.key(Qt.Key.Key_N)
@@ -79,13 +82,26 @@ def test_n_goes_to_where_the_network_is_unsure_and_on_from_there(segmented: Any)
         led.add(shown(segmented))
     assert led == set(range(12))
     segmented.key(Qt.Key.Key_N)
-    assert shown(segmented) == 2  # and round again
+    assert shown(segmented) == 9  # and round again, in the half of the scan where she is not
 
 
-def test_a_suggestion_that_is_on_screen_already_is_passed_over(segmented: Any) -> None:
+def test_a_slice_on_screen_is_not_suggested(segmented: Any) -> None:
     segmented.viewer.dims.set_current_step(0, 2)
+    assert row_of(segmented).button.text() == "Next: slice 10 of 12  (N)"
+    segmented.viewer.dims.set_current_step(0, 5)
+    assert row_of(segmented).button.text() == "Next: slice 10 of 12  (N)"  # the reader was there
     segmented.key(Qt.Key.Key_N)
     assert shown(segmented) == 9
+
+
+def test_the_last_slice_that_is_left_is_suggested_though_it_is_on_screen(segmented: Any) -> None:
+    segmented.viewer.dims.set_current_step(0, 2)
+    for index in set(range(12)) - {2}:
+        segmented.session.mark_reviewed(index)
+    segmented.live(0.05)
+    assert row_of(segmented).button.text() == "Next: slice 3 of 12  (N)"
+    segmented.key(Qt.Key.Key_N)
+    assert shown(segmented) == 2
 
 
 def test_what_is_reviewed_is_not_suggested_and_at_the_end_that_is_said(segmented: Any) -> None:

@@ -32,6 +32,8 @@ MOST_HELD_OUT = 40
 TEACHING_SHARE = 0.5
 """At least this share of the reviewed slices teaches, or none is held out."""
 
+SURELY_ENOUGH = 12
+
 NOBODY_KNOWN = Learned()
 
 TOO_CLOSE = "the corrected slices are too few or too close together"
@@ -106,6 +108,14 @@ def split(lessons: Sequence[Lesson], learned: Record | None = None) -> tuple[Spl
         found[index] = Split((), lessons[index].reviewed)
         wanted -= len(lessons[index].reviewed)
     return tuple(found)
+
+
+def can_be_judged(lesson: Lesson) -> bool:
+    """Whether a lesson alone can spare a slice to judge by, whatever an ancestor learned.
+
+    Of more than `SURELY_ENOUGH` reviewed slices it is taken for granted, since to compare them all takes long.
+    """
+    return len(lesson.reviewed) > SURELY_ENOUGH or bool(split([lesson])[0].held_out)
 
 
 def why_nobody_judges(dealt: Sequence[Split]) -> str:

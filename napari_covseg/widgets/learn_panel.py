@@ -24,6 +24,10 @@ from napari_covseg.widgets.verdict_rows import VerdictRows
 from napari_covseg.widgets.words import how_far
 from napari_covseg.workbench import checkpoint_title
 
+NOBODY_JUDGES = (
+    "The reviewed slices are too few or too close together to keep one aside, so what is learned could not be judged: "
+    "review more first, further apart."
+)
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."
 PAUSE, GO_ON = "Pause", "Go on"
 RESUME_TOLD = "Go on with the learning that was stopped, where it was; your reviewed slices are as they were"
@@ -203,7 +207,9 @@ class LearnPanel(Panel):
             said = f"<b>{count(fresh, 'reviewed slice')}</b> to learn from"
         elif fresh != len(session.marks):
             said += f", {len(session.marks)} in all"
-        return f"{said}. In use: {checkpoint_title(trained)}."
+        said += f". In use: {checkpoint_title(trained)}."
+        is_asked = self.isVisible() and not self._is_running and session.marks
+        return said if not is_asked or self.bench.learning.can_be_judged() else f"{said} {NOBODY_JUDGES}"
 
     def _line_of(self, trained: Checkpoint) -> Iterator[Checkpoint]:
         """Return a checkpoint and those it comes from, as far as they are at hand."""

@@ -102,6 +102,15 @@ class Learning:
         run.finished.connect(partial(self._take_rest, opened, trained))
         return run
 
+    def can_be_judged(self) -> bool:
+        """Whether the reviewed slices of the open scan can spare one by which to judge what is learned from them."""
+        from napari_covseg.training.lesson import Lesson
+        from napari_covseg.training.neighbourhoods import can_be_judged
+
+        opened = self.bench.opened_scan()
+        session = opened.session
+        return can_be_judged(Lesson(opened.scan, session.labels, session.reviewed, session.scan_sha256))
+
     def can_resume(self, parent: Checkpoint) -> bool:
         """Whether a fine-tuning of this parent on the open scan's corrections, as they stand, was stopped midway.
 

@@ -88,11 +88,18 @@ def click_item(driver: Any, number: int) -> None:
     driver.live(0.1)
 
 
+def test_that_there_are_slices_to_judge_by_is_not_doubted_beforehand(learning: Any) -> None:
+    review(learning, 0, 11)
+    assert learning.panel.ready.text().startswith("<b>2 reviewed slices</b> to learn from")
+    assert "judged" not in learning.panel.ready.text()
+
+
 def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: Checkpoint) -> None:
     panel, rows = learning.panel, learning.panel.verdict
     assert "Mark at least one slice reviewed" in panel.why.text()
     review(learning, 6)
     assert panel.ready.text().startswith("<b>1 reviewed slice</b> to learn from")
+    assert panel.ready.text().endswith("so what is learned could not be judged: review more first, further apart.")
     child = learned(learning, steps=2)
     assert len(panel.curve.losses) == 2
     assert not is_promoted(child)

@@ -154,19 +154,15 @@ class LSHAttention(nn.Module):
         order_SL = hashes_SL.sort(dim=-1, stable=True).indices
         ticks_SL = torch.arange(order_SL.shape[1], device=order_SL.device).expand_as(order_SL)
         back_SL = torch.empty_like(order_SL).scatter_(1, order_SL, ticks_SL)
-        q_SKQD, v_SKQD = self._chunks(qk_SLD, order_SL), self._chunks(v_SLD, order_SL)
-        k_SKMD, v_SKMD = _with_previous(functional.normalize(q_SKQD, dim=-1)), _with_previous(v_SKQD)
-        place_SKQ = order_SL.int().unflatten(1, (-1, self.bucket))
-        operands = (q_SKQD, k_SKMD, v_SKMD, place_SKQ, _with_previous(place_SKQ))
+        in_order = (_permuted(t_SLD, order_SL, back_SL) for t_SLD in (qk_SLD, v_SLD))
+        q_SKQD, v_SKQD = (t_SLD.unflatten(1, (-1, self.bucket)) for t_SLD in in_order)
+        operands = [q_SKQD, _with_previous(functional.normalize(q_SKQD, dim=-1)), _with_previous(v_SKQD)]
+        if length < order_SL.shape[1]:
+            operands.append(_with_previous((order_SL >= length).unflatten(1, (-1, self.bucket))))
         blocks = zip(*(t.flatten(0, 1).split(CHUNKS_AT_ONCE) for t in operands), strict=True)
-        outs, lses = zip(*(_attend_chunks(length, *block) for block in blocks), strict=True)
+        outs, lses = zip(*(_attend_chunks(*block) for block in blocks), strict=True)
         out_SLD, lse_SL = torch.cat(outs).view_as(v_SLD), torch.cat(lses).view_as(order_SL)
-        return out_SLD.gather(1, back_SL[..., None].expand_as(v_SLD)), lse_SL.gather(1, back_SL)
-
-    def _chunks(self, tokens_SLD: Tensor, order_SL: Tensor) -> Tensor:
-        in_order_SLD = tokens_SLD.gather(1, order_SL[..., None].expand_as(tokens_SLD))
-        chunks_SKQD: Tensor = in_order_SLD.unflatten(1, (-1, self.bucket))
-        return chunks_SKQD
+        return _permuted(out_SLD, back_SL, order_SL), lse_SL.gather(1, back_SL)
 
     def _hash(self, qk_SLD: Tensor, length: int, index: int) -> Tensor:
         """h(x) = argmax([xR; −xR]) (eq. 4), as a product of two small hashes where there are many buckets."""
@@ -177,21 +173,56 @@ class LSHAttention(nn.Module):
         for size in factors:
             rotation = torch.randn(self.head_width, size // 2, generator=generator).to(qk_SLD)
             projected = qk_SLD.detach() @ rotation
-            hashes_SL += stride * torch.cat([projected, -projected], dim=-1).argmax(dim=-1)
+            nearest_SL1 = projected.abs().argmax(dim=-1, keepdim=True)
+            is_behind_SL1 = projected.gather(-1, nearest_SL1) < 0
+            hashes_SL += stride * (nearest_SL1 + size // 2 * is_behind_SL1)[..., 0]
             stride *= size
         hashes_SL[:, length:] = prod(factors)
         return hashes_SL
 
 
+class _Permuted(torch.autograd.Function):
+    """Tokens in another order; as the order leaves none out and takes none twice, its gradient is that of the way back.
+
+    Whole tokens are moved, which is faster than to gather their numbers one by one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tokens_SLD: Tensor, order_SL: Tensor, back_SL: Tensor) -> Tensor:
+        ctx.save_for_backward(back_SL)
+        return _moved(tokens_SLD, order_SL)
+
+    @staticmethod
+    def backward(ctx: Any, gradient_SLD: Tensor) -> tuple[Tensor, None, None]:
+        (back_SL,) = ctx.saved_tensors
+        return _moved(gradient_SLD, back_SL), None, None
+
+
+def _permuted(tokens_SLD: Tensor, order_SL: Tensor, back_SL: Tensor) -> Tensor:
+    permuted_SLD: Tensor = _Permuted.apply(tokens_SLD, order_SL, back_SL)  # type: ignore[no-untyped-call]
+    return permuted_SLD
+
+
+def _moved(tokens_SLD: Tensor, order_SL: Tensor) -> Tensor:
+    first_S1 = torch.arange(len(order_SL), device=order_SL.device)[:, None] * order_SL.shape[1]
+    return tokens_SLD.flatten(0, 1).index_select(0, (order_SL + first_S1).flatten()).view_as(tokens_SLD)
+
+
 def _attend_chunks(
-    length: int, q_KQD: Tensor, k_KMD: Tensor, v_KMD: Tensor, place_KQ: Tensor, place_KM: Tensor
+    q_KQD: Tensor, k_KMD: Tensor, v_KMD: Tensor, padding_KM: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Attend within chunks (eq. 5): to oneself only for want of others, and never to padding."""
+    """Attend within chunks (eq. 5): to oneself only for want of others, and never to padding.
+
+    A query's own key stands at its own place among the keys, as those of its chunk come first.
+    """
     logits_KQM = (q_KQD / sqrt(q_KQD.shape[-1])) @ k_KMD.transpose(-1, -2)
-    logits_KQM = logits_KQM.masked_fill_(place_KQ[..., :, None] == place_KM[..., None, :], SELF_LOGIT)
-    logits_KQM = logits_KQM.masked_fill_(place_KM[..., None, :] >= length, PADDING_LOGIT)
-    lse_KQ = logits_KQM.logsumexp(dim=-1)
-    return (logits_KQM - lse_KQ[..., None]).exp() @ v_KMD, lse_KQ
+    logits_KQM.diagonal(dim1=-2, dim2=-1).fill_(SELF_LOGIT)
+    if padding_KM is not None:
+        logits_KQM = logits_KQM.masked_fill_(padding_KM[..., None, :], PADDING_LOGIT)
+    largest_KQ1 = logits_KQM.detach().amax(dim=-1, keepdim=True).float()
+    shares_KQM = (logits_KQM - largest_KQ1).exp()
+    sum_KQ1 = shares_KQM.sum(dim=-1, keepdim=True)
+    return (shares_KQM @ v_KMD) / sum_KQ1, (largest_KQ1 + sum_KQ1.log())[..., 0]
 
 
 def _with_previous(chunks_SKQx: Tensor) -> Tensor:

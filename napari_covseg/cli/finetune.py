@@ -60,12 +60,15 @@ def finetune(
     ] = 0.5,
     freeze_encoder: Annotated[bool, typer.Option("--freeze-encoder", help="Learn only what decides.")] = False,
     freeze_batch_norm: Annotated[
-        bool | None,
+        bool,
         typer.Option(
-            "--freeze-batch-norm/--learn-batch-norm",
-            help="Keep the statistics of batch norms, or learn them; by default kept for 32 slices or fewer.",
+            "--freeze-batch-norm", help="Keep the statistics of batch norms, as by default for up to 32 slices."
         ),
-    ] = None,
+    ] = False,
+    learn_batch_norm: Annotated[
+        bool,
+        typer.Option("--learn-batch-norm", help="Learn the statistics of batch norms, as by default for more slices."),
+    ] = False,
     margin: Annotated[
         float,
         typer.Option(
@@ -93,6 +96,7 @@ def finetune(
 
     if overrule is not None and not overrule.strip():
         raise ValueError("Say after --overrule in a few words why; the reason is kept with the decision.")
+    norms_stay = _either(freeze_batch_norm, learn_batch_norm)
     parent = find(network, checkpoint)
     lessons = tuple(lesson for folder in session for lesson in _lessons(folder))
     slices = sum(len(lesson.reviewed) for lesson in lessons)
@@ -101,7 +105,7 @@ def finetune(
         lessons,
         out,
         short_run(load(network), steps or steps_for(slices), seed),
-        Keeping(True, distil, pull, freeze_encoder, freeze_batch_norm, way),
+        Keeping(True, distil, pull, freeze_encoder, norms_stay, way),
         replay=find_cases(replay, say) if replay else None,
         margin=margin,
         device=device,
@@ -119,6 +123,13 @@ def finetune(
     if unkept:
         say(f"It was not promoted against its gate: the reason could not be kept. {sentence_of(unkept, '')}")
     return replace(answer, done=not unkept)
+
+
+def _either(freeze_batch_norm: bool, learn_batch_norm: bool) -> bool | None:
+    """Return whether batch norms stay, None where neither is asked for; both at once are wrong use."""
+    if freeze_batch_norm and learn_batch_norm:
+        raise typer.BadParameter("--freeze-batch-norm and --learn-batch-norm exclude each other; give one of them.")
+    return freeze_batch_norm if freeze_batch_norm or learn_batch_norm else None
 
 
 def _lessons(folder: Path) -> list[Lesson]:

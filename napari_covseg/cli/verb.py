@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_covseg.cli.console import say, show, speaks
+from napari_covseg.cli.helping import Verb, Verbs
 from napari_covseg.io.sentences import sentence_of
 
 MORE = "--debug shows where."
@@ -23,6 +24,7 @@ STOPPED = "Stopped; what was finished is kept, and no file was left half-written
 
 app = typer.Typer(
     name="covseg",
+    cls=Verbs,
     help="COVID-19 chest CT: segment, measure, train, and review in napari. For research, not for diagnosis.",
     epilog="Example: covseg segment scan.nii.gz --network res_att_unet",
     add_completion=False,
@@ -63,7 +65,7 @@ def verb(example: str) -> Callable[[Callable[..., Answer]], Callable[..., None]]
             _carry_out(partial(work, **given), as_json, debug)
 
         command.__signature__ = _with_common_options(work)  # type: ignore[attr-defined]
-        app.command(epilog=f"Example: {example}")(command)
+        app.command(cls=Verb, epilog=f"Example: {example}")(command)
         return command
 
     return registered

@@ -8,9 +8,12 @@ import sys
 import nibabel as nib
 import numpy as np
 import pytest
+import typer
 
 from napari_covseg.cli import VERBS, spread
+from napari_covseg.cli.verb import app
 
+LEARNING = ("finetune", "--network", "res_att_unet", "--session", "x", "--out", "x.safetensors")
 LATER = ("--cluster", "--format", "--with-identity", "dicom-seg")
 
 
@@ -47,6 +50,17 @@ def test_every_verb_has_help_with_an_example_and_only_what_exists(covseg, verb):
     assert not [flag for flag in LATER if flag in said.out]
 
 
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_on_80_columns_every_option_keeps_its_whole_name_and_no_switch_shows_a_value(covseg, monkeypatch, verb):
+    monkeypatch.setenv("COLUMNS", "80")
+    said = covseg(*filter(None, (verb, "--help")))
+    program = typer.main.get_command(app)
+    options = [name for each in (program.commands[verb] if verb else program).params for name in each.opts]
+    assert [name for name in options if name.startswith("--") and name not in said.out.split()] == []
+    assert [cut for cut in said.out.split() if cut.startswith("--") and cut.endswith("…")] == []
+    assert "bool" not in said.out.lower()
+
+
 def test_the_program_alone_shows_its_verbs(covseg):
     said = covseg()
     assert said.status == 0
@@ -68,6 +82,7 @@ def test_the_program_alone_shows_its_verbs(covseg):
         ("review", "x", "--network", "nobody"),
         ("info", "a", "b"),
         ("networks", "--probabilities"),
+        (*LEARNING, "--freeze-batch-norm", "--learn-batch-norm"),
     ],
 )
 def test_wrong_use_is_two_and_one_line(covseg, words):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from pydantic import ValidationError
+
 
 def sentence_of(error: Exception, otherwise: str) -> str:
     """Return an error as one sentence.
@@ -17,9 +19,18 @@ def sentence_of(error: Exception, otherwise: str) -> str:
     """
     if isinstance(error, OSError) and error.errno is not None:
         return _of_the_system(error)
+    if isinstance(error, ValidationError):  # a ValueError too, but what it says is meant for programmers
+        return _of_a_check(error, otherwise)
     if isinstance(error, ValueError | OSError | KeyError) and str(error):
         return str(error.args[0]) if len(error.args) == 1 else str(error)
     return f"That did not work ({type(error).__name__}: {error}); {otherwise}"
+
+
+def _of_a_check(error: ValidationError, otherwise: str) -> str:
+    """Return what a check of ours raised, as it raised it; pydantic's own checks raise nothing for readers."""
+    first = error.errors()[0]
+    raised = first.get("ctx", {}).get("error")
+    return str(raised) if isinstance(raised, ValueError) else f"That did not work ({first['msg']}); {otherwise}"
 
 
 def _of_the_system(error: OSError) -> str:

@@ -3,8 +3,10 @@
 import errno
 
 import pytest
+from pydantic import ValidationError
 
 from napari_covseg.io.sentences import count, sentence_of
+from napari_covseg.networks import Card
 
 
 @pytest.mark.parametrize(
@@ -37,6 +39,21 @@ from napari_covseg.io.sentences import count, sentence_of
 )
 def test_every_error_is_a_sentence(error, said):
     assert sentence_of(error, "look here.").startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "said"),
+    [
+        (("lung",), "Its classes (lung) are not some of "),
+        (5, "That did not work (Input should be a valid tuple); look here."),
+    ],
+)
+def test_what_a_check_refuses_is_told_without_the_words_of_the_library_around_it(scheme, said):
+    with pytest.raises(ValidationError, match="validation error for Card") as refused:
+        Card(network="res_att_unet", width="compact", scheme=scheme, trained_on="nobody")
+    told = sentence_of(refused.value, "look here.")
+    assert told.startswith(said)
+    assert "\n" not in told
 
 
 @pytest.mark.parametrize(

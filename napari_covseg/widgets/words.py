@@ -58,12 +58,15 @@ def time_left(seconds: float | None) -> str:
 
 
 def how_far(run: Run[Any]) -> str:
-    """Return how many of how many are done and the time left, or what is done where there is nothing to count."""
+    """Return how many of how many are done and the time left, or what is done where there is nothing to count.
+
+    It stands after the run's title, and does not say again what that says.
+    """
     progress = run.progress
     if run.is_wrapping_up:
         return FINISHING
     is_counted = progress.done > 0 and progress.total > 1 and not progress.aside
-    doing = progress.doing if progress.doing != run.title else ""
+    doing = "" if progress.doing.lower().startswith(run.title.lower()) else progress.doing
     done = f"{progress.done} of {progress.total}" if is_counted else doing
     left = "paused" if run.is_paused else time_left(run.seconds_left) or (PACING if is_counted else "")
     return " · ".join(part for part in (done, left) if part)

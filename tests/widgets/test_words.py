@@ -36,6 +36,21 @@ def test_how_far_a_run_is_says_that_nobody_knows_yet_how_long_it_takes() -> None
     assert words.how_far(run) == "2 of 14 · 1 s left"
 
 
+@pytest.mark.parametrize(
+    ("doing", "said"),
+    [
+        ("looking over the label map", ""),
+        ("looking over the label map of case", ""),
+        ("looking at the label map", "looking at the label map"),
+    ],
+)
+def test_how_far_a_run_is_does_not_say_its_title_again(doing: str, said: str) -> None:
+    run = Run((_ for _ in ()), "Looking over the label map")
+    assert words.how_far(run) == ""
+    run.take(Progress(0, 1, doing))
+    assert words.how_far(run) == said
+
+
 def plain(rich: str) -> str:
     return " ".join(re.sub("<[^>]+>", " ", rich).replace("&nbsp;", " ").split())
 

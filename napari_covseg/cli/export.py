@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_covseg.cli.console import followed, table
+from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.options import OutFolder
 from napari_covseg.cli.verb import Answer, gave_up, verb
 
@@ -59,7 +59,7 @@ def _exported_all(sessions: list[Path], out: Path, overwrite: bool) -> tuple[Exp
 
 def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> dict[str, Any]:
     from napari_covseg.cli.sessions import resumed
-    from napari_covseg.export import export_nifti
+    from napari_covseg.export import emptiness, export_nifti
 
     with resumed(folder) as session:
         if any(Path(file).name.startswith(f"{session.case}_lesion.") for file in written):
@@ -72,6 +72,8 @@ def _exported(folder: Path, out: Path, written: set[str], overwrite: bool) -> di
             overwrite=overwrite,
             signature=session.signature,
         )
+        if empty := emptiness(session.labels, path):
+            say(empty)
         return _told(folder, path, session)
 
 

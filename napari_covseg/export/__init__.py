@@ -1,5 +1,5 @@
 """What leaves the house."""
 
-from napari_covseg.export.masks import export_nifti, mask_path
+from napari_covseg.export.masks import emptiness, export_nifti, mask_path
 
-__all__ = ["export_nifti", "mask_path"]
+__all__ = ["emptiness", "export_nifti", "mask_path"]

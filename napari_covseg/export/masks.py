@@ -20,6 +20,11 @@ def signature_path(mask: Path) -> Path:
     return mask.with_name(f"{mask.name.removesuffix('.nii.gz')}.signature.json")
 
 
+def emptiness(labels: LabelMap, mask: Path) -> str:
+    """Return what is to be said of a mask in which nothing is marked; nothing of any other."""
+    return "" if labels.values.any() else f"Nothing is marked in {mask.name}: it holds no lesion of any class."
+
+
 def export_nifti(
     labels: LabelMap,
     home: Geometry,

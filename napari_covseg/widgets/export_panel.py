@@ -10,7 +10,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Qt, QUrl
 from qtpy.QtGui import QDesktopServices
 
-from napari_covseg.jobs import Run
+from napari_covseg.jobs import Remark, Run
 from napari_covseg.widgets.bundle_words import gathered_words, there_already
 from napari_covseg.widgets.export_choice import ABOUT, ExportChoice
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
@@ -42,6 +42,7 @@ class ExportPanel(Panel):
         self._target = Path()
         self._written: Path | None = None
         self._replaces = False
+        self._remarks: list[str] = []
         self._listen()
         self._show_state()
 
@@ -87,6 +88,8 @@ class ExportPanel(Panel):
                 else self.bench.exports.bundle(folder, whole_list=what == "list", overwrite=agreed)
             )
         )
+        if self._run is not None and what == "mask":
+            self._run.stepped.connect(self._on_step)
         self._show_state()
 
     def _on_named(self) -> None:
@@ -104,11 +107,16 @@ class ExportPanel(Panel):
 
     def _forget(self) -> None:
         self._replaces = False
+        self._remarks.clear()
         self.where.clear()
         self.show_folder.hide()
 
+    def _on_step(self, step: object) -> None:
+        if isinstance(step, Remark):
+            self._remarks.append(step.words)
+
     def _on_exported(self, path: Path) -> None:
-        self._tell(f"Written and read back: {path}", path.parent)
+        self._tell("\n".join((f"Written and read back: {path}", *self._remarks)), path.parent)
 
     def _on_bundled(self, found: Gathered) -> None:
         self._tell(gathered_words(found, self._target), self._target if found.bundled else None)
@@ -117,7 +125,7 @@ class ExportPanel(Panel):
     def _tell(self, what: str, written: Path | None) -> None:
         self._written = written
         self.where.setText(what)
-        if written is not None:
+        if written is not None and not self._remarks:  # what was remarked stands in the state line
             self.desk.bench.said.emit(f"Exported into {written}.")
         self.show_folder.setVisible(written is not None)
 

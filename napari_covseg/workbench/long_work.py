@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_covseg.export import export_nifti
+from napari_covseg.export import emptiness, export_nifti
 from napari_covseg.export.tables import write_log
 from napari_covseg.io import Stated, read_volume
 from napari_covseg.io.pseudonyms import key_to_learn_with, patient_of
@@ -108,7 +108,8 @@ def exporting(
 ) -> Job[Path]:
     """Write a mask on the scan's own grid, and who signed it, as both stand when this is called.
 
-    Whether the scan changed on disk since it was opened, or since the session began, is told in a remark.
+    Whether the scan changed on disk since it was opened, or since the session began, and that nothing is marked, is
+    told in a remark.
     """
     session = opened.session
     if opened.of_another_scan:
@@ -118,6 +119,8 @@ def exporting(
     yield Progress(0, 1, "writing")
     path = export_nifti(labels, session.home_geometry, session.case, folder, overwrite=overwrite, signature=signature)
     yield Progress(1, 1, "written and read back")
+    if empty := emptiness(labels, path):
+        yield Remark(empty)
     return path
 
 

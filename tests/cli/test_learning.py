@@ -311,6 +311,16 @@ def test_an_export_is_the_corrected_mask_on_the_scans_grid(covseg, session, scan
     assert set(np.flatnonzero(found.any(axis=(0, 1)))) == {2, 3}  # slices 3 and 4 of 6 from the apex
 
 
+def test_an_export_says_that_nothing_is_marked_and_is_written_all_the_same(covseg, session, tmp_path):
+    assert "Nothing is marked" not in covseg("export", session, "--to", "nifti", "--out", tmp_path / "masks").err
+    held = ReviewSession.resume(session, "Dr A")
+    held.absorb(np.zeros_like(held.labels.values), "eraser", "erase all")
+    said = covseg("export", session, "--to", "nifti", "--out", tmp_path / "empty")
+    held.close()
+    assert (said.status, said.err) == (0, "Nothing is marked in case_lesion.nii.gz: it holds no lesion of any class.\n")
+    assert not np.asarray(nib.load(tmp_path / "empty" / "case_lesion.nii.gz").dataobj).any()
+
+
 def test_two_sessions_of_one_case_do_not_overwrite_each_other(covseg, session, tmp_path):
     said = covseg("export", session, session, tmp_path / "none", "--to", "nifti", "--out", tmp_path / "masks", "--json")
     assert said.status == 1

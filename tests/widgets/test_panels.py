@@ -179,6 +179,24 @@ def test_export_says_where_the_mask_went(at_work: Any, tmp_path: Path) -> None:
     assert panel.show_folder.isVisibleTo(panel)
 
 
+def test_export_says_that_nothing_is_marked_and_only_then(at_work: Any, tmp_path: Path) -> None:
+    empty = "Nothing is marked in case_lesion.nii.gz: it holds no lesion of any class."
+    panel, message = at_work.tabs.panels["Export"], at_work.tabs.state_line.message
+    panel.folder.value = tmp_path / "empty"
+    panel.go.click()
+    at_work.until(lambda: "read back" in panel.where.text())
+    assert panel.where.text().endswith(empty)
+    assert message.text().endswith(empty)
+    at_work.key(Qt.Key.Key_A)
+    at_work.stroke((20, 10), (30, 25))
+    at_work.until(lambda: at_work.session.labels.values.any())
+    panel.folder.value = tmp_path / "marked"
+    panel.go.click()
+    at_work.until(lambda: str(tmp_path / "marked") in panel.where.text())
+    assert empty not in panel.where.text()
+    assert message.text() == f"Exported into {tmp_path / 'marked'}."
+
+
 def test_no_label_is_cut_at_1280_by_800(at_work: Any) -> None:
     for title, panel in at_work.tabs.panels.items():
         at_work.tabs.show_panel(title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from napari_covseg.io import Stated
+    from napari_covseg.io.stated import Question
 
 
 class Device(StrEnum):
@@ -45,6 +47,14 @@ def named_as_checkpoint(file: Path) -> Path:
 
 
 CHECKPOINT_SUFFIX = ".safetensors"
+
+ANSWERS: Mapping[Question, str] = {
+    "series": "--series NUMBER",
+    "spacing": "--spacing X,Y,Z",
+    "window": "--window LEVEL/WIDTH",
+    "straighten": "--straighten",
+}
+"""The options that answer what a scan does not say."""
 
 Network = Annotated[
     str,

@@ -17,6 +17,8 @@ import typer
 
 from napari_covseg.cli.console import say, show, speaks
 from napari_covseg.cli.helping import Verb, Verbs
+from napari_covseg.cli.options import ANSWERS
+from napari_covseg.io import UnstatedError
 from napari_covseg.io.sentences import sentence_of
 
 MORE = "--debug shows where."
@@ -73,11 +75,19 @@ def verb(example: str) -> Callable[[Callable[..., Answer]], Callable[..., None]]
 
 def gave_up(error: Exception) -> str:
     """Tell why one thing of several was not done, with ``--debug`` the traceback too, and return the sentence."""
-    sentence = sentence_of(error, MORE)
+    sentence = _told(error)
     if _debugging.get():
         traceback.print_exception(error, file=sys.stderr)
     say(sentence)
     return sentence
+
+
+def _told(error: Exception) -> str:
+    """Return an error as one sentence, with the options that answer what a scan does not say."""
+    sentence = sentence_of(error, MORE)
+    if not isinstance(error, UnstatedError):
+        return sentence
+    return f"{sentence.removesuffix('.')} ({' '.join(ANSWERS[question] for question in error.questions)})."
 
 
 def _with_common_options(work: Callable[..., Answer]) -> inspect.Signature:
@@ -104,7 +114,7 @@ def _carry_out(work: Callable[[], Answer], as_json: bool, debug: bool) -> None:
     except Exception as error:  # noqa: BLE001 - the only wall a verb can hit
         if debug:
             traceback.print_exc(file=sys.stderr)
-        raise _failure(sentence_of(error, MORE), as_json, 1) from None
+        raise _failure(_told(error), as_json, 1) from None
     if not answer.done:
         raise typer.Exit(1)
 

@@ -129,7 +129,7 @@ def lung_network(trained: Sequence[Checkpoint], folder: Path | None = None) -> C
         one = lineage.first(key, folder)
         if one is not None and knows_lung(one):
             return one
-    raise ValueError("No network with trained weights knows the lung; leave out --lungs, or train one that does.")
+    raise ValueError("No network with trained weights knows the lung; train one that does, or do without the lungs.")
 
 
 def joint(proposals: Sequence[SliceProposal], scheme: Names) -> SliceProposal:

@@ -101,9 +101,9 @@ def _chosen(name: str, found: Found, wanted: str | None) -> tuple[Series, tuple[
         return scans[0], (f"{name} also holds {others}; the one CT scan among them was opened.",)
     listed = "; ".join(f"{number}: {_words(each)}" for number, each in enumerate(found.series, start=1))
     raise UnstatedError(
-        f"{name} holds {len(found.series)} DICOM series ({listed}); choose one (--series NUMBER).",
+        f"{name} holds {len(found.series)} DICOM series ({listed}); choose one.",
         "series",
-        tuple(_summary(each) for each in found.series),
+        series=tuple(_summary(each) for each in found.series),
     )
 
 
@@ -152,7 +152,7 @@ def _refuse_foreign(name: str, series: Series, frames: Sequence[Frame], stated: 
         what = "slices" if series.modality == "CT" else f"images of modality {series.modality}"
         raise UnstatedError(
             f"{name} holds {what} without a position; choose the folder of a CT series, or, if they are CT slices, "
-            "state how far columns, rows and slices are apart in mm (--spacing X,Y,Z).",
+            "state how far columns, rows and slices are apart in mm.",
             "spacing",
         )
     if series.modality != "CT" and not is_lost:

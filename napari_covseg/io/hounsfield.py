@@ -106,9 +106,7 @@ def _judged(scan: Volume, name: str, ends: tuple[float, float], window_hu: tuple
         sentence += f": {why}" if why else ""
         if STACKED not in scan.notes:
             raise ValueError(f"{sentence}; convert it again with the rescale of its DICOM series.")
-        return scan.noted(
-            f"{sentence}: look, but do not measure, or state the window they show (--window LEVEL/WIDTH)."
-        )
+        return scan.noted(f"{sentence}: look, but do not measure, unless the window they show is stated.")
     scan = scan.noted(*doubt_about_voxels(scan.hu, scan.geometry, name))
     doubt = doubt_about(scan.hu)
     return scan.noted(f"{name} {doubt}; check that it is a chest in Hounsfield units.") if doubt else scan
@@ -127,7 +125,7 @@ def _from_window(scan: Volume, name: str, window_hu: tuple[float, float] | None)
         kind = "the grey values of an 8-bit picture" if white > 1 else "grey values 0…1"
         raise UnstatedError(
             f"{name} holds {kind}, not Hounsfield units; open the scanner's own series, or state the window that they "
-            "show (--window LEVEL/WIDTH).",
+            "show.",
             "window",
         )
     hu = windowed(scan.hu, window_hu, white)

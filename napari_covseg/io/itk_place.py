@@ -104,8 +104,7 @@ def _lengths(said: Said, reader: Any, name: str, stated: Stated | None) -> tuple
             raise ValueError(f"{name} does not say how far its voxels are apart; save it again with its spacing.")
         if wanted_mm is None:
             raise UnstatedError(
-                f"{name} does not say how far its voxels are apart; state it in mm, for columns, rows and slices "
-                "(--spacing X,Y,Z).",
+                f"{name} does not say how far its voxels are apart; state it in mm, for columns, rows and slices.",
                 "spacing",
             )
         shown = " × ".join(f"{mm:g}" for mm in wanted_mm)

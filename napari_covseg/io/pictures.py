@@ -43,16 +43,16 @@ def read_pictures(path: Path, stated: Stated) -> Volume:
     """
     name = path.name if path.is_file() else stem_of(path)
     if stated.window_hu is None:
-        too = " and how far columns, rows and slices are apart in mm (--spacing X,Y,Z)"
-        raise UnstatedError(
-            f"{name} holds grey values, not Hounsfield units; state the window that it shows (--window LEVEL/WIDTH, "
-            f"such as -600/1500){too if path.is_dir() and stated.spacing_mm is None else ''}.",
-            "window",
-        )
+        sentence = f"{name} holds grey values, not Hounsfield units; state the window that it shows"
+        if path.is_dir() and stated.spacing_mm is None:
+            raise UnstatedError(
+                f"{sentence}, and how far columns, rows and slices are apart in mm.", "window", "spacing"
+            )
+        raise UnstatedError(f"{sentence}.", "window")
     if path.is_dir() and stated.spacing_mm is None:
         raise UnstatedError(
             f"{name} is a folder of pictures; to open them as one scan, state how far columns, rows and slices are "
-            "apart in mm (--spacing X,Y,Z).",
+            "apart in mm.",
             "spacing",
         )
     files, oddities = slices_in(path) if path.is_dir() else ([path], ())

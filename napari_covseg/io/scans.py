@@ -163,7 +163,7 @@ def _accepted(scan: Volume, path: Path, stated: Stated) -> Volume:
     if not stated.straighten:
         raise UnstatedError(
             f"{path.name} was taken with the gantry tilted by {tilt:.1f}°: its slices do not stand above each other; "
-            "open it straightened (--straighten), which resamples it.",
+            "open it straightened, which resamples it.",
             "straighten",
         )
     return straightened(scan).noted(

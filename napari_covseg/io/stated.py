@@ -68,15 +68,20 @@ class UnstatedError(ValueError):
     ----------
     sentence
         What is the matter and what to do.
-    question
-        What to ask the reader.
+    questions
+        What to ask the reader, one after the other. How she is to answer, whoever asks her knows.
     series
-        The series to choose from, where that is the question.
+        The series to choose from, where that is a question.
     """
 
-    def __init__(self, sentence: str, question: Question, series: tuple[SeriesSummary, ...] = ()) -> None:
+    def __init__(self, sentence: str, *questions: Question, series: tuple[SeriesSummary, ...] = ()) -> None:
         super().__init__(sentence)
-        self.question, self.series = question, series
+        self.questions, self.series = questions, series
+
+    @property
+    def question(self) -> Question:
+        """What to ask first."""
+        return self.questions[0]
 
 
 def keep(stated: Stated, folder: Path) -> None:

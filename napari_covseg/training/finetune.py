@@ -116,9 +116,7 @@ def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
             yield Remark("What an earlier run had learned for this file before it was stopped is dropped.")
         forget_held(request.out)
     elif not files.is_about(request.about(), request.config):
-        raise ValueError(
-            f"{files.about.name} is about other corrections or settings; start without --resume to learn anew."
-        )
+        raise ValueError(f"{files.about.name} is about other corrections or settings; give them again, or start anew.")
     else:
         files.refuse_damaged()
     lessons = joined([lesson for lesson in request.lessons if lesson.reviewed])

@@ -321,9 +321,7 @@ class _Run:
             return 0
         state = read_tensors(path, self.device)
         if not self.config.is_as_saved(state["config"]):
-            raise ValueError(
-                f"{path.name} belongs to a training with other settings; give them, or start without --resume."
-            )
+            raise ValueError(f"{path.name} belongs to a training with other settings; give them, or start anew.")
         self.module.load_state_dict(state["module"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -45,7 +45,7 @@ class Processes:
             If the parts cannot be shared out evenly.
         """
         if parts % self.count:
-            raise ValueError(f"{parts} parts cannot be shared by {self.count} processes; give --parts {self.count}.")
+            raise ValueError(f"{parts} parts cannot be shared by {self.count} processes; ask for {self.count}.")
         return range(self.rank, parts, self.count)
 
     def summed(self, loss: float, *tensors: Sequence[Tensor]) -> float:

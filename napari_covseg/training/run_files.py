@@ -65,7 +65,7 @@ class RunFiles:
             saved = left.pop("config") if config else {}
             return left == about and (config is None or config.is_as_saved(saved))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.about.name} is damaged; start without --resume.") from error
+            raise ValueError(f"{self.about.name} is damaged; start anew.") from error
 
     @property
     def hold_any_work(self) -> bool:
@@ -148,7 +148,5 @@ def finished_in(done: Path, config: TrainingConfig) -> tuple[dict[str, torch.Ten
     """
     kept = read_tensors(done)
     if not config.is_as_saved(kept["config"]):
-        raise ValueError(
-            f"{done.name} belongs to a training with other settings; give them, or start without --resume."
-        )
+        raise ValueError(f"{done.name} belongs to a training with other settings; give them, or start anew.")
     return kept["weights"], bool(kept.get("ended_early", False))

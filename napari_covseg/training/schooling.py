@@ -92,9 +92,7 @@ def schooled(
         job.close()
         words, attempt, kind = next(rungs, ("", attempt, ""))
         if not kind and saved is not None:
-            raise ValueError(
-                f"{state_file.name} belongs to a training with other settings; give them, or start without --resume."
-            )
+            raise ValueError(f"{state_file.name} belongs to a training with other settings; give them, or start anew.")
         if not kind:
             raise ValueError("There is not enough memory to learn, even in the smallest pieces; close other programs.")
         where = torch.device(kind) if kind != where.type else where

@@ -36,7 +36,7 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
     ValueError
         If it is damaged.
     """
-    damaged = f"{path.name} is damaged; start without --resume."
+    damaged = f"{path.name} is damaged; start anew."
     try:
         with ZipFile(path) as parts:
             if parts.testzip() is not None:  # torch does not compare the sums that it writes

@@ -249,7 +249,7 @@ def _begin(request: TrainingRequest, taught: Sequence[Case]) -> None:
     elif not request.files.is_about(about):
         raise ValueError(
             f"What lies beside {request.out.name} belongs to a training of another network, or on other cases or "
-            "patients; give the same, or start without --resume."
+            "patients; give the same, or start anew."
         )
     if processes.first:
         request.files.begin(about)

@@ -57,7 +57,7 @@ def test_training_stopped_by_the_clock_can_be_resumed(covseg, cases, tmp_path):
     assert (tmp_path / "mine.safetensors.lesion.state").exists()
     refused = covseg(*words, "--steps", "3", "--resume")
     assert refused.status == 1
-    assert "other settings" in refused.err
+    assert "other settings; give them, or start anew." in refused.err
     assert "to resume from" not in refused.err
 
 

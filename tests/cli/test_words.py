@@ -1,15 +1,20 @@
 """What every verb has in common: help, wrong use, JSON, errors in one sentence, and what is never imported."""
 
+import ast
 import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import imageio.v3 as imageio
 import nibabel as nib
 import numpy as np
 import pytest
 import typer
 
+from napari_covseg import cli
 from napari_covseg.cli import VERBS, spread
 from napari_covseg.cli.verb import app
 
@@ -59,6 +64,30 @@ def test_on_80_columns_every_option_keeps_its_whole_name_and_no_switch_shows_a_v
     assert [name for name in options if name.startswith("--") and name not in said.out.split()] == []
     assert [cut for cut in said.out.split() if cut.startswith("--") and cut.endswith("…")] == []
     assert "bool" not in said.out.lower()
+
+
+def sentences(module):
+    """All texts of a module but its docstrings."""
+    nodes = list(ast.walk(ast.parse(module.read_text("utf-8"))))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    texts = (node for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return [node.value for node in texts if id(node) not in docstrings]
+
+
+def test_no_room_but_the_command_line_names_its_options():
+    package = Path(cli.__file__).parents[1]
+    rooms = [each for each in package.rglob("*.py") if each.parent.name != "cli" and each.name != "__main__.py"]
+    found = {each.name for each in rooms for said in sentences(each) if re.search(r"[\s(]--[a-z]", said)}
+    assert found == {"bundle_words.py"}  # whole commands, to go on with elsewhere
+
+
+def test_what_a_folder_of_pictures_does_not_say_is_asked_for_by_the_names_of_the_options(covseg, tmp_path):
+    for number in range(2):
+        imageio.imwrite(tmp_path / f"{number}.png", np.arange(100, dtype=np.uint8).reshape(10, 10))
+    said = covseg("info", tmp_path)
+    assert said.err.endswith("are apart in mm (--window LEVEL/WIDTH --spacing X,Y,Z).\n")
+    said = covseg("info", tmp_path, "--window", "-600/1500")
+    assert said.err.endswith("are apart in mm (--spacing X,Y,Z).\n")
 
 
 def test_the_program_alone_shows_its_verbs(covseg):

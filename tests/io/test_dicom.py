@@ -67,7 +67,7 @@ def test_a_real_series_has_the_values_and_the_place_simpleitk_gives_it(covseg_da
 def test_a_real_series_of_another_modality_is_refused(covseg_data):
     message = refusal(covseg_data / "dicom" / "odd_nm")
     assert message.startswith("odd_nm holds images of modality NM without a position; choose the folder of a CT series")
-    assert "--spacing" in message
+    assert "apart in mm" in message
 
 
 @pytest.mark.parametrize("keep", [29, 30])

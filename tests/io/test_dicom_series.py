@@ -389,7 +389,7 @@ def test_when_only_one_slice_has_lost_its_place_a_spacing_does_not_help(tmp_path
 
 def test_the_odd_series_opens_only_with_a_stated_spacing_and_as_ct_only_with_a_window(covseg_data):
     folder = covseg_data / "dicom" / "odd_nm"
-    with pytest.raises(UnstatedError, match="--spacing"):
+    with pytest.raises(UnstatedError, match="apart in mm"):
         read_volume(folder)
     scan = read_volume(folder, Stated(spacing_mm=(0.68, 0.68, 6)))
     assert scan.hu.shape == (630, 630, 4)

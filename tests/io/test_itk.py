@@ -156,7 +156,7 @@ def test_what_is_written_by_hand_opens_and_says_nothing(tmp_path):
 )
 def test_a_file_that_does_not_say_its_spacing_opens_only_with_a_stated_one(tmp_path, name, changes):
     path = by_hand(tmp_path / name, **changes)
-    with pytest.raises(UnstatedError, match=r"case\.\w+ does not say how far its voxels are apart.*--spacing") as asked:
+    with pytest.raises(UnstatedError, match=r"case\.\w+ does not say how far its voxels are apart; state it") as asked:
         read_volume(path)
     assert asked.value.question == "spacing"
     scan = read_volume(path, Stated(spacing_mm=(0.6, 0.6, 5.0)))

@@ -512,7 +512,7 @@ def test_a_run_that_another_build_left_goes_on_where_its_settings_are_the_same(l
     with pytest.raises(ValueError, match="other corrections or settings"):
         drain(finetuned(replace(asked, resume=True)))
     asked.files.about.write_text("{}")
-    with pytest.raises(ValueError, match="is damaged; start without --resume"):
+    with pytest.raises(ValueError, match="is damaged; start anew"):
         drain(finetuned(replace(asked, resume=True)))
 
 
@@ -614,7 +614,7 @@ def test_what_a_killed_run_left_damaged_is_said(what, lesson, parent, tmp_path, 
     middle = len(content) // 2
     flipped = bytes([content[middle] ^ 1]) if what == "a bit" else b""
     damaged.write_bytes(content[:middle] + flipped + content[middle + 1 :] if flipped else content[:20])
-    with pytest.raises(ValueError, match=r"child\.safetensors\.\S+ is damaged; start without --resume"):
+    with pytest.raises(ValueError, match=r"child\.safetensors\.\S+ is damaged; start anew"):
         next(finetuned(replace(asked, resume=True)))  # before anything is computed
 
 

@@ -266,4 +266,4 @@ def test_a_state_with_a_flipped_bit_or_cut_is_damaged_or_the_same(tmp_path):
             assert found["config"] == content["config"]
             assert torch.equal(found["weights"]["a"], content["weights"]["a"])
     assert len(refused) > 200
-    assert set(refused) == {"a.state is damaged; start without --resume."}
+    assert set(refused) == {"a.state is damaged; start anew."}

@@ -35,7 +35,7 @@ def test_two_processes_equal_one_with_two_parts(tmp_path):
 def test_parts_that_cannot_be_shared_out_are_refused():
     assert list(Processes(1, 2).share(4)) == [1, 3]
     assert list(Processes(0, 1).share(3)) == [0, 1, 2]
-    with pytest.raises(ValueError, match="3 parts cannot be shared by 2 processes; give --parts 2"):
+    with pytest.raises(ValueError, match="3 parts cannot be shared by 2 processes; ask for 2"):
         Processes(0, 2).share(3)
 
 

@@ -280,7 +280,7 @@ def test_what_an_older_version_left_is_gone_on_with(cases, tmp_path):
 def test_a_damaged_state_is_said(cases, tmp_path):
     asked = request("res_att_unet", tmp_path, resume=True)
     asked.files.state(load("res_att_unet").stages[0]).write_bytes(b"half of it")
-    with pytest.raises(ValueError, match=r"lesion\.state is damaged; start without --resume"):
+    with pytest.raises(ValueError, match=r"lesion\.state is damaged; start anew"):
         drain(train(asked, find_cases([cases])))
 
 

@@ -82,6 +82,7 @@ def test_a_picture_opens_with_the_window_that_is_chosen(window: Any, tmp_path: P
     imageio.imwrite(tmp_path / "slice.png", np.arange(64 * 48, dtype=np.uint8).reshape(64, 48))
     driver = window()
     driver.open(tmp_path / "slice.png")
+    assert driver.tabs.state_line.message.text().endswith("state the window that it shows.")
     asked(driver).go.click()
     driver.until(lambda: driver.bench.current is not None)
     assert (driver.bench.current.scan.hu.min(), driver.bench.current.scan.hu.max()) == (-1350, 150)

@@ -29,7 +29,9 @@ class Format(StrEnum):
 
 @verb("covseg export sessions/case-1a2b3c4d --to nifti --out masks")
 def export(
-    sessions: Annotated[list[Path], typer.Argument(metavar="SESSION", help="Folders of review sessions.")],
+    sessions: Annotated[
+        list[Path], typer.Argument(metavar="SESSION", help="Folders of review sessions; 'covseg review' tells where.")
+    ],
     to: Annotated[Format, typer.Option("--to", help="What to write.")],
     out: OutFolder,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")] = False,

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @verb("covseg log sessions/case-1a2b3c4d --json")
 def log(
-    session: Annotated[Path, typer.Argument(metavar="SESSION", help="The folder of a review session.")],
+    session: Annotated[
+        Path, typer.Argument(metavar="SESSION", help="The folder of a review session; 'covseg review' tells where.")
+    ],
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Also write the log into this file, for spreadsheets.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from napari_covseg.cli.console import say
 from napari_covseg.cli.options import known_network
 from napari_covseg.cli.verb import Answer, verb
 from napari_covseg.cli.window import hindrance, open_window
@@ -29,11 +30,16 @@ def review(
     ] = "",
 ) -> Answer:
     """Open napari with the scan and its review session, new or as it was left."""
+    from napari_covseg.io import home
+    from napari_covseg.review.shelf import OWN_FOLDER
+
     if not scan.exists():
         raise ValueError(f"There is no file or folder {scan}; check the name.")
     if reason := hindrance():
         raise ValueError(reason)
+    sessions = home() / OWN_FOLDER
+    say(f"Review sessions are kept in {sessions}; Log in Review tells which folder is this one's.")
     chosen = ("--network", network) if network else ()
     named = (f"--reader={reader}",) if reader else ()
     open_window([str(scan), *chosen, *named])
-    return Answer({"scan": str(scan)})
+    return Answer({"scan": str(scan), "sessions": str(sessions)})

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from napari_covseg.review.turn import Turn
     from napari_covseg.review.worklist import Worklist
 
+OWN_FOLDER = "sessions"
+"""Where sessions live in the reader's folder."""
+
 
 class Shelf:
     """Opens each session once, and closes it when nobody needs it.

@@ -13,6 +13,7 @@ from napari_covseg.jobs import Run
 from napari_covseg.review.log_lines import Line, Log, shown
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import allow, button, in_a_row, stacked, words
+from napari_covseg.widgets.words import kept_line
 
 HEADINGS = ("When", "Reader", "What", "Slices", "Voxels", "Network")
 WHAT, SLICES, VOXELS = 2, 3, 4
@@ -64,7 +65,7 @@ class LogModel(QAbstractTableModel):  # type: ignore[misc]
 
 
 class LogWindow(QDialog):  # type: ignore[misc]
-    """A table, a sentence on whether the log can be relied on, and a button that writes it for spreadsheets.
+    """A table, whether the log can be relied on, where its session is, and a button that writes it for spreadsheets.
 
     Parameters
     ----------
@@ -75,7 +76,8 @@ class LogWindow(QDialog):  # type: ignore[misc]
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk.viewer.window._qt_window)
         self.desk = desk
-        self.verdict, self.model, self.table = words(), LogModel(), QTableView()
+        self.verdict, self.place = words(), words()
+        self.model, self.table = LogModel(), QTableView()
         self.again = button("Read again", "Read the log as it stands now")
         self.export = button("Export as CSV…", "Write the log into a file that spreadsheets open")
         self._log: Log | None = None
@@ -118,7 +120,7 @@ class LogWindow(QDialog):  # type: ignore[misc]
         header.setSectionResizeMode(WHAT, QHeaderView.ResizeMode.Stretch)
         for column, width in ROOM.items():
             header.resizeSection(column, width)
-        rows = stacked(self, self.verdict, self.table, in_a_row(self.export, self.again, apart=4), apart=6)
+        rows = stacked(self, self.verdict, self.place, self.table, in_a_row(self.export, self.again, apart=4), apart=6)
         rows.setContentsMargins(8, 8, 8, 8)
 
     def _take(self, asked: int, log: Log) -> None:
@@ -131,6 +133,7 @@ class LogWindow(QDialog):  # type: ignore[misc]
         self.setWindowTitle(f"Log of {log.scan}" if log else "Log")
         self.model.give(log.lines if log else ())
         self.verdict.setText(said)
+        self.place.setText(kept_line(log.session if log else None))
         allow(self.export, "" if log else WAIT)
 
     def _on_opened(self) -> None:

@@ -9,7 +9,7 @@ from napari_covseg.review import Correction
 from napari_covseg.review.history import NETWORK_TOOL
 from napari_covseg.widgets.benches import STATE_LINE
 from napari_covseg.widgets.panel import Panel, button, words
-from napari_covseg.widgets.words import how_far, saved_line
+from napari_covseg.widgets.words import how_far, kept_line, saved_line
 
 COMPLAINT = "QLabel { color: white; background: #9a3412; padding: 5px 7px; border-radius: 4px; }"
 
@@ -61,6 +61,7 @@ class StateLine(Panel):
         if self._unsaved and session is not None and not session.unsaved:
             self._forget()  # what could not be saved then is past
         self.saved.setText(saved_line(session))
+        self.saved.setToolTip(kept_line(session.folder if session else None))
         self._show_saved()
 
     def _show_saved(self) -> None:

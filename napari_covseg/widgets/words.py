@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from napari_covseg.jobs import Run
@@ -47,6 +48,11 @@ def saved_line(session: ReviewSession | None) -> str:
     if session.signature is not None:
         return f"Signed by {session.signature.reader} {clock(session.signature.time_utc)} ✓"
     return f"Saved {clock(session.saved_at)} ✓" if session.saved_at else "Nothing to save yet."
+
+
+def kept_line(folder: Path | None) -> str:
+    """Return where a session's folder is; empty where there is none."""
+    return f"This session is kept in {folder}" if folder else ""
 
 
 def time_left(seconds: float | None) -> str:

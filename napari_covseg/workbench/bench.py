@@ -26,7 +26,7 @@ from napari_covseg.review.log_lines import Log, log_in
 from napari_covseg.review.places import FoundAt
 from napari_covseg.review.reader_names import one_line, same_reader
 from napari_covseg.review.readers import ReadersAgreement, reading_of
-from napari_covseg.review.shelf import Shelf, agreement_with
+from napari_covseg.review.shelf import OWN_FOLDER, Shelf, agreement_with
 from napari_covseg.volume import Volume
 from napari_covseg.workbench.choice import Choice
 from napari_covseg.workbench.exports import Exports
@@ -81,7 +81,7 @@ class Workbench:
         self.reader = one_line(reader or "") or self.remembered.reader or getpass.getuser()
         self.runner, self.tool_runner = JobRunner(), JobRunner(stands_back=False)
         self.current: OpenScan | None = None
-        self.shelf = Shelf(self.folder / "sessions", self.complained.emit)
+        self.shelf = Shelf(self.folder / OWN_FOLDER, self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._taking: list[TakingIn] = []
         self.choice = Choice(self.folder)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.cli import demo, main_job, review, window
+from napari_covseg.io import home
 
 
 @pytest.fixture
@@ -42,6 +43,12 @@ def test_review_starts_napari_on_the_scan(covseg, scan, started):
     calls, _ = started
     assert covseg("review", scan, "--network", "res_att_unet").status == 0
     assert calls == [["-m", "napari_covseg.widgets", str(scan), "--network", "res_att_unet"]]
+
+
+def test_review_tells_where_sessions_are_kept(covseg, scan, started):
+    said = covseg("review", scan, "--json")
+    assert said.json["sessions"] == str(home() / "sessions")
+    assert f"Review sessions are kept in {home() / 'sessions'}; " in said.err
 
 
 def test_review_tells_the_window_who_reads(covseg, scan, started):

@@ -55,6 +55,9 @@ def test_a_click_shows_who_did_what_the_newest_first_and_says_that_it_verified(w
     assert len(said) == 3
     assert all(each.startswith("Brush on slice") for each in said[1:])
     assert "All 3 entries of this log are as they were written" in log.verdict.text()
+    assert log.place.text() == f"This session is kept in {with_log.session.folder}"
+    assert log.place.textInteractionFlags() & Qt.TextInteractionFlag.TextSelectableByMouse
+    assert with_log.tabs.state_line.saved.toolTip() == log.place.text()
     run = log.write(tmp_path / "log.csv")
     with_log.until(lambda: run.over)
     with (tmp_path / "log.csv").open(newline="", encoding="utf-8-sig") as stream:

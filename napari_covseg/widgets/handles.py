@@ -113,7 +113,7 @@ HANDLES = (
     Handle(
         "Interpolate",
         "I",
-        "Fill slices between two painted ones",
+        "Interpolate between two painted slices",
         _interpolate,
         "slice",
         hint="the class, over background; point at a lesion to fill that one alone",

@@ -508,6 +508,12 @@ def test_buttons_say_why_they_cannot_be_pressed(window: Any, scan_path: Any) -> 
     assert {handle.title for handle in HANDLES} <= {title for _, title in lines}
 
 
+def test_interpolate_is_called_so_on_its_button_in_its_tooltip_and_among_the_keys(at_work: Any) -> None:
+    button = at_work.tabs.panels["Review"].tools.buttons["Interpolate"]
+    told = dict(at_work.desk.furniture.cheat_sheet.lines)["I"]
+    assert all(words.startswith("Interpolate") for words in (button.text(), button.property("what"), told))
+
+
 def test_no_tool_takes_a_key_of_napari_s_own() -> None:
     of_labels = [name for name in default_shortcuts if "labels" in name or "brush" in name or "label" in name]
     of_window = [name for name in default_shortcuts if "dims" in name or "layer" in name or "toggle" in name]

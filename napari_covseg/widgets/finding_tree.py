@@ -13,7 +13,7 @@ from napari_covseg.review.before_signing import LEAST_LOOK_S
 
 FINDING = Qt.ItemDataRole.UserRole
 MOST_ROWS, INDENT_PX = 8, 14
-HARDLY_SEEN = (f"Reviewed, but on screen under {LEAST_LOOK_S:g} s", "slice")
+HARDLY_SEEN = (f"On screen under {LEAST_LOOK_S:g} s", "slice")
 MOST_OPEN = 12
 """So many are all shown at once; of more, those of each kind below its heading when that is clicked."""
 

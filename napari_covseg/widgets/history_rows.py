@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from napari_covseg.widgets import gestures
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.log_window import LogWindow
-from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, words
 
 MARGIN = 8
 LOG_TOLD = "Who changed what in this session and when, the newest first; verified, and to be exported"
@@ -29,9 +28,7 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         self.undo, self.redo = button("Undo", "Undo (Ctrl-Z)"), button("Redo", "Redo (Ctrl-Shift-Z)")
         self.log_button = button("Log", LOG_TOLD)
         self.log: LogWindow | None = None
-        self.told = QLabel()
-        self.told.setStyleSheet("QLabel { font-style: italic; }")
-        self.told.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)  # one line, whatever it says
+        self.told = words(faint=True)
         grid = QGridLayout(self)
         grid.setContentsMargins(MARGIN, 2, MARGIN, 0)
         grid.setSpacing(4)
@@ -56,11 +53,6 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         self.log.raise_()
         self.log.read()
 
-    def resizeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
-        """Say as much as fits now."""
-        super().resizeEvent(event)
-        self._say(self.told.toolTip())
-
     def _show(self) -> None:
         session = self.desk.session
         undo, redo = (session.undo_title, session.redo_title) if session else ("", "")
@@ -68,13 +60,7 @@ class HistoryRows(QWidget):  # type: ignore[misc]
         allow(self.log_button, "" if session else NOTHING_OPEN)
         _offer(self.undo, "Undo", undo, refusal or end, "Ctrl-Z")
         _offer(self.redo, "Redo", redo, refusal, "Ctrl-Shift-Z")
-        self._say(f"Undo: {undo}" if undo else end or "Nothing to undo yet.")
-
-    def _say(self, said: str) -> None:
-        """Say as much of it as there is room for; all of it stands in the tooltip."""
-        self.told.setToolTip(said)
-        room = self.width() - 2 * MARGIN - 4
-        self.told.setText(self.told.fontMetrics().elidedText(said, Qt.TextElideMode.ElideRight, room))
+        self.told.setText(f"Undo: {undo}" if undo else end or "Nothing to undo yet.")
 
 
 def _offer(of: QPushButton, verb: str, title: str, refusal: str, key: str) -> None:

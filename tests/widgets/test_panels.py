@@ -209,6 +209,17 @@ def test_no_label_is_cut_at_1280_by_800(at_work: Any) -> None:
     assert at_work.viewer.window._qt_window.width() <= 1280
 
 
+def test_what_undo_would_undo_is_told_whole_at_1280_by_800(at_work: Any) -> None:
+    at_work.tabs.show_panel("Review")
+    title = "Residual Attention U-Net on 64 slices, taught by m.okafor"
+    at_work.session.propose(6, np.ones(at_work.lesions.data.shape[1:], dtype=np.uint8), title, "run")
+    at_work.live(0.1)
+    told = at_work.tabs.panels["Review"].history.told
+    assert told.text() == f"Undo: {title}"
+    assert told.height() >= told.heightForWidth(told.width()) > told.fontMetrics().height()
+    assert at_work.viewer.window._qt_window.height() <= 800
+
+
 def test_the_choice_of_another_network_is_not_cut_before_there_is_one(at_work: Any) -> None:
     at_work.tabs.show_panel("Review")
     at_work.live(0.1)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_covseg.measure.findings import Finding
+from napari_covseg.measure.findings import Finding, FindingKind
 from napari_covseg.widgets.looks import Looks
 from napari_covseg.widgets.sign_rows import SIGN_WAITS_MS
 
@@ -70,7 +70,7 @@ def test_many_are_told_by_kind_with_a_count_and_each_is_there(signing: Any) -> N
     signing.live(0.1)
     assert [heading.text(0) for heading in tree.headings] == [
         "Outside the body: 40 places",
-        "Reviewed, but on screen under 0.5 s: 1 slice",
+        "On screen under 0.5 s: 1 slice",
     ]
     assert not any(heading.isExpanded() for heading in tree.headings)
     click(signing, tree, tree.headings[0])
@@ -82,6 +82,16 @@ def test_many_are_told_by_kind_with_a_count_and_each_is_there(signing: Any) -> N
         click(signing, tree, item)
         assert signing.viewer.dims.current_step[0] == number % 12
     assert tree.height() < 170
+
+
+@pytest.mark.parametrize("kind", get_args(FindingKind))
+def test_no_heading_is_cut_beside_the_bar_that_scrolls(signing: Any, kind: FindingKind) -> None:
+    tree = signing.signing.found
+    tree.show_findings([Finding(kind, (0, 1, 2), "Look.", 1.0)] * 512)
+    tree.expandAll()
+    signing.live(0.1)
+    assert tree.verticalScrollBar().isVisible()
+    assert tree.sizeHintForColumn(0) <= tree.viewport().width()
 
 
 def test_where_all_is_reviewed_no_slice_is_warned_of(signing: Any) -> None:

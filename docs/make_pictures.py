@@ -293,7 +293,6 @@ def _learning(studio: Studio) -> None:
     panel = studio.tabs.panels["Learn"]
     run = panel._run = studio.desk.bench.runner.start(job(), "Learning from your corrections", Enough())
     panel.curve.clear()
-    panel.curve.show()
     for step in range(40):
         panel.curve.append(step, 1.2 * np.exp(-step / 18) + 0.06 * np.sin(step))
     panel._show_state()

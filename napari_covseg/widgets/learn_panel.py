@@ -47,7 +47,6 @@ class LearnPanel(Panel):
         self.resume = button("Go on where it stopped", RESUME_TOLD)
         self.resume.hide()
         self.curve = LossCurve()
-        self.curve.hide()
         self.verdict, self.family, self.older = VerdictRows(self.desk), FamilyRows(self.desk), OlderRows(self.desk)
         self.add(self.ready, self.older, self.go, self.resume, self.why, self.progress, self._while_running())
         self.add(self.curve)
@@ -110,7 +109,6 @@ class LearnPanel(Panel):
             if self._run is not None:
                 self._run.stepped.connect(self._on_step)
                 self.curve.clear()
-                self.curve.show()
                 self.verdict.clear()
         self._show_state()
 

@@ -26,7 +26,8 @@ WENT_ON = "It went on at step {}; what was learned before is not drawn."
 class LossCurve(QWidget):  # type: ignore[misc]
     """Losses over steps, in the colours of the window; what draws them is brought in when there is something to draw.
 
-    The stages of a cascade follow each other along the axis.
+    The stages of a cascade follow each other along the axis. Until the first point is there, nothing is shown: what is
+    done before it (the network is measured, for instance) is told beside it.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self.key = words(KEY)
         self.key.hide()
         self._rows = stacked(self, self.key, self.note)
+        self.hide()
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -56,9 +58,9 @@ class LossCurve(QWidget):  # type: ignore[misc]
             self._build()
         self._stage, self._stage_begins, self._last = "", 0, 0
         self.note.setText("")
-        for name, curve in self._curves.items():
-            self._drawn[name].clear()
-            curve.setData([], [])
+        for name, drawn in self._drawn.items():
+            drawn.clear()
+            self._show(name)
         theme = theme_of()
         self._curves[HELD_OUT].setPen(theme.text, width=2)
         self._curves[HELD_OUT].setSymbolPen(theme.text)
@@ -101,6 +103,7 @@ class LossCurve(QWidget):  # type: ignore[misc]
 
     def _show(self, name: str) -> None:
         self._curves[name].setData([step for step, _ in self._drawn[name]], [loss for _, loss in self._drawn[name]])
+        self.setVisible(any(self._drawn.values()))
 
     def _build(self) -> None:
         import pyqtgraph as pg

@@ -231,13 +231,18 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     review(learning, 6)
     panel.steps = MANY_STEPS
     aside: list[str] = []
+    empty_plots: list[bool] = []
     learning.desk.ticked.connect(
         lambda: aside.append(panel.progress.text()) if panel._run is not None and panel._run.progress.aside else None
     )
+    learning.desk.ticked.connect(lambda: empty_plots.append(panel.curve.isVisible() and not panel.curve.losses))
     press(learning, panel.go)
     learning.until(lambda: len(panel.curve.losses) > 1, seconds=DEADLINE_S)
     assert aside
     assert not any("left" in text for text in aside)
+    assert "measuring how good it is now" in aside
+    assert not any(empty_plots)
+    assert panel.curve.isVisible()
     started, first = time.monotonic(), len(panel.curve.losses)
     learning.until(lambda: len(panel.curve.losses) > first + 1, seconds=DEADLINE_S)
     step_s = (time.monotonic() - started) / (len(panel.curve.losses) - first)
@@ -334,7 +339,6 @@ def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) ->
 def test_the_key_lies_above_the_curves_and_steps_are_whole(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()
-    curve.show()
     curve.dealt(4, 1)
     for step in (1, 2, 3):
         curve.append(step, 1.0)

@@ -56,7 +56,7 @@ class CovSegTabs(Panel):
         self.setMinimumWidth(WIDTH)
         for each in self.findChildren(QAbstractButton):
             press_by_return(each)
-        self.tour = Tour(self.desk, self.show_panel)
+        self.tour = Tour(self.desk, self.show_panel, in_sight=self.panels["Review"].lesions)
         self._first_look = QTimer(self)
         self._first_look.setSingleShot(True)
         self._first_look.timeout.connect(self.tour.begin)

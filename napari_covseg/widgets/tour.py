@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, QPoint, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, QRect, Qt
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_covseg.widgets.panel import button
+from napari_covseg.widgets.panel import allow, button
 from napari_covseg.widgets.tour_steps import STEPS
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ class Tour(QFrame):  # type: ignore[misc]
         Whose window.
     show_panel
         Brings a panel to the front, by its title.
+    in_sight
+        What the card leaves in sight, where there is room for it elsewhere.
     """
 
-    def __init__(self, desk: Desk, show_panel: Callable[[str], object]) -> None:
+    def __init__(self, desk: Desk, show_panel: Callable[[str], object], in_sight: QWidget) -> None:
         window = desk.viewer.window._qt_window
         super().__init__(window)
-        self.desk, self.show_panel, self.number = desk, show_panel, 0
+        self.desk, self.show_panel, self.in_sight, self.number = desk, show_panel, in_sight, 0
         self._held: QPoint | None = None
         self._was_moved = False
         self.setCursor(Qt.CursorShape.SizeAllCursor)
@@ -51,8 +53,9 @@ class Tour(QFrame):  # type: ignore[misc]
         self.setFixedWidth(WIDTH)
         self.step, self.title, self.words = QLabel(), QLabel(), QLabel()
         self.step.setObjectName("step")
-        self.words.setWordWrap(True)
-        self.words.setFixedWidth(WORDS_WIDTH)
+        for piece in (self.title, self.words):
+            piece.setWordWrap(True)
+            piece.setFixedWidth(WORDS_WIDTH)
         self.words.setTextFormat(Qt.TextFormat.PlainText)
         self.act = button("", "Do it for me")
         self.next = button("Next", "Go on to the next step")
@@ -109,7 +112,7 @@ class Tour(QFrame):  # type: ignore[misc]
         self._held = None
 
     def _lay_out(self) -> None:
-        self.title.setStyleSheet("font-weight: bold; font-size: 15px;")
+        self.title.setStyleSheet("font-weight: bold; font-size: 14px;")
         rows, buttons = QVBoxLayout(self), QHBoxLayout()
         rows.setContentsMargins(MARGIN, 12, MARGIN, 12)
         for piece in (self.step, self.title, self.words):
@@ -125,10 +128,12 @@ class Tour(QFrame):  # type: ignore[misc]
         now = STEPS[self.number]
         self.step.setText(f"Step {self.number + 1} of {len(STEPS)}")
         self.title.setText(now.title)
-        self.words.setText(now.words)
+        waits_for = "" if now.is_done(self.desk) else now.waits_for
+        self.words.setText(" ".join(filter(None, (now.words, waits_for))))
         self.act.setText(now.does)
         self.act.setVisible(bool(now.does))
         self.next.setText("Done" if self.number == len(STEPS) - 1 else "Next")
+        allow(self.next, waits_for)
         self.show_panel(now.panel)
         self.show()
         self._settle()
@@ -144,20 +149,25 @@ class Tour(QFrame):  # type: ignore[misc]
             act(self.desk)
 
     def _settle(self) -> None:
-        for piece in (self, self.words):
+        self.ensurePolished()
+        for piece in (self.title, self.words):
             piece.ensurePolished()
-        self.words.setFixedHeight(self.words.heightForWidth(WORDS_WIDTH))
+            piece.setFixedHeight(piece.heightForWidth(WORDS_WIDTH))
         self.adjustSize()
         self._move_to(self.pos() if self._was_moved else self._place())
 
     def _place(self) -> QPoint:
         """Return the corner beside the picture, where there is room for the card, else that of the picture."""
-        native = self.desk.viewer.window._qt_viewer.canvas.native
-        corner = native.mapTo(self.parentWidget(), native.rect().bottomLeft())
-        beside = corner.x() - self.width() - GAP
-        if beside >= 0:
-            return QPoint(beside, corner.y() - self.height() - GAP)
-        return QPoint(corner.x() + MARGIN, corner.y() - self.height() - MARGIN - ABOVE_WINDOW)
+        picture = self._in_window(self.desk.viewer.window._qt_viewer.canvas.native)
+        beside = picture.left() - self.width() - GAP
+        if beside < 0:
+            return QPoint(picture.left() + MARGIN, picture.bottom() - self.height() - MARGIN - ABOVE_WINDOW)
+        low = QPoint(beside, picture.bottom() - self.height() - GAP)
+        covers = self.in_sight.isVisible() and self._in_window(self.in_sight).intersects(QRect(low, self.size()))
+        return QPoint(beside, picture.top() + GAP) if covers else low
+
+    def _in_window(self, piece: QWidget) -> QRect:
+        return QRect(self.parentWidget().mapFromGlobal(piece.mapToGlobal(QPoint())), piece.size())
 
     def _move_to(self, place: QPoint) -> None:
         room = self.parentWidget().size() - self.size()

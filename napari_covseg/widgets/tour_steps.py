@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do, on which panel, and how it is known to be done."""
+    """What to do, on which panel, how it is known to be done, and what the next step cannot be taken without."""
 
     title: str
     words: str
@@ -22,6 +22,7 @@ class Step:
     is_done: Callable[[Desk], bool]
     does: str = ""
     act: Callable[[Desk], object] | None = None
+    waits_for: str = ""
 
 
 def _segmented(desk: Desk) -> bool:
@@ -41,6 +42,7 @@ STEPS = (
         lambda desk: desk.session is not None,
         "Open the sample",
         lambda desk: desk.attempt(lambda: desk.bench.open(sample_scan())),
+        "The tour goes on once a scan is open.",
     ),
     Step(
         "Look through it",

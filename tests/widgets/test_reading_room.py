@@ -75,9 +75,9 @@ def test_the_picture_stays_where_it_is_when_the_first_lesions_come(room: Driver,
     assert (room.canvas.width(), room.pixel(0, 0)) == before
 
 
-def test_the_tour_lies_beside_the_picture(room: Driver, scan_path: Path) -> None:
+def test_the_tour_lies_beside_the_picture_and_leaves_the_lesions_in_sight(room: Driver, scan_path: Path) -> None:
     room.open(scan_path)
-    tour = room.tabs.tour
+    tour, lesions = room.tabs.tour, room.tabs.panels["Review"].lesions
     tour.begin()
     room.live(0.2)
     window = room.viewer.window._qt_window
@@ -87,4 +87,5 @@ def test_the_tour_lies_beside_the_picture(room: Driver, scan_path: Path) -> None
         room.live(0.05)
         picture = QRect(room.canvas.mapTo(window, QPoint(0, 0)), room.canvas.size())
         assert not tour.geometry().intersects(picture)
+        assert not tour.geometry().intersects(QRect(lesions.mapTo(window, QPoint(0, 0)), lesions.size()))
         assert window.rect().contains(tour.geometry())

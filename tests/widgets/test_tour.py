@@ -22,6 +22,10 @@ def test_the_tour_goes_on_when_the_reader_has_done_the_step(
     assert tour.isVisible()
     assert tour.step.text() == "Step 1 of 5"
     assert driver.tabs.tabs.currentIndex() == 0
+    tour.next.click()
+    assert tour.step.text() == "Step 1 of 5"
+    assert tour.next.toolTip() == STEPS[0].waits_for
+    assert tour.words.text().endswith(STEPS[0].waits_for)
     driver.open(scan_path)
     assert tour.title.text() == "Look through it"
     tour.next.click()
@@ -70,7 +74,9 @@ def test_every_step_fits_into_the_window_at_1280_by_800(at_work: Any) -> None:
         tour._show()
         at_work.live(0.05)
         assert window.rect().contains(tour.geometry())
-        assert tour.words.height() >= tour.words.heightForWidth(tour.words.width())
+        for piece in (tour.title, tour.words):
+            assert piece.height() >= piece.heightForWidth(piece.width())
+            assert piece.width() >= piece.minimumSizeHint().width()
         for button in (tour.leave, tour.next, *([tour.act] if tour.act.isVisible() else [])):
             assert button.width() >= button.fontMetrics().horizontalAdvance(button.text())
 

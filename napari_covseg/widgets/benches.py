@@ -182,7 +182,7 @@ class Desk(QObject):  # type: ignore[misc]
     def _on_inserted(self, event: Any) -> None:
         layers, opened = self.link.layers, self.link.opened
         if layers and opened and any(event.value is each for each in (*layers, self.link.lungs.layer)):
-            keys.bind(event.value, self)
+            keys.bind(event.value, self, is_painted_on=event.value is layers.lesions)
             if event.value is layers.lesions:
                 bound(event.value, self)
             tell_status(event.value, opened, layers.lesions)

@@ -11,6 +11,7 @@ from napari_covseg.widgets.cheat_sheet import CheatSheet
 from napari_covseg.widgets.compare import Compare
 from napari_covseg.widgets.edge_letters import EdgeLetters
 from napari_covseg.widgets.fitting import Fitting
+from napari_covseg.widgets.grip import Grip
 from napari_covseg.widgets.keyboard import FocusFollower
 from napari_covseg.widgets.keys import KEYS
 from napari_covseg.widgets.layer_list import QuietList
@@ -57,7 +58,7 @@ class Furniture:
         self.legend, self.window_note = Legend(desk, pane), WindowNote(desk, pane)
         self.ortho, self.compare = OrthoViews(desk), Compare(desk, pane)
         self.mouse, self.outline_width = Mouse(desk, pane), OutlineWidth(desk, pane)
-        self.fitting = Fitting(pane)
+        self.fitting, self.grip = Fitting(pane), Grip(desk)
         self.looks, self.next_slice = Looks(desk), NextSlice(desk)
         self.lesion_watch, self.layer_list = LesionWatch(desk), QuietList(desk.viewer)
         self.viewer, self.strip = desk.viewer, Strip(desk)
@@ -116,6 +117,7 @@ class Furniture:
             self.layer_list,
             self.focus_ring,
             self.fitting,
+            self.grip,
         )
         for piece in closable:
             piece.close()

@@ -89,10 +89,16 @@ KEYS = (
     Key("Ctrl-S", "When it was saved", gestures.tell_saved),
 )
 
+BRUSH_KEYS = (
+    Key("P", "Paint", partial(gestures.choose_mode, mode="paint")),
+    Key("E", "Erase", partial(gestures.choose_mode, mode="erase")),
+)
+"""They are napari's own on the layer that is painted on; on another one they would do nothing."""
 
-def bind(owner: Any, desk: Desk) -> None:
+
+def bind(owner: Any, desk: Desk, *, is_painted_on: bool = False) -> None:
     """Bind every key on a viewer or a layer."""
-    for key in KEYS:
+    for key in KEYS if is_painted_on else (*KEYS, *BRUSH_KEYS):
         owner.bind_key(key.key, _bound(key, desk), overwrite=True)
 
 

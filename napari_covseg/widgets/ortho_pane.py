@@ -83,7 +83,7 @@ class OrthoPane:
         bound(lesions, self.desk)
         for layer in self.layers:
             rest_thumbnail(layer)
-            keys.bind(layer, self.desk)
+            keys.bind(layer, self.desk, is_painted_on=layer is lesions)
             self.model.add_layer(layer)
         self.model.dims.order = self.order
         self.model.layers.selection.active = lesions

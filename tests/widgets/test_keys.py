@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_covseg.review import relabel_by_hu
+from napari_covseg.widgets.grip import LET_GO
+from napari_covseg.widgets.layers import slipped_in
 
 SELECTED = ["lesions", "outlines", "case_ct"]
 
@@ -47,6 +50,35 @@ def test_every_key_works_whatever_layer_is_selected(any_layer: Any) -> None:
         any_layer.key(key)
         assert any_layer.lesions.selected_label == value
         assert any_layer.lesions.mode == "paint"
+
+
+@pytest.mark.parametrize(("key", "mode"), [(Qt.Key.Key_P, "paint"), (Qt.Key.Key_E, "erase")])
+def test_the_brush_is_taken_up_whatever_layer_is_selected(any_layer: Any, key: Any, mode: str) -> None:
+    any_layer.lesions.data[6] = 1
+    any_layer.key(key)
+    assert any_layer.viewer.layers.selection.active is any_layer.lesions
+    assert any_layer.lesions.mode == mode
+    any_layer.lesions.selected_label = 2
+    any_layer.stroke((20, 10), (30, 25))
+    assert any_layer.session.labels.values[6, 25, 18] == (2 if mode == "paint" else 0)
+
+
+@pytest.mark.parametrize("name", ["outlines", "case_ct"])
+def test_the_brush_is_put_down_in_words_when_another_layer_is_selected(at_work: Any, name: str) -> None:
+    panel = at_work.tabs.panels["Review"]
+    at_work.key(Qt.Key.Key_A)
+    at_work.viewer.layers.selection.active = at_work.viewer.layers[name]
+    at_work.live()
+    assert at_work.lesions.mode == "pan_zoom"
+    assert panel.brush.modes.checkedButton().text() == "Move"
+    assert at_work.tabs.state_line.message.text() == LET_GO
+
+
+def test_the_brush_stays_in_hand_when_a_layer_is_slipped_in(at_work: Any) -> None:
+    at_work.key(Qt.Key.Key_A)
+    slipped_in(Image(np.zeros((2, 2, 2))), at_work.viewer.layers, below=at_work.lesions)
+    at_work.live()
+    assert at_work.lesions.mode == "paint"
 
 
 def test_r_marks_the_slice_and_shows_the_next_that_is_open(at_work: Any) -> None:

@@ -206,8 +206,18 @@ class InceptionConv(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
         """Return (N, channels_out, H, W)."""
-        merged_NCHW: Tensor = self.merge(torch.cat([branch(x_NCHW) for branch in self.branches], dim=1))  # eq. 3
+        maps = [_with_whole_gradient(branch(x_NCHW)) for branch in self.branches]
+        merged_NCHW: Tensor = self.merge(torch.cat(maps, dim=1))  # eq. 3
         return merged_NCHW
+
+
+def _with_whole_gradient(x_NCHW: Tensor) -> Tensor:
+    """Copy the gradient of a map that is joined with others: as a slice of theirs it is slow to compute with."""
+    if x_NCHW.requires_grad:
+        is_last = x_NCHW.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if is_last else torch.contiguous_format
+        x_NCHW.register_hook(lambda gradient: gradient.contiguous(memory_format=layout))
+    return x_NCHW
 
 
 class RIB(nn.Module):

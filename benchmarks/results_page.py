@@ -56,7 +56,7 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         Of a fold's training, where each network learned as many steps as fit into them.
     """
     found = {key: joined(outcomes) for key, outcomes in folds.items()}
-    missing = ", ".join(title(key) for key in registry.available() if key not in found)
+    missing = ", ".join(title(key) for key in (*registry.available(), ENSEMBLE) if key not in found)
     lines = [
         "# Results",
         "",

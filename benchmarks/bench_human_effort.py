@@ -5,7 +5,7 @@ scan is segmented again. Two peers run in the same script: naive fine-tuning, wh
 a random queue. Parents are given (``--parent``), or the fold parents of `crossval`, trained and kept where they
 are missing, within ``--minutes``; one whose card does not rule out that it saw the patient is refused. Whatever is
 finished is kept in ``benchmarks/effort``, which is committed: the script may be stopped and started again, on another
-machine too. It writes ``docs/fine_tuning.md``.
+machine too, and refused for another parent or other settings. It writes ``docs/fine_tuning.md``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> int:
             if studied is not None:
                 found.setdefault(network, {})[case.name] = studied
     with written(words.page) as draft:
-        draft.write_text(page(_all_kept(words.outcomes)), "utf-8")
+        draft.write_text(page(found), "utf-8")
     about = {"threads": words.threads, "steps": words.steps, "load_before": load, "load_after": os.getloadavg()}
     report = {**mean_over(found), "networks": per_network(found), "details": {**about, "cases": found}}
     print(json.dumps(report, indent=None if words.json else 1))
@@ -103,10 +103,14 @@ def _studied(
     wanted = (*NEEDED, *(f"queue {k}" for k in words.counts if k != JUDGED))
     kept = words.outcomes / f"{network}_{case.name}.json"
     told: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {"arms": {}}
+    if told["arms"]:
+        _refuse_others(told, kept, network, case, cases, words)
     if not all(name in told["arms"] for name in wanted) and time.monotonic() < deadline:
         parent = _parent_of(case, network, cases, words, deadline)
         if parent is None:
             _say(f"{network}, {case.name}: no parent that never saw {case.patient} is at hand or could be made.")
+        elif told["arms"] and told["parent"]["sha256"] != parent.sha256:
+            raise SystemExit(f"{kept.name} was begun with another parent; name another --outcomes.")
         else:
             _study(_study_of(case, parent, cases, words), wanted, told, kept, words.device, deadline)
     if not all(name in told["arms"] for name in NEEDED):
@@ -114,35 +118,60 @@ def _studied(
     return _told(told)
 
 
-def _study_of(case: Case, parent: Checkpoint, cases: tuple[Case, ...], words: argparse.Namespace) -> Study:
+def _refuse_others(
+    told: dict[str, Any],
+    kept: Path,
+    network: str,
+    case: Case,
+    cases: tuple[Case, ...],
+    words: argparse.Namespace,
+) -> None:
+    """Refuse figures of another scan, of other settings, or of a parent that is not the one that is given."""
+    trained_on = told["parent"]["trained_on"]
+    settings = _stamp(network, case, *_asked_of(case, trained_on, cases), words.steps)
+    given = [one.sha256 for one in map(checkpoint.read, words.parent) if one.card.network == network]
+    if (
+        (told["network"], told["case"], told["settings"]) != (network, case.name, settings)
+        or not _is_without(trained_on, case.patient)
+        or (given and told["parent"]["sha256"] not in given)
+    ):
+        raise SystemExit(f"{kept.name} was begun with another parent or other settings; name another --outcomes.")
+
+
+def _asked_of(case: Case, trained_on: str, cases: tuple[Case, ...]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
+    """Return the other patients' scans, and the cases that a parent saw, which are rehearsed."""
     scans = (one for one in cases if not one.is_picture and one.slices is None)
     others = tuple(one for one in scans if one.patient != case.patient)
-    replay = tuple(one for one in cases if not _never_saw(parent, one.patient))
-    return Study(case, parent, others, replay, words.steps, 0, words.folder)
+    return others, tuple(one for one in cases if not _is_without(trained_on, one.patient))
+
+
+def _study_of(case: Case, parent: Checkpoint, cases: tuple[Case, ...], words: argparse.Namespace) -> Study:
+    return Study(case, parent, *_asked_of(case, parent.card.trained_on, cases), words.steps, 0, words.folder)
 
 
 def _study(
     study: Study, wanted: tuple[str, ...], told: dict[str, Any], kept: Path, device: str, deadline: float
 ) -> None:
     """Do what is missing of one scan's study, and keep every part as soon as it is there."""
-    card = study.parent.card
-    steps = card.config.get("steps")
-    about = {
-        "network": card.network,
-        "case": study.case.name,
-        "parent": {"name": study.parent.name, "sha256": study.parent.sha256, "steps": steps},
-        "settings": _stamp(study),
-    }
-    if told["arms"] and any(told[key] != value for key, value in about.items()):
-        raise SystemExit(f"{kept.name} was begun with another parent or other settings; name another --outcomes.")
-    told.update(about)
+    parent, network = study.parent, study.parent.card.network
+    told.update(
+        network=network,
+        case=study.case.name,
+        parent={
+            "name": parent.name,
+            "sha256": parent.sha256,
+            "steps": parent.card.config.get("steps"),
+            "trained_on": parent.card.trained_on,
+        },
+        settings=_stamp(network, study.case, study.others, study.replay, study.steps),
+    )
     reader: Reader | None = None
     for name in wanted:
         if name in told["arms"]:
             continue
         if time.monotonic() > deadline:
             break
-        _say(f"{study.parent.name}, {study.case.name}: {name}")
+        _say(f"{parent.name}, {study.case.name}: {name}")
         reader = reader or Reader(study, device)
         started = time.monotonic()
         told["arms"][name] = {**_arm(reader, name), "seconds": round(time.monotonic() - started, 1)}
@@ -171,17 +200,21 @@ def _parent_of(
 
 
 def _never_saw(parent: Checkpoint, patient: str) -> bool:
-    _, _, taught = parent.card.trained_on.partition(": ")
+    return _is_without(parent.card.trained_on, patient)
+
+
+def _is_without(trained_on: str, patient: str) -> bool:
+    _, _, taught = trained_on.partition(": ")
     return bool(taught) and patient not in taught.split(", ")
 
 
-def _stamp(study: Study) -> str:
+def _stamp(network: str, case: Case, others: tuple[Case, ...], replay: tuple[Case, ...], steps: int) -> str:
     """Return a few digits that change with whatever the figures of a scan depend on, save the parent and the code."""
     about = {
-        "case": study.case.name,
-        "others": sorted(one.name for one in study.others),
-        "replay": sorted(one.name for one in study.replay),
-        "settings": settings_of(study),
+        "case": case.name,
+        "others": sorted(one.name for one in others),
+        "replay": sorted(one.name for one in replay),
+        "settings": settings_of(network, steps),
     }
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -204,16 +237,6 @@ def _arm(reader: Reader, name: str) -> dict[str, Any]:
     parents = {"parent_on_the_same": reader.figures(reader.labels, slices)}
     others = {} if kind == "random" else {"others": reader.on_others(child)}
     return {**after, **parents, **others, "queue": queue, "gate": gate, "finetune_seconds": seconds}
-
-
-def _all_kept(outcomes: Path) -> dict[str, dict[str, Any]]:
-    """Return the figures of every scan whose study is kept, of this call or of an earlier one."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(outcomes.glob("*.json")):
-        told = json.loads(path.read_text("utf-8"))
-        if all(name in told["arms"] for name in NEEDED):
-            found.setdefault(told["network"], {})[told["case"]] = _told(told)
-    return found
 
 
 def _told(told: dict[str, Any]) -> dict[str, Any]:

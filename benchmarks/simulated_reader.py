@@ -64,7 +64,7 @@ class Study:
         return short_run(load(self.parent.card.network), self.steps, self.seed)
 
 
-def settings_of(study: Study) -> dict[str, Any]:
+def settings_of(network: str, steps: int, seed: int = 0) -> dict[str, Any]:
     """Return all settings of the queue, of the fine-tunings and of what is asked of their children, constants too."""
     learning = (finetune, finetune_request, comparison, gate, keeping, lesson, losses, neighbourhoods, rehearsal)
     modules = (queue, *learning, sys.modules[__name__])
@@ -74,7 +74,7 @@ def settings_of(study: Study) -> dict[str, Any]:
         for name, value in vars(module).items()
         if name.isupper() and isinstance(value, int | float | str | tuple | Keeping)
     }
-    return {**asdict(study.config), **constants}
+    return {**asdict(short_run(load(network), steps, seed)), **constants}
 
 
 @dataclass(eq=False)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_covseg.cli.console import followed, say, table
+from napari_covseg.cli.folds import taught_by
 from napari_covseg.cli.options import CheckpointFile, CheckpointName, Device, Network, OnDevice
 from napari_covseg.cli.verb import Answer, verb
 from napari_covseg.io.sentences import sentence_of
@@ -98,7 +99,7 @@ def finetune(
         raise ValueError("Say after --overrule in a few words why; the reason is kept with the decision.")
     norms_stay = _either(freeze_batch_norm, learn_batch_norm)
     parent = find(network, checkpoint)
-    lessons = tuple(lesson for folder in session for lesson in _lessons(folder))
+    lessons = tuple(lesson for folder in session for lesson in _lessons(folder, parent))
     slices = sum(len(lesson.reviewed) for lesson in lessons)
     asked = FineTuning(
         parent,
@@ -132,8 +133,8 @@ def _either(freeze_batch_norm: bool, learn_batch_norm: bool) -> bool | None:
     return freeze_batch_norm if freeze_batch_norm or learn_batch_norm else None
 
 
-def _lessons(folder: Path) -> list[Lesson]:
-    """Return what a session, or a folder of cases, has to teach.
+def _lessons(folder: Path, parent: Checkpoint) -> list[Lesson]:
+    """Return what a session, or a folder of cases, has to teach; whether the parent saw these patients is said.
 
     Raises
     ------
@@ -146,7 +147,10 @@ def _lessons(folder: Path) -> list[Lesson]:
 
     if (folder / FILE_NAME).exists() or not (folder / "cases.json").exists():
         return [_of_session(folder)]
-    return [lesson_of_case(case) for case in find_cases([folder], say)]
+    cases = find_cases([folder], say)
+    if known := taught_by(parent, {case.patient for case in cases}):
+        say(f"{parent.name} was trained on {', '.join(known)}; what is judged on their slices flatters both.")
+    return [lesson_of_case(case) for case in cases]
 
 
 def _of_session(folder: Path) -> Lesson:

@@ -7,6 +7,7 @@ teach that there is none where nobody looked.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +24,9 @@ CLASSES = (*LESIONS.names, *LUNGS.names)
 LOOKED_FOR = ("ggo", "consolidation", "effusion")
 """What is taken to be annotated where nothing else is said."""
 
+BUNDLED = re.compile(r"case-[0-9a-f]{16}")
+"""What a bundle calls its cases; their labels hold nothing where nobody reviewed, so that the slices must be named."""
+
 MOST_SHOWN = 40
 _MEANT = {
     "annotated": f"a list of classes ({', '.join(CLASSES)})",
@@ -32,6 +36,21 @@ _MEANT = {
     "proposed_by": "a list of {network, checkpoint_sha256}",
     "marks": "a list of {slice, reader, time_utc}",
 }
+
+
+def require_slices(folder: Path, name: str, entry: CaseEntry) -> None:
+    """Refuse a bundle's case of which nothing says what was reviewed: all else in it would teach that it is healthy.
+
+    Raises
+    ------
+    ValueError
+        If it is so.
+    """
+    if BUNDLED.fullmatch(name) and entry.slices is None:
+        raise ValueError(
+            f"{folder / FILE_NAME} does not say which slices of {name} were reviewed, and its labels know no others; "
+            "keep every bundle in the folder that it was written into."
+        )
 
 
 def _is_class(name: str) -> str:

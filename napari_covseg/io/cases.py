@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_covseg.io import nifti, packs
-from napari_covseg.io.case_listing import case_entries, entry_of, require_names
+from napari_covseg.io.case_listing import case_entries, entry_of, require_names, require_slices
 from napari_covseg.io.hounsfield import windowed
 from napari_covseg.io.label_pictures import read_label_picture
 from napari_covseg.io.label_values import known
@@ -173,6 +173,7 @@ def _cases_in(folder: Path, tell: Callable[[str], object]) -> list[Case]:
     for name, image, labels, lung in sorted(found, key=lambda each: each[1]):
         if labels.exists():
             entry = entry_of(name, entries)
+            require_slices(folder, name, entry)
             patient = entry.patient or folder.resolve().name  # the name of ``.`` is empty
             mask, known = lung if lung.exists() else None, frozenset(entry.annotated)
             stated = bool(entry.patient)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, StrictBool, field_validator
 
 from napari_covseg.networks.learned import Learned
 from napari_covseg.volume import LESIONS
@@ -23,8 +24,8 @@ class _Row(BaseModel):
 
 
 class _Gate(BaseModel):
-    promoted: bool = True
-    judged: bool = False
+    promoted: StrictBool = False
+    judged: StrictBool = False
     words: str = ""
     slices: int = 0
     replay_slices: int = 0
@@ -95,6 +96,13 @@ class Card(BaseModel):
             or self.metrics.get("cross_validated_pooled", {})
         )
         return {name: dice for name, dice in found.items() if dice is not None}
+
+    @field_validator("created_utc")
+    @classmethod
+    def _is_a_time(cls, told: str) -> str:
+        if told:
+            datetime.fromisoformat(told)
+        return told
 
     @field_validator("metrics")
     @classmethod

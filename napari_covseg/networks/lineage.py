@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from napari_covseg.io import home
 from napari_covseg.networks.checkpoint import OWN_FOLDER, Checkpoint, known
@@ -47,6 +47,12 @@ class Decision(BaseModel):
     reader: str
     reason: str
     time_utc: str
+
+    @field_validator("time_utc")
+    @classmethod
+    def _is_a_time(cls, told: str) -> str:
+        datetime.fromisoformat(told)
+        return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ def learned_until(trained: Checkpoint) -> str:
 def is_promoted(trained: Checkpoint, folder: Path | None = None) -> bool:
     """Whether a checkpoint may take its parent's place: its gate says so, or a reader does; without a gate it may."""
     decided = _decision_on(trained, folder)
-    return decided.promoted if decided else bool(verdict_of(trained).get("promoted", True))
+    return decided.promoted if decided else not (gate := verdict_of(trained)) or bool(gate.get("promoted", False))
 
 
 def first(network: str, folder: Path | None = None) -> Checkpoint | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_covseg.networks.learned import Learned, Places, Record
+from napari_covseg.training.evenly import evenly
 from napari_covseg.training.lesson import Lesson
 from napari_covseg.volume.copies import moved, shared
 
@@ -32,7 +33,7 @@ MOST_HELD_OUT = 40
 TEACHING_SHARE = 0.5
 """At least this share of the reviewed slices teaches, or none is held out."""
 
-SURELY_ENOUGH = 12
+MOST_COMPARED = 24
 
 NOBODY_KNOWN = Learned()
 
@@ -113,9 +114,9 @@ def split(lessons: Sequence[Lesson], learned: Record | None = None) -> tuple[Spl
 def can_be_judged(lesson: Lesson) -> bool:
     """Whether a lesson alone can spare a slice to judge by, whatever an ancestor learned.
 
-    Of more than `SURELY_ENOUGH` reviewed slices it is taken for granted, since to compare them all takes long.
+    Of many reviewed slices `MOST_COMPARED` are asked about, spread over them, since to compare them all takes long.
     """
-    return len(lesson.reviewed) > SURELY_ENOUGH or bool(split([lesson])[0].held_out)
+    return bool(split([replace(lesson, reviewed=tuple(evenly(lesson.reviewed, MOST_COMPARED)))])[0].held_out)
 
 
 def why_nobody_judges(dealt: Sequence[Split]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -98,8 +98,10 @@ def stack_of(
     return Stack(grey, target, known, case, patient)
 
 
-def read_stacks(cases: Sequence[Case], spec: NetworkSpec) -> Job[list[Stack]]:
-    """Read every annotated slice of some cases; yields progress per case.
+def read_stacks(
+    cases: Sequence[Case], spec: NetworkSpec, note: Callable[[Case, Volume], object] = lambda *_: None
+) -> Job[list[Stack]]:
+    """Read every annotated slice of some cases; yields progress per case, and notes each with its scan.
 
     For a network of patches the lone slices of one patient, ``<patient>-<number>``, become one stack.
     """
@@ -110,6 +112,7 @@ def read_stacks(cases: Sequence[Case], spec: NetworkSpec) -> Job[list[Stack]]:
         indices = case.indices(scan.geometry.shape[0])
         if not indices:
             continue
+        note(case, scan)
         known = {"annotated": case.annotated, "case": case.name, "patient": case.patient}
         stacks.append(stack_of(scan, labels, lung, spec, slices=indices, **known))  # type: ignore[arg-type]
     return _piled(stacks) if spec.grain == "patch" else stacks

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from math import inf
 from pathlib import Path
@@ -18,10 +19,11 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter, chosen_device
-from napari_covseg.io.cases import Case
+from napari_covseg.io.cases import Case, origin_of
+from napari_covseg.io.pseudonyms import patient_of_case
 from napari_covseg.jobs import Job
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
-from napari_covseg.networks.learned import learned_by
+from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
 from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source
 from napari_covseg.training.check import check_sample, held_out_check
@@ -34,6 +36,7 @@ from napari_covseg.training.processes import Processes
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.run_files import RunFiles, alone, finished_in, keep_finished
 from napari_covseg.training.stacks import Stack, read_stacks
+from napari_covseg.volume import Volume
 
 TERMS = "Non-commercial research use only; not a medical device."
 
@@ -126,8 +129,10 @@ def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[C
     torch.manual_seed(request.config.seed)
     module = _first_weights(request, spec)
     held_out = [case for case in cases if case.patient in request.held_out]
+    learned: dict[str, Learned] = {}
     stacks = _Stacks(
-        (yield from read_stacks(taught, spec)), check_sample((yield from read_stacks(held_out, spec)), spec)
+        (yield from read_stacks(taught, spec, partial(_note, learned))),
+        check_sample((yield from read_stacks(held_out, spec)), spec),
     )
     deadline = inf if request.minutes is None else started + 60 * request.minutes
     for position, stage in enumerate(spec.stages):
@@ -142,7 +147,8 @@ def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[C
             )
     processes = Processes.here()
     if processes.first:
-        checkpoint.save(module.cpu(), _card(request, taught, round(time.monotonic() - started)), request.out)
+        card = _card(request, taught, learned, round(time.monotonic() - started))
+        checkpoint.save(module.cpu(), card, request.out)
         request.files.forget()
     processes.wait()
     kept = checkpoint.read(request.out)
@@ -261,7 +267,18 @@ def _taught_before(parent: Checkpoint) -> set[str]:
     return set(found["names"].split(", ")) if found else set()
 
 
-def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card:
+def _note(learned: dict[str, Learned], case: Case, scan: Volume) -> None:
+    """Note which slices of which scan teach: none of them may judge what is fine-tuned from these weights."""
+    origin = origin_of(case, scan)
+    if not origin.voxels_sha256:
+        return
+    indices = [origin.first + index for index in case.indices(scan.geometry.shape[0])]
+    patients = frozenset(filter(None, [patient_of_case(case)]))
+    seen = Learned.of(indices, (), origin.slices_sha256).in_patient(patients, Places.of(scan.geometry, origin.first))
+    learned[origin.voxels_sha256] = seen.beside(learned.get(origin.voxels_sha256, Learned()))
+
+
+def _card(request: TrainingRequest, cases: Iterable[Case], learned: Record, seconds: int) -> Card:
     taught = sorted({case.patient for case in cases} | (_taught_before(request.parent) if request.parent else set()))
     config: dict[str, Any] = {
         **asdict(request.config),
@@ -275,7 +292,7 @@ def _card(request: TrainingRequest, cases: Iterable[Case], seconds: int) -> Card
         trained_on=f"{len(taught)} {'patient or set' if len(taught) == 1 else 'patients or sets'}: {', '.join(taught)}",
         terms=TERMS,
         parent_sha256=request.parent.sha256 if request.parent else "",
-        learned=learned_by(request.parent.card) if request.parent else {},
+        learned=merged(learned_by(request.parent.card) if request.parent else {}, learned),
         config=config,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
         code_version=version("napari-covseg"),

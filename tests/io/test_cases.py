@@ -127,6 +127,18 @@ def test_the_entry_under_a_cases_own_name_wins_over_a_glob_before_it(tmp_path):
     assert [case.patient for case in find_cases([tmp_path])] == ["p1", "any", "p2"]
 
 
+def test_a_bundles_case_whose_entry_was_lost_is_refused(tmp_path):
+    """Two bundles copied into one folder: of two listings one is left, and nobody knows what was reviewed."""
+    name, listed = "case-0123456789abcdef", tmp_path / "cases.json"
+    _volume_case(tmp_path, name)
+    listed.write_text(json.dumps({name: {"slices": [1]}}))
+    assert [case.slices for case in find_cases([tmp_path])] == [(1,)]
+    for listing in ({}, {name: {"annotated": ["ggo"]}}, {"*": {"patient": "a"}}):
+        listed.write_text(json.dumps(listing))
+        with pytest.raises(ValueError, match=f"does not say which slices of {name} were reviewed"):
+            find_cases([tmp_path])
+
+
 def test_an_entry_for_no_case_beside_a_case_without_entry_is_a_slip(tmp_path):
     _volume_case(tmp_path, "a_1")
     listed = tmp_path / "cases.json"

@@ -139,6 +139,7 @@ def test_beside_the_readers_own_no_file_takes_a_shipped_ones_name(tmp_path):
 
 FOREIGN_METRICS = (
     {"gate": "passed"},
+    {"gate": {"promoted": "no"}},
     {"gate": {"promoted": True, "held_out": [{"dice": 0.5}]}},
     {"sibling": None},
     {"held_out_pooled": [0.5]},
@@ -160,6 +161,11 @@ def test_a_card_with_figures_of_another_form_is_left_out_and_does_not_stop_the_l
     assert checkpoint.left_out(tmp_path) == (foreign,)
     with pytest.raises(ValueError, match=r"foreign\.safetensors is not a checkpoint of this program, or it is damaged"):
         checkpoint.read(foreign)
+
+
+def test_a_card_must_tell_a_time_that_is_one(card):
+    with pytest.raises(ValueError, match="Invalid isoformat"):
+        Card(**{**card.model_dump(), "created_utc": "tomorrow"})
 
 
 def test_a_class_without_a_figure_does_not_count_as_measured(card):

@@ -101,9 +101,15 @@ def test_a_damaged_line_hides_no_other_decision(made, tmp_path):
     child = made("child", gate={"promoted": False})
     lineage.overrule(child, "Dr A", "better", folder=tmp_path)
     log = tmp_path / OWN_FOLDER / lineage.DECISIONS
-    log.write_bytes(b'{"cut\n\xff\n' + log.read_bytes() + b'{"checkpoint_sha256": "x"')
+    of_no_date = log.read_bytes().replace(lineage.decisions(tmp_path)[0].time_utc.encode(), b"yesterday")
+    log.write_bytes(b'{"cut\n\xff\n' + log.read_bytes() + of_no_date + b'{"checkpoint_sha256": "x"')
     assert lineage.is_promoted(child, tmp_path)
     assert len(lineage.decisions(tmp_path)) == 1
+
+
+def test_a_gate_that_does_not_say_that_it_promotes_does_not(made, tmp_path):
+    assert not lineage.is_promoted(made("child", gate={"words": "Why."}), tmp_path)
+    assert lineage.is_promoted(made("trained"), tmp_path)
 
 
 def test_no_child_overwrites_its_parent_nor_what_ships(made, tmp_path):

@@ -34,7 +34,7 @@ def figures(monkeypatch):
 def test_what_is_kept_of_the_effort_is_for_the_same_settings_alone(effort, untrained, monkeypatch, tmp_path):
     def stamp(steps=80):
         case = Case("new", tmp_path, tmp_path, None, frozenset(), "patient")
-        return effort._stamp(effort.Study(case, untrained, (), (), steps, 0, tmp_path))
+        return effort._stamp(untrained.card.network, case, (), (), steps)
 
     first = stamp()
     assert stamp() == first
@@ -120,6 +120,14 @@ def test_a_new_patient_is_studied_from_nothing_and_what_is_finished_is_kept(figu
     for parent in (tmp_path / "parents").glob("*.safetensors"):
         parent.unlink()  # a machine that goes takes the parents along, not what was found with them
     subprocess.run([*command, "--minutes", "0"], check=True, capture_output=True)
-    other = subprocess.run([*command, "--counts", "3"], check=False, capture_output=True, text=True)
-    assert other.returncode == 1
-    assert "another parent or other settings" in other.stderr
+    (outcome,) = (tmp_path / "outcomes").glob("res_att*.json")
+    for other in (("--steps", "3"), ("--counts", "3")):  # other settings of what is there; a new parent for what is not
+        refused = subprocess.run([*command, *other], check=False, capture_output=True, text=True)
+        assert refused.returncode == 1
+        assert f"{outcome.name} was begun with another parent" in refused.stderr
+    told = json.loads(outcome.read_text())
+    unknown = {**told["parent"], "trained_on": ""}
+    for key, value in (("case", "scan0"), ("settings", "0"), ("parent", unknown)):
+        outcome.write_text(json.dumps({**told, key: value}))
+        refused = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert "was begun with another parent or other settings" in refused.stderr

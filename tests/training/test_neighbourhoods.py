@@ -12,6 +12,7 @@ from napari_covseg.training.neighbourhoods import (
     LEARNED_BEFORE,
     TOO_CLOSE,
     are_neighbours,
+    can_be_judged,
     patients_of,
     split,
     why_nobody_judges,
@@ -122,6 +123,15 @@ def test_what_taught_an_ancestor_in_another_scan_of_the_patient_judges_in_none(p
     assert not set(found.held_out) & set(found.barred)
     (nobody,) = split([other], {lesson.scan.voxels_sha256: taught.model_copy(update={"taught": None})})
     assert nobody.barred == (slices if patient == "p" else ())
+
+
+@pytest.mark.parametrize(
+    ("slices", "spacing_mm", "judged"), [(12, 1.25, False), (20, 1.0, False), (40, 0.7, False), (40, 5.0, True)]
+)
+def test_whether_a_lesson_can_be_judged_is_known_beforehand(slices, spacing_mm, judged):
+    lesson = lesson_of(tuple(range(slices)), depth=60, spacing_mm=spacing_mm, bearing=range(60))
+    assert can_be_judged(lesson) is judged
+    assert bool(split([lesson])[0].held_out) is judged
 
 
 def test_a_patient_is_known_by_the_names_of_all_copies_of_a_scan():

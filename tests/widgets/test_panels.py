@@ -213,10 +213,9 @@ def test_what_undo_would_undo_is_told_whole_at_1280_by_800(at_work: Any) -> None
     at_work.tabs.show_panel("Review")
     title = "Residual Attention U-Net on 64 slices, taught by m.okafor"
     at_work.session.propose(6, np.ones(at_work.lesions.data.shape[1:], dtype=np.uint8), title, "run")
-    at_work.live(0.1)
     told = at_work.tabs.panels["Review"].history.told
+    at_work.until(lambda: told.height() >= told.heightForWidth(told.width()) > told.fontMetrics().height())
     assert told.text() == f"Undo: {title}"
-    assert told.height() >= told.heightForWidth(told.width()) > told.fontMetrics().height()
     assert at_work.viewer.window._qt_window.height() <= 800
 
 

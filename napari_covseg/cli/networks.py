@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from napari_covseg.cli.console import table
 from napari_covseg.cli.verb import Answer, verb
+
+if TYPE_CHECKING:
+    from napari_covseg.networks.lineage import Branch
 
 
 @verb("covseg networks --json")
 def networks() -> Answer:
     """List the networks there are, their sizes, and their trained checkpoints."""
-    from napari_covseg.networks import available
+    from napari_covseg.networks import available, lineage
 
     rows = [_described(key) for key in available()]
     shown = table("key", "network", "classes", ">parameters", ">compact", "checkpoints")
     for row in rows:
         counts = [f"{row['parameters'][width] / 1e6:.1f} M" for width in ("paper", "compact")]
-        names = ", ".join(found["name"] for found in row["checkpoints"]) or "none yet: covseg train"
+        names = ", ".join(map(_told, lineage.tree(row["key"]))) or "none yet: covseg train"
         shown.add_row(row["key"], row["title"], ", ".join(row["classes"]), *counts, names)
     return Answer({"networks": rows}, shown)
+
+
+def _told(branch: Branch) -> str:
+    """Return a checkpoint's name, and what its gate and its reader said where that is no plain yes."""
+    name = branch.checkpoint.name
+    if not branch.promoted:
+        return f"{name} (not promoted)"
+    return f"{name} (overruled)" if branch.is_overruled else name
 
 
 def _described(key: str) -> dict[str, Any]:

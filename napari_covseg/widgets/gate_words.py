@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from napari_covseg.io.sentences import count
@@ -39,7 +40,7 @@ def headline(gate: Mapping[str, Any]) -> str:
 def reasons(metrics: Mapping[str, Any]) -> str:
     """Return the verdict and its reasons, of a card's metrics, as rich text."""
     gate = metrics.get("gate", {})
-    return f"<b>{headline(gate)}</b> {gate.get('words', '')}" if gate else ""
+    return f"<b>{headline(gate)}</b> {escape(gate.get('words', ''))}" if gate else ""
 
 
 def tables(metrics: Mapping[str, Any]) -> str:

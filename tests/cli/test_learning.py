@@ -201,6 +201,18 @@ def test_a_verdict_is_overruled_with_a_reason(covseg, session, own_checkpoint, t
     assert [one.reason for one in lineage.decisions()] == ["finds what the old one missed"]
 
 
+def test_the_list_of_networks_tells_what_a_gate_held_back_and_a_reader_overruled(covseg, untrained, no_weights):
+    for name, gate in (("held", False), ("taken", False), ("passed", True)):
+        card = untrained.card.model_copy(update={"metrics": {"gate": {"promoted": gate}}})
+        kept = checkpoint.save(checkpoint.revived(untrained), card, untrained.path.with_name(f"{name}.safetensors"))
+        if name == "taken":
+            lineage.overrule(kept, "Dr A", "finds what the old one missed")
+    told = " ".join(covseg("networks").out.replace("│", " ").split())
+    assert "held (not promoted)" in told
+    assert "taken (overruled)" in told
+    assert "passed (" not in told
+
+
 def test_a_verdict_is_told_also_where_the_reason_against_it_cannot_be_kept(
     covseg, session, untrained, no_weights, tmp_path
 ):

@@ -83,6 +83,8 @@ def test_what_was_replayed_is_called_what_it_is(replay: object, named: str) -> N
     metrics = {"gate": gate | {"replay": [row("lesion", (0.5, 0.4))]}, "replay": replay}
     assert f"On 3 slices of {named}" in plain(tables(metrics))
     assert plain(reasons(metrics)) == "The old one is recommended. Why."
+    odd = {**metrics, "gate": {**metrics["gate"], "words": "<img src=x> & more."}}
+    assert "&lt;img src=x&gt; &amp; more." in reasons(odd)
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,8 @@ def test_a_verdict_is_overruled_with_a_reason(covseg, session, own_checkpoint, t
 
 def test_the_list_of_networks_tells_what_a_gate_held_back_and_a_reader_overruled(covseg, untrained, no_weights):
     for name, gate in (("held", False), ("taken", False), ("passed", True)):
-        card = untrained.card.model_copy(update={"metrics": {"gate": {"promoted": gate}}})
+        said = {"metrics": {"gate": {"promoted": gate}}, "trained_on": name}  # or two files may be the same to the byte
+        card = untrained.card.model_copy(update=said)
         kept = checkpoint.save(checkpoint.revived(untrained), card, untrained.path.with_name(f"{name}.safetensors"))
         if name == "taken":
             lineage.overrule(kept, "Dr A", "finds what the old one missed")

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 
 import numpy as np
 import pytest
@@ -78,6 +78,14 @@ def plain(parent, lesson, tmp_path_factory):
 def request(old, lesson, out, **other):
     lessons = lesson if isinstance(lesson, tuple) else (lesson,)
     return FineTuning(old, lessons, out, **{"config": CONFIG, "device": "cpu", "replay": (), **other})
+
+
+def stopped_midway(asked):
+    """Stop a fine-tuning after its first step."""
+    job = finetuned(asked)
+    while not isinstance(next(job), StepDone):
+        pass
+    job.close()
 
 
 def taught(*given, enough=lambda: False, **other):
@@ -214,10 +222,7 @@ def test_a_child_and_what_a_killed_run_leaves_name_no_rehearsed_case(lesson, par
         if one.name in ("m1", "e1")
     )
     asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", replay=among)
-    job = finetuned(asked)
-    while not isinstance(next(job), StepDone):
-        pass
-    job.close()
+    stopped_midway(asked)
     assert "Jane" not in asked.files.about.read_text()
     child = drain(finetuned(replace(asked, resume=True)))
     assert b"Jane" not in child.path.read_bytes()
@@ -394,10 +399,7 @@ def test_a_run_that_is_stopped_keeps_every_step_and_one_that_has_learned_nothing
 
 def test_a_run_that_begins_anew_says_that_a_stopped_one_is_dropped(lesson, parent, tmp_path):
     asked = request(parent("res_att_unet"), lesson, tmp_path / "stopped.safetensors")
-    job = finetuned(asked)
-    while not isinstance(next(job), StepDone):
-        pass
-    job.close()
+    stopped_midway(asked)
     again = finetuned(asked)
     assert "was stopped is dropped" in next(again).words
     assert asked.files.hold_any_work
@@ -437,10 +439,7 @@ def test_a_killed_run_holds_its_child_no_longer(lesson, parent, tmp_path):
 def test_other_corrections_are_not_a_run_to_resume(lesson, parent, tmp_path):
     old = parent("res_att_unet")
     asked = request(old, lesson, tmp_path / "child.safetensors")
-    job = finetuned(asked)
-    while not isinstance(next(job), StepDone):
-        pass
-    job.close()
+    stopped_midway(asked)
     other = replace(lesson, reviewed=(1, 3))
     with pytest.raises(ValueError, match="other corrections"):
         drain(finetuned(replace(asked, lessons=(other,), resume=True)))
@@ -489,19 +488,18 @@ def test_that_it_was_ended_early_is_said_also_when_the_run_was_killed_while_it_w
 
 
 def test_time_that_is_up_when_all_is_learned_has_ended_nothing(lesson, parent, tmp_path):
-    judging = Enough()
     asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", config=CONFIG)
-    told = lambda step: judging.ask() if isinstance(step, Progress) and step.doing.startswith("judging") else None  # noqa: E731
-    assert FLATTERS not in lineage.verdict_of(drain(finetuned(asked, judging), told))["words"]
-    assert judging()
+    steps = []
+    is_up = count()  # asked after every step; it is up from the next question on
+    child = drain(finetuned(asked, lambda: next(is_up) >= CONFIG.steps), steps.append)
+    assert max(step.step for step in steps if isinstance(step, StepDone)) == CONFIG.steps
+    assert lineage.verdict_of(child)["judged"]
+    assert FLATTERS not in lineage.verdict_of(child)["words"]
 
 
 def test_a_run_that_another_build_left_goes_on_where_its_settings_are_the_same(lesson, parent, tmp_path):
     asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
-    job = finetuned(asked)
-    while not isinstance(next(job), StepDone):
-        pass
-    job.close()
+    stopped_midway(asked)
     left = json.loads(asked.files.about.read_text())
     del left["config"]["patience"]  # 0 by default, as here
     asked.files.about.write_text(json.dumps(left))

@@ -2,7 +2,8 @@
 
 Each network is trained by the command that this script writes into the model card. Run it again, with more minutes or
 on a faster machine, and it goes on where it stopped; a network whose weights are shipped and were made by the same
-command is left alone unless ``--again``.
+command is left alone unless ``--again``. With ``--go-on`` a network starts from what ships of it, so that nothing
+is learned twice: weights that were measured with some patients held out then learn from everybody.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from model_card import card_page, stamped
 
-from napari_covseg.networks import available, checkpoint, sums
+from napari_covseg.networks import Checkpoint, available, checkpoint, sums
 from napari_covseg.networks.checkpoint import SHIPPED
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +35,9 @@ STEPS = {
 }
 """Optimiser steps of every stage; a lung stage takes half."""
 
+GONE_ON_WITH = 1e-3
+"""Peak rate of what goes on: less than the recipe's, lest the first steps undo what is there."""
+
 LARGEST_FILE_MB, LARGEST_SUM_MB = 5.0, 25.0
 
 
@@ -43,7 +47,9 @@ def main() -> int:
     WORKING.mkdir(parents=True, exist_ok=True)
     failed = []
     for network in words.networks:
-        command = recorded_command(network, words.cases, words.steps or STEPS[network], words.hold_out)
+        steps = words.steps or STEPS[network]
+        parent = _shipped(network) if words.go_on else None
+        command = recorded_command(network, words.cases, steps, words.hold_out, parent)
         if not words.again and _is_shipped(network, command):
             continue
         try:
@@ -60,14 +66,24 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def recorded_command(network: str, cases: list[Path], steps: int, hold_out: list[str]) -> str:
-    """Return the command that makes a network's weights, with the folders' bare names."""
+def recorded_command(
+    network: str, cases: list[Path], steps: int, hold_out: list[str], parent: Checkpoint | None = None
+) -> str:
+    """Return the command that makes a network's weights, with the folders' bare names.
+
+    Weights that start from others are made by several, a line for each: those of the parent, then their own.
+    """
     words = ["covseg", "train", "--network", network, "--width", "compact", "--scheme", "lesions"]
     for folder in cases:
         words += ["--cases", folder.name]
     for patient in hold_out:
         words += ["--hold-out", patient]
-    return shlex.join([*words, "--steps", str(steps), "--seed", "0", "--out", f"{network}_compact.safetensors"])
+    words += ["--steps", str(steps), "--seed", "0"]
+    if parent is None:
+        return shlex.join([*words, "--out", f"{network}_compact.safetensors"])
+    before = parent.card.command.splitlines()
+    words += ["--from", shlex.split(before[-1])[-1], "--learning-rate", str(GONE_ON_WITH)]
+    return "\n".join([*before, shlex.join([*words, "--out", f"{network}_compact_{len(before) + 1}.safetensors"])])
 
 
 def publish(made: Path, command: str, cross_validated: Mapping[str, float]) -> None:
@@ -120,6 +136,13 @@ def _cross_validated(file: Path | None, network: str) -> dict[str, float]:
     return {f"dice_{name}": one["dice"] for name, one in sorted(scores.items()) if one["dice"] is not None}
 
 
+def _shipped(network: str) -> Checkpoint:
+    path = SHIPPED / f"{network}_compact.safetensors"
+    if not path.exists():
+        raise SystemExit(f"Nothing ships of {network} that could be gone on with; leave out --go-on.")
+    return checkpoint.read(path)
+
+
 def _is_shipped(network: str, command: str) -> bool:
     return any(one.is_shipped and one.card.command == command for one in checkpoint.known(network))
 
@@ -128,8 +151,12 @@ def _trained(network: str, command: str, minutes: float, device: str) -> bool:
     """Run a command for some minutes, gone on with where it stopped; return whether the weights are finished."""
     out = WORKING / f"{network}_compact.safetensors"
     folders = {folder.name: folder for folder in _arguments().cases}
-    words = [str(folders[w]) if before == "--cases" else w for before, w in _pairs(shlex.split(command))]
+    words = [
+        str(folders[w]) if before == "--cases" else w for before, w in _pairs(shlex.split(command.splitlines()[-1]))
+    ]
     words[words.index("--out") + 1] = str(out)
+    if "--from" in words:
+        words[words.index("--from") + 1] = str(_shipped(network).path)
     started = time.monotonic()
     call = [
         sys.executable,
@@ -160,6 +187,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--hold-out", action="append", default=[], help="a patient kept for measuring")
     parser.add_argument("--cross-validated", type=Path, metavar="FILE", help="what crossval.py --json printed")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--go-on", action="store_true", help="from the weights that ship, as many steps more")
     parser.add_argument("--again", action="store_true", help="also what is shipped already")
     return parser.parse_args()
 

@@ -75,6 +75,25 @@ def test_weights_that_everybody_taught_tell_what_their_sibling_reached_and_hand_
     assert COMMAND in page
 
 
+def test_weights_that_go_on_record_their_parents_commands_too(script, made):
+    script.publish(made({"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}), COMMAND, {})
+    cases = [Path("somewhere/volumes")]
+    for number in (2, 3):
+        parent = script._shipped("res_att_unet")
+        commands = script.recorded_command("res_att_unet", cases, 7, [], parent).splitlines()
+        assert commands[:-1] == parent.card.command.splitlines()
+        made_from, made_as = commands[-2].split()[-1], commands[-1].split()[-1]
+        assert made_as == f"res_att_unet_compact_{number}.safetensors"
+        assert f"--cases volumes --steps 7 --seed 0 --from {made_from} --learning-rate 0.001" in commands[-1]
+        script.publish(made({}), "\n".join(commands), {})
+        assert script._shipped("res_att_unet").card.measured_dice == {"dice_lesion": 0.66}
+
+
+def test_nothing_goes_on_from_weights_that_are_not_there(script):
+    with pytest.raises(SystemExit, match="Nothing ships of masc_net that could be gone on with"):
+        script._shipped("masc_net")
+
+
 def test_weights_too_large_to_ship_stay_where_they_are(script, made, monkeypatch, tmp_path):
     monkeypatch.setattr(script, "LARGEST_FILE_MB", 0.5)
     with pytest.raises(ValueError, match=r"a file may have 0\.5, all 25"):

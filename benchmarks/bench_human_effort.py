@@ -29,6 +29,7 @@ from simulated_reader import NAIVE, Reader, Study, settings_of
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.io.files import written
 from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.networks.card import patients_told
 from napari_covseg.training.finetune_request import STEPS
 from napari_covseg.training.folds import FOLDS, held_out
 from napari_covseg.training.keeping import Keeping
@@ -185,7 +186,7 @@ def _parent_of(
     """Return a parent that never saw the case's patient; trained now if there is none and there is time."""
     given = [one for one in map(checkpoint.read, words.parent) if one.card.network == network]
     for one in given:
-        if _never_saw(one, case.patient):
+        if _is_without(one.card.trained_on, case.patient):
             return one
     fold = next((k for k in range(1, FOLDS + 1) if case.patient in held_out(cases, k)), None)
     if given or fold is None:
@@ -196,16 +197,12 @@ def _parent_of(
     if not path.exists() and minutes > 0:
         train_fold(plan, network, fold, minutes)
     kept = checkpoint.read(path) if path.exists() else None
-    return kept if kept is not None and _never_saw(kept, case.patient) else None
-
-
-def _never_saw(parent: Checkpoint, patient: str) -> bool:
-    return _is_without(parent.card.trained_on, patient)
+    return kept if kept is not None and _is_without(kept.card.trained_on, case.patient) else None
 
 
 def _is_without(trained_on: str, patient: str) -> bool:
-    _, _, taught = trained_on.partition(": ")
-    return bool(taught) and patient not in taught.split(", ")
+    taught = patients_told(trained_on)
+    return taught is not None and patient not in taught
 
 
 def _stamp(network: str, case: Case, others: tuple[Case, ...], replay: tuple[Case, ...], steps: int) -> str:

@@ -164,7 +164,7 @@ def _refuse_others(parent: Checkpoint, plan: Plan, network: str, fold: int) -> N
     if learned != steps:
         name = parent.path.name
         raise SystemExit(f"{name} learned {learned} steps, not {steps}; keep the two in folders of their own.")
-    if not held_out(plan.cases, fold).isdisjoint(parent.card.trained_on.partition(": ")[2].split(", ")):
+    if not held_out(plan.cases, fold).isdisjoint(parent.card.patients or ()):
         raise SystemExit(f"{parent.path.name} learned from patients of its own fold; the cases were others then.")
 
 

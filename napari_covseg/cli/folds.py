@@ -22,8 +22,7 @@ Folds = Annotated[
 
 def taught_by(trained: Checkpoint, patients: Collection[str]) -> list[str]:
     """Return those of some patients whom a checkpoint has seen before, as far as its card names them."""
-    _, _, taught = trained.card.trained_on.partition(": ")
-    return sorted(set(patients) & set(taught.split(", ")))
+    return sorted((trained.card.patients or frozenset()).intersection(patients))
 
 
 def parsed_fold(

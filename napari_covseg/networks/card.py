@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,6 +14,20 @@ from napari_covseg.volume import LESIONS
 
 Dice = Mapping[str, float | None]
 """Dice by class, as ``dice_<name>``; None where nothing was to be found."""
+
+
+_PATIENTS = re.compile(r"\d+ patients? or sets?: (?P<names>.+)")
+
+
+def told_of_patients(names: Collection[str]) -> str:
+    """Return the words for ``trained_on`` of weights that some patients taught; `patients_told` takes them apart."""
+    return f"{len(names)} {'patient or set' if len(names) == 1 else 'patients or sets'}: {', '.join(sorted(names))}"
+
+
+def patients_told(trained_on: str) -> frozenset[str] | None:
+    """Return the patients that a card's ``trained_on`` names; None where it names none."""
+    found = _PATIENTS.fullmatch(trained_on)
+    return frozenset(found["names"].split(", ")) if found else None
 
 
 class _Row(BaseModel):
@@ -81,6 +96,11 @@ class Card(BaseModel):
     command: str = ""
     commit: str = ""
     known_failures: tuple[str, ...] = ()
+
+    @property
+    def patients(self) -> frozenset[str] | None:
+        """Who taught it, by the names in ``cases.json``; None where it does not name them, as a fine-tuned one."""
+        return patients_told(self.trained_on)
 
     @property
     def measured_dice(self) -> Mapping[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -23,6 +22,7 @@ from napari_covseg.io.cases import Case, origin_of
 from napari_covseg.io.pseudonyms import patient_of_case
 from napari_covseg.jobs import Job
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
+from napari_covseg.networks.card import told_of_patients
 from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
 from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source
@@ -39,8 +39,6 @@ from napari_covseg.training.stacks import Stack, read_stacks
 from napari_covseg.volume import Volume
 
 TERMS = "Non-commercial research use only; not a medical device."
-
-TAUGHT = re.compile(r"\d+ patients? or sets?: (?P<names>.+)")
 
 LUNG_SHARE = 0.5
 """The lung is learned in this share of the steps: it is easier than what lies in it."""
@@ -261,12 +259,6 @@ def _begin(request: TrainingRequest, taught: Sequence[Case]) -> None:
         request.files.begin(about)
 
 
-def _taught_before(parent: Checkpoint) -> set[str]:
-    """Return the patients that a card written by `_card` names: who starts from these weights has learned from them."""
-    found = TAUGHT.fullmatch(parent.card.trained_on)
-    return set(found["names"].split(", ")) if found else set()
-
-
 def _note(learned: dict[str, Learned], case: Case, scan: Volume) -> None:
     """Note which slices of which scan teach: none of them may judge what is fine-tuned from these weights."""
     origin = origin_of(case, scan)
@@ -279,7 +271,7 @@ def _note(learned: dict[str, Learned], case: Case, scan: Volume) -> None:
 
 
 def _card(request: TrainingRequest, cases: Iterable[Case], learned: Record, seconds: int) -> Card:
-    taught = sorted({case.patient for case in cases} | (_taught_before(request.parent) if request.parent else set()))
+    before = (request.parent.card.patients if request.parent else None) or frozenset()
     config: dict[str, Any] = {
         **asdict(request.config),
         "held_out": sorted(request.held_out),
@@ -289,7 +281,7 @@ def _card(request: TrainingRequest, cases: Iterable[Case], learned: Record, seco
         network=request.network,
         width=request.width,
         scheme=request.scheme,
-        trained_on=f"{len(taught)} {'patient or set' if len(taught) == 1 else 'patients or sets'}: {', '.join(taught)}",
+        trained_on=told_of_patients({case.patient for case in cases} | before),
         terms=TERMS,
         parent_sha256=request.parent.sha256 if request.parent else "",
         learned=merged(learned_by(request.parent.card) if request.parent else {}, learned),

@@ -79,6 +79,8 @@ def read(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise ValueError(f"There is no checkpoint {path}; check the name.") from None
     except (OSError, SafetensorError, KeyError, ValidationError) as error:
+        if isinstance(error, ValidationError) and all(wrong["type"] == "extra_forbidden" for wrong in error.errors()):
+            raise ValueError(f"{path.name} was made by a newer version of this program; update to use it.") from error
         raise ValueError(f"{path.name} is not a checkpoint of this program, or it is damaged.") from error
     return Checkpoint(path, _sha256(path, stat.st_mtime_ns, stat.st_size), card)
 
@@ -268,34 +270,34 @@ def named_path(name: str, folder: Path | None = None) -> Path:
     return path
 
 
-def left_out(folder: Path | None = None) -> tuple[Path, ...]:
-    """Return the files that stand where checkpoints do and are none that can be read."""
-    return tuple(path for path, found in _files(folder or home()) if found is None)
+def left_out(folder: Path | None = None) -> tuple[str, ...]:
+    """Return of every file that stands where checkpoints do and cannot be used, why, in a sentence that names it."""
+    return tuple(str(found) for _, found in _files(folder or home()) if isinstance(found, ValueError))
 
 
 def _all(folder: Path) -> Iterator[Checkpoint]:
     for path, found in _files(folder):
-        if found is None:
-            _tell_left_out(path, path.stat().st_mtime_ns if path.exists() else 0)
+        if isinstance(found, ValueError):
+            _tell_left_out(str(found), path.stat().st_mtime_ns if path.exists() else 0)
         else:
             yield found
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, Checkpoint | None]]:
+def _files(folder: Path) -> Iterator[tuple[Path, Checkpoint | ValueError]]:
     own = sorted((folder / OWN_FOLDER).glob(f"*{SUFFIX}"), key=lambda p: p.lstat().st_mtime_ns, reverse=True)
     for path in (*sorted(SHIPPED.glob(f"*{SUFFIX}")), *own):
         if path.name.startswith("."):
             continue
         try:
             yield path, read(path)
-        except ValueError:
-            yield path, None
+        except ValueError as error:
+            yield path, error
 
 
 @cache
-def _tell_left_out(path: Path, _modified_ns: int) -> None:
+def _tell_left_out(why: str, _modified_ns: int) -> None:
     """Say so once: the window asks which checkpoints there are whenever it says what can be done."""
-    log.warning("%s is not a checkpoint and is left out of the list.", path.name)
+    log.warning("%s It is left out of the list.", why)
 
 
 @cache

@@ -105,9 +105,8 @@ class FamilyRows(QWidget):  # type: ignore[misc]
         self.desk.bench.said.emit(f"From now on Segment uses the one {_place(trained)}.{decided}")
 
 
-def _unreadable(names: Sequence[str]) -> str:
-    are, them = ("is", "it") if len(names) == 1 else ("are", "them")
-    return f"<span>{escape(', '.join(names))} cannot be read and {are} left out; copy {them} here again.</span>"
+def _unreadable(reasons: Sequence[str]) -> str:
+    return f"<span>Left out of this list: {escape(' '.join(reasons))}</span>"
 
 
 def _standing(branch: Branch, *, is_chosen: bool) -> str:

@@ -77,5 +77,5 @@ class Choice:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """Names of the files among the checkpoints that cannot be read, so that none goes missing unsaid."""
-        return tuple(path.name for path in checkpoint.left_out(self.folder))
+        """Why some files among the checkpoints cannot be used, a sentence each, so that none goes missing unsaid."""
+        return checkpoint.left_out(self.folder)

@@ -158,9 +158,21 @@ def test_a_card_with_figures_of_another_form_is_left_out_and_does_not_stop_the_l
     tensors = {name: tensor.clone() for name, tensor in module.state_dict().items()}
     save_file(tensors, foreign, metadata={"covseg": json.dumps(told)})
     assert foreign not in [one.path for one in checkpoint.known("res_att_unet", tmp_path)]
-    assert checkpoint.left_out(tmp_path) == (foreign,)
-    with pytest.raises(ValueError, match=r"foreign\.safetensors is not a checkpoint of this program, or it is damaged"):
-        checkpoint.read(foreign)
+    assert checkpoint.left_out(tmp_path) == (
+        "foreign.safetensors is not a checkpoint of this program, or it is damaged.",
+    )
+
+
+def test_a_card_of_a_newer_version_is_called_that(module, card, tmp_path):
+    from safetensors.torch import save_file
+
+    newer = tmp_path / "newer.safetensors"
+    told = {**card.model_dump(mode="json"), "scanner": "what this version does not know"}
+    save_file(
+        {name: tensor.clone() for name, tensor in module.state_dict().items()}, newer, {"covseg": json.dumps(told)}
+    )
+    with pytest.raises(ValueError, match=r"newer\.safetensors was made by a newer version of this program; update to use it"):
+        checkpoint.read(newer)
 
 
 def test_a_card_must_tell_a_time_that_is_one(card):
@@ -180,9 +192,9 @@ def test_a_damaged_file_among_ones_own_is_left_out_and_that_is_logged_once(tmp_p
     for _ in range(3):
         assert damaged not in [one.path for one in checkpoint.known("res_att_unet", tmp_path)]
     assert [record.getMessage() for record in caplog.records] == [
-        "bad.safetensors is not a checkpoint and is left out of the list."
+        "bad.safetensors is not a checkpoint of this program, or it is damaged. It is left out of the list."
     ]
-    assert checkpoint.left_out(tmp_path) == (damaged,)
+    assert checkpoint.left_out(tmp_path) == ("bad.safetensors is not a checkpoint of this program, or it is damaged.",)
 
 
 def flipped(source, target):
@@ -205,4 +217,5 @@ def test_weights_with_one_changed_bit_are_refused(module, card, tmp_path):
 def test_a_dead_link_among_checkpoints_is_left_out_and_the_others_are_listed(untrained):
     (untrained.path.parent / "gone.safetensors").symlink_to(untrained.path.parent / "on a disk that is not there")
     assert untrained in checkpoint.known(untrained.card.network)
-    assert [path.name for path in checkpoint.left_out()] == ["gone.safetensors"]
+    (why,) = checkpoint.left_out()
+    assert "gone.safetensors" in why

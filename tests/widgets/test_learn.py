@@ -188,7 +188,9 @@ def test_a_damaged_checkpoint_is_told_where_it_is_missed(learning: Any, trained:
     learning.live(0.1)
     assert panel.family.unreadable.isVisible()
     told = QTextDocumentFragment.fromHtml(panel.family.unreadable.text()).toPlainText()
-    assert told == "mine <1>.safetensors cannot be read and is left out; copy it here again."
+    assert told == (
+        "Left out of this list: mine <1>.safetensors is not a checkpoint of this program, or it is damaged."
+    )
 
 
 def test_a_slice_that_is_reviewed_while_it_learns_is_still_to_be_learned(learning: Any) -> None:

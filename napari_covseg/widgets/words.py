@@ -72,7 +72,8 @@ def how_far(run: Run[Any]) -> str:
     if run.is_wrapping_up:
         return FINISHING
     is_counted = progress.done > 0 and progress.total > 1 and not progress.aside
-    doing = "" if progress.doing.lower().startswith(run.title.lower()) else progress.doing
+    says_nothing_new = run.is_paused or progress.doing.lower().startswith(run.title.lower())
+    doing = "" if says_nothing_new else progress.doing
     done = f"{progress.done} of {progress.total}" if is_counted else doing
     left = "paused" if run.is_paused else time_left(run.seconds_left) or (PACING if is_counted else "")
     return " · ".join(part for part in (done, left) if part)

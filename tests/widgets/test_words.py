@@ -34,6 +34,9 @@ def test_how_far_a_run_is_says_that_nobody_knows_yet_how_long_it_takes() -> None
     run.go_on()
     run.take(Progress(2, 14))
     assert words.how_far(run) == "2 of 14 · 1 s left"
+    run.take(Progress(2, 14, "measuring", aside=True))
+    run.pause()
+    assert words.how_far(run) == "paused"  # nothing is measured meanwhile
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 from napari.layers import Labels
 
+from napari_covseg.io.sentences import count
 from napari_covseg.measure import millilitres
 from napari_covseg.review import CHANGES, changes, last_run
 from napari_covseg.volume import LESIONS, ClassScheme, LabelMap
@@ -136,8 +138,19 @@ def _told(shown: Shown, labels: LabelMap, heading: str) -> Iterator[str]:
         yield "C: what you changed"
         return
     yield heading or "<b>What you changed</b>"
+    yield _where(labels)
     yield from _volumes(labels, labels.scheme)
     yield "C: back to the lesions" if shown == "last run" else "C: what the network changed, or back to the lesions"
+
+
+def _where(labels: LabelMap) -> str:
+    """Say on which slices there is something to see: the one on screen need not be one of them."""
+    numbers = (np.flatnonzero(labels.values.any(axis=(1, 2))) + 1).tolist()
+    if not numbers:
+        return "on no slice"
+    if len(numbers) == 1:
+        return f"on slice {numbers[0]}"
+    return f"on {count(len(numbers), 'slice')}, from {numbers[0]} to {numbers[-1]}"
 
 
 def _volumes(labels: LabelMap, scheme: ClassScheme) -> Iterator[str]:

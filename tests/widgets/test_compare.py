@@ -51,6 +51,7 @@ def test_one_key_shows_the_proposal_then_the_difference_then_the_lesions_again(c
     assert ((found == 2) == ((corrected.proposal > 0) & (current == 0))).all()
     assert (found > 0).any()
     assert f"Added {(found == 1).sum() * VOXEL_ML:.1f} mL" in compare.banner.text()
+    assert "<br>on slice 7<br>" in compare.banner.text()
     corrected.key(Qt.Key.Key_C)
     assert names(corrected) == before
     assert corrected.lesions.visible
@@ -129,7 +130,7 @@ def test_the_words_about_what_changed_lie_within_the_picture_and_are_whole(
     made = corrected.session.propose_rest(after, [2], "a network of a very long name (and its file) on the rest", RUN)
     corrected.desk.segmented_rest.emit(made)
     corrected.live(0.2)
-    assert compare.banner.text().startswith("<b>What the last network changed</b>")
+    assert compare.banner.text().startswith("<b>What the last network changed</b><br>on slice 3<br>")
     assert_whole(compare.banner)
     compare.banner.say("<b>" + "What a network of a very long name changed " * 4 + "</b><br>■ Added 12.3 mL")
     assert_whole(compare.banner)

@@ -15,7 +15,8 @@ from napari_covseg.cli.verb import app
 
 VERBS = (
     *("demo", "networks", "info", "segment", "measure", "evaluate", "train", "pack", "finetune", "export", "review"),
-    "log",
+    *("overrule", "log"),
+    "overrule",
 )
 """One module each, in the order of the help."""
 

@@ -190,7 +190,8 @@ def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:
     }
     say(gate["words"])
     if not gate["promoted"]:
-        say("It is kept, promoted against its gate." if promoted else "It is kept, marked as not promoted.")
+        held_back = "It is kept, marked as not promoted; 'covseg overrule' promotes it, with a reason."
+        say("It is kept, promoted against its gate." if promoted else held_back)
     shown = table("on", "class", ">Dice before", ">after", ">gain, 95 %", ">HD95 mm", ">after", ">mL off", ">after")
     shown.title = f"{child.name}: {'promoted' if promoted else 'not promoted'}"
     older = "bundled sample" if child.card.metrics["replay"] == lineage.SYNTHETIC_SAMPLE else "older cases"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, get_args
 
 from napari_covseg.cli.console import table
@@ -14,23 +15,32 @@ if TYPE_CHECKING:
 @verb("covseg networks --json")
 def networks() -> Answer:
     """List the networks there are, their sizes, and their trained checkpoints."""
-    from napari_covseg.networks import available, lineage
+    from napari_covseg.networks import available
 
     rows = [_described(key) for key in available()]
     shown = table("key", "network", "classes", ">parameters", ">compact", "checkpoints")
     for row in rows:
         counts = [f"{row['parameters'][width] / 1e6:.1f} M" for width in ("paper", "compact")]
-        names = ", ".join(map(_told, lineage.tree(row["key"]))) or "none yet: covseg train"
+        names = _lineage(row["key"]) or "none yet: covseg train"
         shown.add_row(row["key"], row["title"], ", ".join(row["classes"]), *counts, names)
     return Answer({"networks": rows}, shown)
 
 
-def _told(branch: Branch) -> str:
-    """Return a checkpoint's name, and what its gate and its reader said where that is no plain yes."""
-    name = branch.checkpoint.name
-    if not branch.promoted:
-        return f"{name} (not promoted)"
-    return f"{name} (overruled)" if branch.is_overruled else name
+def _told(branch: Branch, names: Mapping[str, str]) -> str:
+    """Return a checkpoint's name, whom it learned from, and what gate and reader said where that is no plain yes."""
+    parent = names.get(branch.checkpoint.card.parent_sha256)
+    doubt = "overruled" if branch.is_overruled else "" if branch.promoted else "not promoted"
+    notes = ", ".join(filter(None, (f"from {parent}" if parent else "", doubt)))
+    return f"{branch.checkpoint.name} ({notes})" if notes else branch.checkpoint.name
+
+
+def _lineage(key: str) -> str:
+    """Return a network's checkpoints, each after its parent."""
+    from napari_covseg.networks import lineage
+
+    branches = lineage.tree(key)
+    names = {branch.checkpoint.sha256: branch.checkpoint.name for branch in branches}
+    return ", ".join(_told(branch, names) for branch in branches)
 
 
 def _described(key: str) -> dict[str, Any]:

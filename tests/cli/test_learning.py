@@ -214,6 +214,31 @@ def test_the_list_of_networks_tells_what_a_gate_held_back_and_a_reader_overruled
     assert "passed (" not in told
 
 
+def test_the_list_of_networks_tells_whom_a_checkpoint_learned_from(covseg, untrained, no_weights):
+    parent = untrained.sha256
+    card = untrained.card.model_copy(update={"parent_sha256": parent, "metrics": {"gate": {"promoted": False}}})
+    checkpoint.save(checkpoint.revived(untrained), card, untrained.path.with_name("child.safetensors"))
+    told = " ".join(covseg("networks").out.replace("│", " ").split())
+    assert f"{untrained.name}, child (from {untrained.name}, not promoted)" in told
+
+
+def test_a_verdict_is_overruled_afterwards_and_that_is_taken_back(covseg, untrained, no_weights, tmp_path):
+    card = untrained.card.model_copy(update={"metrics": {"gate": {"promoted": False, "words": "Worse."}}})
+    held = checkpoint.save(checkpoint.revived(untrained), card, untrained.path.with_name("held.safetensors"))
+    refused = covseg("overrule", "held", "--reason", " ")
+    assert (refused.status, lineage.decisions()) == (1, ())
+    assert covseg("overrule", held.path, "--reason", "no", "--take-back").status == 1  # nothing was decided yet
+    said = covseg("overrule", "held", "--reason", "finds what the old one missed", "--json")
+    assert said.status == 0, said.err
+    assert (said.json["promoted"], said.json["sha256"]) == (True, held.sha256)
+    assert [one.reason for one in lineage.decisions()] == ["finds what the old one missed"]
+    assert lineage.is_promoted(held)
+    assert covseg("overrule", held.path, "--reason", "it does not", "--take-back").status == 0
+    assert not lineage.is_promoted(held)
+    for name in (untrained.name, tmp_path / "none.safetensors"):
+        assert covseg("overrule", name, "--reason", "why not").status == 1
+
+
 def test_a_verdict_is_told_also_where_the_reason_against_it_cannot_be_kept(
     covseg, session, untrained, no_weights, tmp_path
 ):

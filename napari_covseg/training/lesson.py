@@ -13,6 +13,7 @@ from napari_covseg.networks import NetworkSpec
 from napari_covseg.review.fingerprint import LOOKED_FOR, reviewed_sha256
 from napari_covseg.training.stacks import Stack, stack_of
 from napari_covseg.volume import LabelMap, Volume
+from napari_covseg.volume.copies import of_voxels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,8 @@ def joined(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
         known = of_scan.get(lesson.scan.voxels_sha256)
         of_scan[lesson.scan.voxels_sha256] = lesson if known is None else _both(known, lesson)
     whole = tuple(of_scan.values())
-    _refuse_two_truths(whole)
+    if len(whole) > 1:
+        _refuse_two_truths(whole)
     return whole
 
 
@@ -89,9 +91,10 @@ def _refuse_two_truths(lessons: Sequence[Lesson]) -> None:
     said: dict[str, tuple[Lesson, int]] = {}
     for lesson in lessons:
         for index in lesson.reviewed:
-            other, there = said.setdefault(lesson.scan.slices_sha256[index], (lesson, index))
+            fingerprint = of_voxels(lesson.scan.slices_sha256[index])
+            other, there = said.setdefault(fingerprint, (lesson, index))
             both = lesson.labels.values[index], other.labels.values[there]
-            if lesson.scan.slices_sha256[index] and other is not lesson and not np.array_equal(*both):
+            if fingerprint and other is not lesson and not np.array_equal(*both):
                 raise _two_truths(_names(other, lesson), there)
 
 

@@ -161,8 +161,8 @@ def _copies(lessons: Sequence[Lesson]) -> dict[int, frozenset[int]]:
     """Return which lessons are of a copy of an earlier one's scan, and of which."""
     first: dict[str, int] = {}
     copies = {}
-    for index, lesson in enumerate(lessons):
-        fingerprints = [each for each in lesson.scan.slices_sha256 if each]
+    for index, lesson in enumerate(lessons if len(lessons) > 1 else ()):
+        fingerprints = [each for both in lesson.scan.slices_sha256 for each in both.split()]
         if earlier := frozenset(first[each] for each in fingerprints if each in first):
             copies[index] = earlier
         for each in fingerprints:

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_covseg.volume.copies import fingerprints
 from napari_covseg.volume.geometry import Geometry
 
 Voxels = npt.NDArray[Any]
-
-SLICE_DIGITS = 12
-"""Of a slice's fingerprint: two scans of 300 slices have one in common by chance once in 3 · 10⁹ times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,30 +79,16 @@ class Volume:
 
         It depends on the order of the voxels: scans are compared by it in reading order.
         """
-        return self._fingerprints[0]
+        digest = hashlib.sha256(str(self.hu.shape).encode())
+        for plane in self.hu:
+            digest.update(_whole(plane).tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def slices_sha256(self) -> tuple[str, ...]:
-        """A short fingerprint of each slice's voxels, by which a scan is known in a copy that was cut or changed.
-
-        It is empty of a slice of one or two values: air, also in its circle of padding, is the same in every scan.
-        """
-        return self._fingerprints[1]
-
-    @cached_property
-    def _fingerprints(self) -> tuple[str, tuple[str, ...]]:
-        whole, slices = hashlib.sha256(str(self.hu.shape).encode()), []
-        for plane in self.hu:
-            stored = np.clip(np.round(plane), -(2**15), 2**15 - 1).astype("<i2")
-            whole.update(stored.tobytes())
-            slices.append(_of_slice(stored))
-        return whole.hexdigest(), tuple(slices)
+        """Short fingerprints of each slice (`copies.fingerprints`), by which a scan is known in a copy of it."""
+        return tuple(fingerprints(_whole(plane)) for plane in self.hu)
 
 
-def _of_slice(plane: Voxels) -> str:
-    least, most = plane.min(), plane.max()
-    if bool(((plane == least) | (plane == most)).all()):
-        return ""
-    digest = hashlib.sha256(str(plane.shape).encode())
-    digest.update(plane.tobytes())
-    return digest.hexdigest()[:SLICE_DIGITS]
+def _whole(plane: Voxels) -> npt.NDArray[np.int16]:
+    return np.clip(np.round(plane), -(2**15), 2**15 - 1).astype("<i2")

@@ -248,3 +248,26 @@ def test_of_sessions_with_a_slice_each_none_that_was_learned_before_judges():
     record = merged(*(seen_in(one, split([one])[0]) for one in lessons[:7]))
     found = split(lessons, record)
     assert [index for index, one in enumerate(found) if one.held_out] == [7, 8]
+
+
+@pytest.mark.parametrize(
+    "made", [lambda hu: hu[..., ::-1], lambda hu: hu.clip(-1000, 100)], ids=["mirrored", "clipped"]
+)
+def test_what_taught_judges_in_no_copy_that_is_known_by_its_lungs(made):
+    reviewed = (2, 6, 10, 14, 18, 22, 26, 30, 34, 38)
+    hu = np.full((40, 48, 48), 200, np.float32)
+    hu[:, 6:42, 6:42], hu[:, 10:40, 10:38] = 40, -800
+    hu += np.random.default_rng(0).normal(0, 30, hu.shape)
+    geometry = Geometry(hu.shape, lesson_of(()).scan.geometry.affine)
+    labels = LabelMap(np.zeros(hu.shape, np.uint8), geometry)
+    whole = Lesson(Volume(hu, geometry), labels, reviewed, "a")
+    copy = Lesson(Volume(made(hu), geometry), labels, tuple(k + 1 for k in reviewed), "b")
+    other = Lesson(Volume(hu[::-1] + 9, geometry), labels, copy.reviewed, "c")
+
+    seen = {whole.scan.voxels_sha256: Learned.of(reviewed, (), whole.scan.slices_sha256)}
+    assert not split([copy], seen)[0].held_out  # all of them lie beside what taught
+    assert split([other], seen)[0].held_out
+    first, second = split([whole, copy])
+    assert first.held_out
+    assert not second.held_out
+    assert not [(a, b) for a in second.taught for b in first.held_out if are_neighbours(whole, a, b)]

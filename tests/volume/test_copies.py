@@ -49,6 +49,58 @@ def test_air_also_in_its_circle_is_no_slice_in_common(scan):
     assert shared(air.slices_sha256, scan.slices_sha256) == ()
 
 
+@pytest.fixture
+def chest():
+    """Two lungs in a body, on a bed that holds air of its own; every slice with a grain of its own."""
+    rows, columns = np.mgrid[:96, :128]
+    hu = np.full((6, 96, 128), -1000.0)
+    hu[:, ((rows - 45) / 40) ** 2 + ((columns - 64) / 55) ** 2 < 1] = 40
+    for middle, half in ((40, 18), (88, 16)):
+        hu[:, ((rows - 45) / 25) ** 2 + ((columns - middle) / half) ** 2 < 1] = -820
+    hu[:, 88:94, 10:118], hu[:, 90:92, 12:116] = 100, -900
+    hu += np.random.default_rng(1).normal(0, 30, hu.shape)
+    return Volume(hu.round().astype(np.int16), Geometry(hu.shape, np.eye(4)))
+
+
+def like(scan, hu):
+    return Volume(hu, Geometry(hu.shape, np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda hu: hu.clip(-1000, 150),
+        lambda hu: hu[..., ::-1],
+        lambda hu: hu[:, ::-1].clip(-950, 0).astype(np.float32),
+        lambda hu: hu[:, 12:80, 15:115],
+        lambda hu: np.where(hu < -950, -2000, hu),
+    ],
+    ids=["clipped", "mirrored", "upside down and clipped", "cropped", "padded"],
+)
+def test_a_copy_is_known_by_its_lungs(chest, made):
+    copy = like(chest, made(chest.hu))
+    assert not {each.split()[0] for each in copy.slices_sha256} & {each.split()[0] for each in chest.slices_sha256}
+    assert shared(copy.slices_sha256[2:], chest.slices_sha256) == ((0, 2), (1, 3), (2, 4), (3, 5))
+
+
+def test_lungs_of_the_same_shape_are_of_two_patients(chest):
+    grain = np.random.default_rng(2).normal(0, 10, chest.hu.shape)
+    assert shared(like(chest, chest.hu + grain).slices_sha256, chest.slices_sha256) == ()
+
+
+def test_a_little_air_within_the_body_is_no_lung(chest):
+    bowel = chest.hu.copy()
+    bowel[:, :, 60:] = 40
+    bowel[:, :55] = 40
+    assert all(len(each.split()) == 1 for each in like(chest, bowel).slices_sha256)
+    assert all(len(each.split()) == 2 for each in chest.slices_sha256)
+
+
+def test_what_was_written_before_lungs_had_fingerprints_still_tells_copies(chest):
+    before = [each.split()[0] for each in chest.slices_sha256]
+    assert shared(before, chest.slices_sha256[1:]) == tuple((k + 1, k) for k in range(5))
+
+
 def test_slices_beyond_a_copy_lie_beyond_it(scan):
     pairs = shared(scan.slices_sha256, part(scan, slice(4, 9)).slices_sha256)
     assert moved((2, 4, 8, 10), pairs) == (-2, 0, 4, 6)

@@ -108,7 +108,7 @@ def save(module: nn.ModuleDict, card: Card, path: Path) -> Checkpoint:
 
     check_free(path, card.parent_sha256)
     tensors = _packed(module, registry.load(card.network))
-    told = json.dumps(card.model_dump(mode="json"), sort_keys=True)
+    told = json.dumps(card.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":"))
     header = {_HEADER_KEY: told, _SUM_KEY: tensors_sha256(tensors)}
     with written(path) as draft:
         draft.touch()

@@ -83,8 +83,8 @@ class Learned(BaseModel):
         judged = set(judged) - set(taught)
         return cls(taught=_numbers(taught), judged=_numbers(judged), slices_sha256=slices_sha256)
 
-    def in_patient(self, patients: Collection[str], places: Places) -> Learned:
-        """Return it with whose scan it is, where that is known, and where its slices lie."""
+    def in_patient(self, patients: Collection[str], places: Places | None) -> Learned:
+        """Return it with whose scan it is, where that is known, and where its slices lie, None where nobody knows."""
         return self.model_copy(update={"patients": tuple(sorted(patients)), "places": places}) if patients else self
 
     def may_be_near(self, places: Places, index: int) -> bool:

@@ -120,7 +120,7 @@ def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume])
             stacks.append(stack_of(scan, labels, lung, spec, slices=kept, **known))  # type: ignore[arg-type]
             if origin.voxels_sha256:
                 seen = Learned.of([origin.first + index for index in kept], (), origin.slices_sha256)
-                places = Places.of(scan.geometry, origin.first)
+                places = None if case.is_picture else Places.of(scan.geometry, origin.first)
                 known_by = merged(
                     known_by,
                     {origin.voxels_sha256: seen.in_patient(set(filter(None, [patient_of_case(case)])), places)},

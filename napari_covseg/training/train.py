@@ -266,7 +266,8 @@ def _note(learned: dict[str, Learned], case: Case, scan: Volume) -> None:
         return
     indices = [origin.first + index for index in case.indices(scan.geometry.shape[0])]
     patients = frozenset(filter(None, [patient_of_case(case)]))
-    seen = Learned.of(indices, (), origin.slices_sha256).in_patient(patients, Places.of(scan.geometry, origin.first))
+    places = None if case.is_picture else Places.of(scan.geometry, origin.first)
+    seen = Learned.of(indices, (), origin.slices_sha256).in_patient(patients, places)
     learned[origin.voxels_sha256] = seen.beside(learned.get(origin.voxels_sha256, Learned()))
 
 

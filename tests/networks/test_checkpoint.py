@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+from safetensors import safe_open
 
 from napari_covseg.networks import Card, checkpoint, load
+from napari_covseg.networks.learned import Learned
 
 SCHEME = ("ggo", "consolidation", "effusion")
 
@@ -51,6 +53,16 @@ def test_files_that_earlier_versions_wrote_are_read(by, module, card, tmp_path):
     revived = checkpoint.revived(checkpoint.read(path)).state_dict()
     assert all(tensor.dtype == torch.float32 for tensor in revived.values() if tensor.is_floating_point())
     assert all(torch.equal(revived[name], tensor.to(revived[name])) for name, tensor in tensors.items())
+
+
+def test_what_a_card_does_not_say_takes_no_space(module, card, tmp_path):
+    said = card.model_copy(update={"learned": {"a": Learned.of([1], (), ("b",))}})
+    saved = checkpoint.save(module, said, tmp_path / "a.safetensors")
+    with safe_open(saved.path, framework="numpy") as file:
+        told = json.loads(file.metadata()["covseg"])
+    assert told["learned"] == {"a": {"slices_sha256": ["b"], "taught": [2]}}
+    assert "command" not in told
+    assert checkpoint.read(saved.path).card == said
 
 
 def test_the_file_is_about_half_the_size_of_fp32(module, card, tmp_path):

@@ -38,6 +38,9 @@ def test_every_network_is_trained_on_every_kind_of_case(key, classes, cases, tmp
     assert done == [n for stage in stages for n in range(1, stage_config(CONFIG, stage).steps + 1)]
     assert (kept.card.network, kept.card.scheme) == (key, scheme)
     assert kept.card.trained_on == "3 patients or sets: c1, e1, m1"
+    lone = [len(seen.slices_sha256) == 1 for seen in kept.card.learned.values()]
+    assert [seen.places is None for seen in kept.card.learned.values()] == lone  # nobody knows where a picture lies
+    assert any(lone)
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.safetensors"]
     torch.manual_seed(CONFIG.seed)
     fresh = load(key).build(scheme, "compact").state_dict()

@@ -75,10 +75,16 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
     scores = module("results_page").joined(outcomes).pooled()["lesion"]
     in_their_terms = rows(told, "## In the papers' terms")["Residual Attention U-Net"]
     assert in_their_terms[1:3] == [f"{scores[name]:.3f}" for name in ("sensitivity", "specificity")]
+    goals = rows(told, "## Goals")
+    assert goals["lesion, every network: 0.65"][0] == "**missed**"
+    assert goals["lesion, every network above the plain U-Net (baseline)"] == ["**missed**", "0 of 1 surely above it"]
+    bearing = "that contain it; patients"
+    assert rows(told, "## Scans")[bearing] == ["1; 1", "1; 1", "–", "1; 1", "–"]
+    assert rows(told, "## Lone slices")[bearing][1:] == ["–", "–", "1; 1", "–"]
     titles = ["Residual Attention U-Net", "all five together"]
     against = rows(told, "## Against the plain U-Net")
     assert list(against) == titles
-    assert {cells[0].split(" ")[0] for cells in against.values()} == {"+0.000"}
+    assert {cells[0].split(";")[0].split(" ")[0] for cells in against.values()} == {"+0.000"}
     assert list(rows(told, "## All five together, against the best of them")) == titles[1:]
 
 
@@ -109,7 +115,8 @@ def test_what_was_not_measured_is_said_and_has_no_row(cross_validated, tmp_path)
     assert printed == {}
     assert "Not yet measured: CHS-Net, COVID-SegNet, MASC-Net" in page
     assert "Two-stream SegNet, all five together." in page
-    assert rows(page, "## Cases") == {}
+    assert rows(page, "## Scans") == {}
+    assert "## Goals" not in page
     assert "## Against the plain U-Net" not in page
     assert not list((tmp_path / "kept").iterdir())
     assert not (tmp_path / "outcomes").exists()

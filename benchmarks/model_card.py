@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ POOR_DICE = 0.5
 
 def stamped(
     made: Checkpoint,
-    command: str,
+    commands: Sequence[str],
     repository: Path,
     cross_validated: Mapping[str, float],
     before: Checkpoint | None = None,
@@ -47,29 +47,39 @@ def stamped(
     if not metrics.get("held_out_pooled"):
         if cross_validated:
             metrics["cross_validated_pooled"] = dict(cross_validated)
-        if before is not None and (sibling := _sibling(before)):
+        if before is not None and (sibling := _sibling(before, commands[0])):
             metrics["sibling"] = sibling
     card = made.card.model_copy(update={"metrics": metrics})
-    commit = subprocess.run(
-        ["git", "-C", str(repository), "rev-parse", "HEAD"], check=True, capture_output=True, text=True
-    ).stdout.strip()
     found = {
-        "command": command,
-        "commit": commit,
+        "command": "\n".join(commands),
+        "commit": made.card.commit or _commit(repository),
         "data": DATA,
         "known_failures": (*_poorly_found(card), *OWN_FAILURES.get(made.card.network, ()), *KNOWN_FAILURES),
     }
     return checkpoint.save(checkpoint.revived(made), card.model_copy(update=found), made.path)
 
 
-def _sibling(before: Checkpoint) -> Mapping[str, Any]:
+def _sibling(before: Checkpoint, command: str) -> Mapping[str, Any]:
     """Return what is to be told of a sibling that some patients were held out from; that of a sibling is handed on."""
     card = before.card
     if "held_out_pooled" not in card.metrics:
         found: Mapping[str, Any] = card.metrics.get("sibling", {})
         return found
     told = {name: card.metrics[name] for name in ("held_out", "held_out_pooled")}
-    return {**told, "sha256": before.sha256, "command": card.command, "commit": card.commit}
+    chose = bool(card.config.get("patience"))
+    return {
+        **told,
+        "chose_the_step": chose,
+        "sha256": before.sha256,
+        "command": card.command or command,
+        "commit": card.commit,
+    }
+
+
+def _commit(repository: Path) -> str:
+    """Return the state of the code, of weights that do not say by which they were trained."""
+    call = ["git", "-C", str(repository), "rev-parse", "HEAD"]
+    return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def _poorly_found(card: Card) -> list[str]:
@@ -79,22 +89,22 @@ def _poorly_found(card: Card) -> list[str]:
     return [f"More wrong than right on patients it never saw, by Dice: {', '.join(poor)}."] if poor else []
 
 
-def card_page(kept: Checkpoint, before: str) -> str:
+def card_page(kept: Checkpoint, shipped: Path, before: str) -> str:
     """Return the page: the facts anew, the prose that somebody wrote around them as it was."""
     head, _, rest = before.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    title = f"# {load(kept.card.network).title}, {kept.card.width}: `{kept.name}`\n\n"
-    return f"{head if BEGIN in before else title}{BEGIN}\n{_facts(kept)}\n{END}{tail or chr(10)}"
+    title = f"# {load(kept.card.network).title}, {kept.card.width}: `{shipped.stem}`\n\n"
+    return f"{head if BEGIN in before else title}{BEGIN}\n{_facts(kept, shipped)}\n{END}{tail or chr(10)}"
 
 
-def _facts(kept: Checkpoint) -> str:
+def _facts(kept: Checkpoint, shipped: Path) -> str:
     card, size_mb = kept.card, kept.path.stat().st_size / 1e6
     stages = ", ".join(stage.name for stage in load(card.network).stages)
     held_out = ", ".join(card.metrics.get("held_out", [])) or "nobody: everything was taught"
     rows = {
         "network": f"`{card.network}`, width `{card.width}`, {_parameters(kept)} parameters (stages: {stages})",
         "classes": ", ".join(card.scheme),
-        "file": f"`napari_covseg/networks/weights/{kept.path.name}`, {size_mb:.1f} MB",
+        "file": f"`napari_covseg/networks/weights/{shipped.name}`, {size_mb:.1f} MB",
         "sha256": f"`{kept.sha256}`",
         "data": card.data,
         "taught": card.trained_on,
@@ -114,18 +124,24 @@ def _facts(kept: Checkpoint) -> str:
         lines += [f"| {' | '.join(f'{value:.3f}' for value in dice.values())} |", "", "Dice over all their voxels."]
         if sibling:
             lines += [
-                "Not of these very weights, which everybody taught, but of those that shipped before them, by the same",
-                f"recipe, {', '.join(sibling['held_out'])} held out:",
+                "Not of these very weights, which everybody taught, but of those that this command made, with",
+                f"{', '.join(sibling['held_out'])} held out{_flattered(sibling.get('chose_the_step', False))}:",
                 "",
                 "```",
                 sibling["command"],
                 "```",
             ]
-        elif not card.metrics.get("held_out_pooled"):
+        elif card.metrics.get("held_out_pooled"):
+            lines.append(f"On {held_out}{_flattered(bool(card.config.get('patience')))}.")
+        else:
             lines.append("Of the same recipe, never of these very weights, which everybody taught: docs/results.md.")
     else:
         lines.append("Nothing: see docs/results.md for the cross-validation of the same recipe.")
     return "\n".join([*lines, "", "## Known failures", "", *(f"- {failure}" for failure in card.known_failures)])
+
+
+def _flattered(they_chose: bool) -> str:
+    return ", who chose its best step as well, which flatters a little" if they_chose else ""
 
 
 def _parameters(kept: Checkpoint) -> str:

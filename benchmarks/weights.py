@@ -1,9 +1,8 @@
 """Train the weights that ship, in slices of time, and put what is finished where it belongs: ``make weights``.
 
-Each network is trained by the command that this script writes into the model card. Run it again, with more minutes or
-on a faster machine, and it goes on where it stopped; a network whose weights are shipped and were made by the same
-command is left alone unless ``--again``. With ``--go-on`` a network starts from what ships of it, so that nothing
-is learned twice: weights that were measured with some patients held out then learn from everybody.
+Each network is trained by the commands of `PARTS`, which this script writes into the model card. Run it again, with
+more minutes or on a faster machine, and it goes on where it stopped; a network whose weights were made by just these
+commands is left alone unless ``--again``.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from model_card import card_page, stamped
@@ -26,17 +26,39 @@ ROOT = Path(__file__).parents[1]
 CARDS = ROOT / "docs" / "models"
 WORKING = ROOT / ".cache" / "weights"
 
-STEPS = {
-    "masc_net": 6000,
-    "covid_segnet": 8000,
-    "chs_net": 4000,
-    "two_stream_segnet": 5000,
-    "res_att_unet": 6000,
-}
-"""Optimiser steps of every stage; a lung stage takes half."""
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One training of those that make a network's weights: the first starts anew, the others from what the last made.
+
+    Parameters
+    ----------
+    steps
+        Optimiser steps of every stage; a lung stage takes half.
+    hold_out
+        Patients on whom it is measured, and who choose its best step.
+    learning_rate
+        Other than the recipe's.
+    """
+
+    steps: int
+    hold_out: tuple[str, ...] = ()
+    learning_rate: float | None = None
+
+
+MEASURED_ON = ("m1", "c07", "l018")
 
 GONE_ON_WITH = 1e-3
 """Peak rate of what goes on: less than the recipe's, lest the first steps undo what is there."""
+
+PARTS: Mapping[str, tuple[Part, ...]] = {
+    "masc_net": (Part(4000),),
+    "covid_segnet": (Part(4000, MEASURED_ON), Part(1000, learning_rate=GONE_ON_WITH)),
+    "chs_net": (Part(1500, MEASURED_ON), Part(300, learning_rate=GONE_ON_WITH)),
+    "two_stream_segnet": (Part(3000, MEASURED_ON), Part(2000, learning_rate=GONE_ON_WITH)),
+    "res_att_unet": (Part(1500, MEASURED_ON), Part(1300, learning_rate=GONE_ON_WITH)),
+}
+"""First measured with some patients held out, then taught by everybody."""
 
 LARGEST_FILE_MB, LARGEST_SUM_MB = 5.0, 25.0
 
@@ -47,53 +69,47 @@ def main() -> int:
     WORKING.mkdir(parents=True, exist_ok=True)
     failed = []
     for network in words.networks:
-        steps = words.steps or STEPS[network]
-        parent = _shipped(network) if words.go_on else None
-        command = recorded_command(network, words.cases, steps, words.hold_out, parent)
-        if not words.again and _is_shipped(network, command):
+        commands = recorded_commands(network, words.cases)
+        if not words.again and _is_shipped(network, commands):
             continue
         try:
-            is_finished = _trained(network, command, words.minutes, words.device)
+            made = _made(network, commands, words.cases, words.minutes, words.device)
         except subprocess.CalledProcessError:
             failed.append(network)  # it has said why; the others need not wait for it
             continue
-        if is_finished:
-            publish(
-                WORKING / f"{network}_compact.safetensors", command, _cross_validated(words.cross_validated, network)
-            )
+        if made is not None:
+            publish(made, commands, _cross_validated(words.cross_validated, network))
     print(table())
     print(*(f"{network} failed; see above." for network in failed), sep="\n", end="\n" if failed else "")
     return 1 if failed else 0
 
 
-def recorded_command(
-    network: str, cases: list[Path], steps: int, hold_out: list[str], parent: Checkpoint | None = None
-) -> str:
-    """Return the command that makes a network's weights, with the folders' bare names.
-
-    Weights that start from others are made by several, a line for each: those of the parent, then their own.
-    """
-    words = ["covseg", "train", "--network", network, "--width", "compact", "--scheme", "lesions"]
-    for folder in cases:
-        words += ["--cases", folder.name]
-    for patient in hold_out:
-        words += ["--hold-out", patient]
-    words += ["--steps", str(steps), "--seed", "0"]
-    if parent is None:
-        return shlex.join([*words, "--out", f"{network}_compact.safetensors"])
-    before = parent.card.command.splitlines()
-    words += ["--from", shlex.split(before[-1])[-1], "--learning-rate", str(GONE_ON_WITH)]
-    return "\n".join([*before, shlex.join([*words, "--out", f"{network}_compact_{len(before) + 1}.safetensors"])])
+def recorded_commands(network: str, cases: list[Path]) -> tuple[str, ...]:
+    """Return the commands that make a network's weights, one for each part, with the folders' bare names."""
+    commands: list[str] = []
+    for number, part in enumerate(PARTS[network], start=1):
+        words = ["covseg", "train", "--network", network, "--width", "compact", "--scheme", "lesions"]
+        for folder in cases:
+            words += ["--cases", folder.name]
+        for patient in part.hold_out:
+            words += ["--hold-out", patient]
+        words += ["--steps", str(part.steps), "--seed", "0"]
+        words += ["--from", _out_of(commands[-1])] if commands else []
+        words += ["--learning-rate", str(part.learning_rate)] if part.learning_rate else []
+        commands.append(
+            shlex.join([*words, "--out", f"{network}_compact{f'_{number}' if commands else ''}.safetensors"])
+        )
+    return tuple(commands)
 
 
-def publish(made: Path, command: str, cross_validated: Mapping[str, float]) -> None:
+def publish(made: Path, commands: tuple[str, ...], cross_validated: Mapping[str, float]) -> None:
     """Move finished weights into the package, stamped with how they were made, and write their card's page.
 
     Parameters
     ----------
     made
-        The weights.
-    command
+        The weights, beside those of the earlier parts.
+    commands
         What made them.
     cross_validated
         Dice of the same recipe in cross-validation, as ``dice_<name>``; weights with held-out patients do without.
@@ -103,17 +119,18 @@ def publish(made: Path, command: str, cross_validated: Mapping[str, float]) -> N
     ValueError
         If the file, or all of them together, would be larger than allowed.
     """
-    before = SHIPPED / made.name
-    kept = stamped(
-        checkpoint.read(made), command, ROOT, cross_validated, checkpoint.read(before) if before.exists() else None
-    )
-    others = [file for file in SHIPPED.glob("*.safetensors") if file.name != made.name]
+    card = checkpoint.read(made).card
+    shipped = SHIPPED / f"{card.network}_compact.safetensors"
+    measured = made.with_name(_out_of(commands[0])) if len(commands) > 1 else shipped
+    before = checkpoint.read(measured) if measured.exists() else None
+    kept = stamped(checkpoint.read(made), commands, ROOT, cross_validated, before)
+    others = [file for file in SHIPPED.glob("*.safetensors") if file.name != shipped.name]
     size_mb = made.stat().st_size / 1e6
     if size_mb > LARGEST_FILE_MB or size_mb + sum(f.stat().st_size for f in others) / 1e6 > LARGEST_SUM_MB:
         raise ValueError(f"{made.name} has {size_mb:.1f} MB; a file may have {LARGEST_FILE_MB}, all {LARGEST_SUM_MB}.")
-    page = CARDS / f"{kept.name}.md"
-    page.write_text(card_page(kept, page.read_text("utf-8") if page.exists() else ""), "utf-8")
-    made.replace(SHIPPED / made.name)
+    page = CARDS / f"{shipped.stem}.md"
+    page.write_text(card_page(kept, shipped, page.read_text("utf-8") if page.exists() else ""), "utf-8")
+    made.replace(shipped)
     sums.write_list(SHIPPED, "*.safetensors")
 
 
@@ -136,58 +153,62 @@ def _cross_validated(file: Path | None, network: str) -> dict[str, float]:
     return {f"dice_{name}": one["dice"] for name, one in sorted(scores.items()) if one["dice"] is not None}
 
 
-def _shipped(network: str) -> Checkpoint:
-    path = SHIPPED / f"{network}_compact.safetensors"
-    if not path.exists():
-        raise SystemExit(f"Nothing ships of {network} that could be gone on with; leave out --go-on.")
-    return checkpoint.read(path)
+def _is_shipped(network: str, commands: tuple[str, ...]) -> bool:
+    told = "\n".join(commands)
+    return any(one.is_shipped and one.card.command == told for one in checkpoint.known(network))
 
 
-def _is_shipped(network: str, command: str) -> bool:
-    return any(one.is_shipped and one.card.command == command for one in checkpoint.known(network))
+def _made(network: str, commands: tuple[str, ...], cases: list[Path], minutes: float, device: str) -> Path | None:
+    """Run what is missing of a network's commands for some minutes; return the last one's weights if they are there."""
+    deadline = time.monotonic() + 60 * minutes
+    folders = {folder.name: folder for folder in cases}
+    parent: Checkpoint | None = None
+    for command, part in zip(commands, PARTS[network], strict=True):
+        out = WORKING / _out_of(command)
+        left = (deadline - time.monotonic()) / 60
+        if not out.exists() and left > 0:
+            _run(command, folders, left, device)
+        if not out.exists():
+            print(f"{network}: to go on")
+            return None
+        made = checkpoint.read(out)
+        _refuse_another(made, part, parent)
+        parent = made
+    print(f"{network}: finished")
+    return parent.path if parent else None
 
 
-def _trained(network: str, command: str, minutes: float, device: str) -> bool:
-    """Run a command for some minutes, gone on with where it stopped; return whether the weights are finished."""
-    out = WORKING / f"{network}_compact.safetensors"
-    folders = {folder.name: folder for folder in _arguments().cases}
-    words = [
-        str(folders[w]) if before == "--cases" else w for before, w in _pairs(shlex.split(command.splitlines()[-1]))
-    ]
-    words[words.index("--out") + 1] = str(out)
-    if "--from" in words:
-        words[words.index("--from") + 1] = str(_shipped(network).path)
-    started = time.monotonic()
-    call = [
-        sys.executable,
-        "-m",
-        "napari_covseg",
-        *words[1:],
-        "--resume",
-        "--minutes",
-        str(minutes),
-        "--device",
-        device,
-    ]
-    subprocess.run(call, check=True)
-    print(f"{network}: {(time.monotonic() - started) / 60:.1f} minutes, {'finished' if out.exists() else 'to go on'}")
-    return out.exists()
+def _run(command: str, folders: Mapping[str, Path], minutes: float, device: str) -> None:
+    """Run one command, gone on with where it was stopped, in the working folder."""
+    words = shlex.split(command)
+    for place, (before, word) in enumerate(zip(["", *words], words, strict=False)):
+        if before == "--cases":
+            words[place] = str(folders[word])
+        elif before in ("--from", "--out"):
+            words[place] = str(WORKING / word)
+    limits = ["--resume", "--minutes", str(minutes), "--device", device]
+    subprocess.run([sys.executable, "-m", "napari_covseg", *words[1:], *limits], check=True)
 
 
-def _pairs(words: list[str]) -> list[tuple[str, str]]:
-    return list(zip(["", *words], words, strict=False))
+def _refuse_another(made: Checkpoint, part: Part, parent: Checkpoint | None) -> None:
+    """Refuse what was left in the working folder by another command: it would ship as what it is not."""
+    config = made.card.config
+    told = (config.get("steps"), sorted(config.get("held_out", ())), made.card.parent_sha256)
+    if told != (part.steps, sorted(part.hold_out), parent.sha256 if parent else ""):
+        raise SystemExit(f"{made.path} was made by another command than is recorded; take it away and begin anew.")
+
+
+def _out_of(command: str) -> str:
+    return shlex.split(command)[-1]
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=Path, action="append", required=True, help="folders of cases, or a pack")
-    parser.add_argument("--networks", nargs="+", default=list(available()))
+    parser.add_argument("--networks", nargs="+", default=list(available()), choices=available())
     parser.add_argument("--minutes", type=float, default=60.0, help="per network and call")
-    parser.add_argument("--steps", type=int, help="other than the recorded ones, for all networks")
-    parser.add_argument("--hold-out", action="append", default=[], help="a patient kept for measuring")
     parser.add_argument("--cross-validated", type=Path, metavar="FILE", help="what crossval.py --json printed")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--go-on", action="store_true", help="from the weights that ship, as many steps more")
     parser.add_argument("--again", action="store_true", help="also what is shipped already")
     return parser.parse_args()
 

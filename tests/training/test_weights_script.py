@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from napari_covseg.networks import checkpoint
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COMMAND = "covseg train --network res_att_unet --out res_att_unet_compact.safetensors"
+ONE, TWO = (COMMAND,), (COMMAND, COMMAND.replace("compact.", "compact_2."))
 WORTH = {"res_att_unet": {"pooled": {"lesion": {"dice": 0.71}, "effusion": {"dice": 0.31}, "lung": {"dice": None}}}}
 
 
@@ -20,8 +22,10 @@ def script(monkeypatch, tmp_path):
     module = importlib.import_module("weights")
     monkeypatch.setattr(module, "SHIPPED", tmp_path / "shipped")
     monkeypatch.setattr(module, "CARDS", tmp_path / "cards")
+    monkeypatch.setattr(module, "WORKING", tmp_path / "working")
     (tmp_path / "shipped").mkdir()
     (tmp_path / "cards").mkdir()
+    (tmp_path / "working").mkdir()
     return module
 
 
@@ -29,9 +33,9 @@ def script(monkeypatch, tmp_path):
 def made(untrained, tmp_path):
     """Random weights, as a training leaves them."""
 
-    def with_metrics(metrics):
-        card = untrained.card.model_copy(update={"metrics": metrics})
-        return checkpoint.save(checkpoint.revived(untrained), card, tmp_path / "res_att_unet_compact.safetensors").path
+    def with_metrics(metrics, name="res_att_unet_compact", **other):
+        card = untrained.card.model_copy(update={"metrics": metrics, **other})
+        return checkpoint.save(checkpoint.revived(untrained), card, tmp_path / "working" / f"{name}.safetensors").path
 
     return with_metrics
 
@@ -39,7 +43,7 @@ def made(untrained, tmp_path):
 def test_weights_that_everybody_taught_tell_what_cross_validation_found(script, made, tmp_path):
     printed = tmp_path / "crossval.json"
     printed.write_text(json.dumps(WORTH))
-    script.publish(made({}), COMMAND, script._cross_validated(printed, "res_att_unet"))
+    script.publish(made({}), ONE, script._cross_validated(printed, "res_att_unet"))
     kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors")
     assert kept.card.measured_dice == {"dice_lesion": 0.71, "dice_effusion": 0.31}
     assert kept.card.command == COMMAND
@@ -52,7 +56,7 @@ def test_weights_that_everybody_taught_tell_what_cross_validation_found(script, 
 
 def test_weights_with_held_out_patients_tell_what_these_found(script, made, tmp_path):
     metrics = {"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}
-    script.publish(made(metrics), COMMAND, {"dice_lesion": 0.71})
+    script.publish(made(metrics), ONE, {"dice_lesion": 0.71})
     kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors")
     assert kept.card.measured_dice == {"dice_lesion": 0.66}
     assert "cross_validated_pooled" not in kept.card.metrics
@@ -60,42 +64,67 @@ def test_weights_with_held_out_patients_tell_what_these_found(script, made, tmp_
     assert "## Measured on the held-out patients" in page
 
 
-def test_weights_that_everybody_taught_tell_what_their_sibling_reached_and_hand_it_on(script, made, tmp_path):
-    script.publish(made({"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}), COMMAND, {})
+def test_weights_that_everybody_taught_hand_on_what_was_held_out_before(script, made, tmp_path):
+    script.publish(made({"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}), ONE, {})
     shipped = tmp_path / "shipped" / "res_att_unet_compact.safetensors"
     sibling = checkpoint.read(shipped).sha256
     for _ in range(2):
-        script.publish(made({}), "another command", {"dice_lesion": 0.4})
+        script.publish(made({}), ("another command",), {"dice_lesion": 0.4})
         kept = checkpoint.read(shipped).card
         assert kept.measured_dice == {"dice_lesion": 0.66}
         assert (kept.metrics["sibling"]["sha256"], kept.metrics["sibling"]["command"]) == (sibling, COMMAND)
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
     assert "## Measured on a sibling" in page
-    assert "recipe, m1 held out" in page
+    assert "m1 held out:" in page
     assert COMMAND in page
 
 
-def test_weights_that_go_on_record_their_parents_commands_too(script, made):
-    script.publish(made({"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}), COMMAND, {})
-    cases = [Path("somewhere/volumes")]
-    for number in (2, 3):
-        parent = script._shipped("res_att_unet")
-        commands = script.recorded_command("res_att_unet", cases, 7, [], parent).splitlines()
-        assert commands[:-1] == parent.card.command.splitlines()
-        made_from, made_as = commands[-2].split()[-1], commands[-1].split()[-1]
-        assert made_as == f"res_att_unet_compact_{number}.safetensors"
-        assert f"--cases volumes --steps 7 --seed 0 --from {made_from} --learning-rate 0.001" in commands[-1]
-        script.publish(made({}), "\n".join(commands), {})
-        assert script._shipped("res_att_unet").card.measured_dice == {"dice_lesion": 0.66}
+def test_weights_of_two_parts_tell_what_the_first_is_worth_and_both_commands(script, made, tmp_path):
+    measured = {"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}
+    first = made(measured, config={"patience": 8})
+    second = made({}, "res_att_unet_compact_2", commit="what trained it")
+    script.publish(second, TWO, {"dice_lesion": 0.4})
+    kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors").card
+    assert kept.measured_dice == {"dice_lesion": 0.66}
+    assert (kept.command.splitlines(), kept.commit) == ([*TWO], "what trained it")
+    assert kept.metrics["sibling"]["sha256"] == checkpoint.read(first).sha256
+    page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
+    assert page.startswith("# Residual Attention U-Net, compact: `res_att_unet_compact`")
+    assert "m1 held out, who chose its best step as well, which flatters a little:" in page
 
 
-def test_nothing_goes_on_from_weights_that_are_not_there(script):
-    with pytest.raises(SystemExit, match="Nothing ships of masc_net that could be gone on with"):
-        script._shipped("masc_net")
+def test_the_recorded_commands_start_from_each_other(script):
+    for network, parts in script.PARTS.items():
+        commands = script.recorded_commands(network, [Path("somewhere/volumes"), Path("slices")])
+        assert len(commands) == len(parts)
+        assert all(
+            f"--cases volumes --cases slices {'--hold-out m1' if p.hold_out else '--steps'}" in c
+            for c, p in zip(commands, parts, strict=True)
+        )
+        for before, after in pairwise(commands):
+            assert f"--from {before.split()[-1]} " in after
+        assert not any(part.hold_out for part in parts[-1:])  # what ships has learned from everybody
+
+
+def test_what_another_command_left_is_not_shipped_as_what_is_recorded(script, made, tmp_path):
+    commands = script.recorded_commands("res_att_unet", [])
+    parts = script.PARTS["res_att_unet"]
+    first = {"steps": parts[0].steps, "held_out": [*parts[0].hold_out]}
+    made({}, config={**first, "steps": 1})
+    with pytest.raises(SystemExit, match="made by another command than is recorded"):
+        script._made("res_att_unet", commands, [], 0, "cpu")
+    parent = checkpoint.read(made({}, config=first))
+    assert script._made("res_att_unet", commands, [], 0, "cpu") is None
+    made({}, "res_att_unet_compact_2", config={"steps": parts[1].steps, "held_out": []})
+    with pytest.raises(SystemExit, match="made by another command"):
+        script._made("res_att_unet", commands, [], 0, "cpu")
+    config = {"steps": parts[1].steps, "held_out": []}
+    last = made({}, "res_att_unet_compact_2", config=config, parent_sha256=parent.sha256)
+    assert script._made("res_att_unet", commands, [], 0, "cpu") == last
 
 
 def test_weights_too_large_to_ship_stay_where_they_are(script, made, monkeypatch, tmp_path):
     monkeypatch.setattr(script, "LARGEST_FILE_MB", 0.5)
     with pytest.raises(ValueError, match=r"a file may have 0\.5, all 25"):
-        script.publish(made({}), COMMAND, {})
+        script.publish(made({}), ONE, {})
     assert not list((tmp_path / "shipped").iterdir())

@@ -106,6 +106,16 @@ def test_the_recorded_commands_start_from_each_other(script):
         assert not any(part.hold_out for part in parts[-1:])  # what ships has learned from everybody
 
 
+def test_what_ships_of_the_first_part_is_not_trained_again(script, made, monkeypatch):
+    commands = script.recorded_commands("res_att_unet", [])
+    part = script.PARTS["res_att_unet"][0]
+    script.publish(made({}, config={"steps": part.steps, "held_out": [*part.hold_out]}), commands[:1], {})
+    assert not list(script.WORKING.iterdir())
+    monkeypatch.setattr(script, "_is_shipped", lambda _, told: told == commands[:1])
+    assert script._made("res_att_unet", commands, [], 0, "cpu") is None
+    assert [path.name for path in script.WORKING.iterdir()] == ["res_att_unet_compact.safetensors"]
+
+
 def test_what_another_command_left_is_not_shipped_as_what_is_recorded(script, made, tmp_path):
     commands = script.recorded_commands("res_att_unet", [])
     parts = script.PARTS["res_att_unet"]

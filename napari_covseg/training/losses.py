@@ -1,10 +1,10 @@
 """Losses that claim nothing the annotator did not say.
 
 A case in which only effusion was looked for teaches p(effusion) against p(anything else), never "healthy"; label 4
-("opacity, type unspecified") teaches p(GGO) + p(consolidation); a voxel outside every lesion teaches "lung or
-background" where no lung mask is known. What a label says depends on the classes somebody looked for and on what a
-stage is to find, so each pair of these has its `Teaching`: how the network's channels merge into groups, and which
-group each label means. The loss is taken on the merged probabilities (the marginal loss).
+("opacity, type unspecified") teaches p(GGO) + p(consolidation), also beside voxels whose type was said; a voxel outside
+every lesion teaches "lung or background" where no lung mask is known. What a label says depends on the classes somebody
+looked for and on what a stage is to find, so each pair of these has its `Teaching`: how the network's channels merge
+into groups, and which group each label means. The loss is taken on the merged probabilities (the marginal loss).
 """
 
 from __future__ import annotations
@@ -49,11 +49,15 @@ class Teaching:
     groups
         Each a tuple of channel names whose probabilities are summed; the first is what no other group claims.
     group_of
-        The group a label means, one per label value 0 … `HEALTHY_LUNG`; `IGNORED` where it says nothing.
+        The group a label means, one per label value 0 … `HEALTHY_LUNG`; `IGNORED` where it says nothing. From
+        ``len(groups)`` on it is one of the unions.
+    unions
+        Groups, by index, whose sum a label may mean where nobody said which: label 4, though both types are told apart.
     """
 
     groups: tuple[Names, ...]
     group_of: tuple[int, ...]
+    unions: tuple[tuple[int, ...], ...] = ()
 
     @property
     def says_something(self) -> bool:
@@ -63,10 +67,10 @@ class Teaching:
     def merged(self, log_probabilities: Tensor, channels: Names) -> Tensor:
         """Return (N, G, …) logarithms of summed probabilities, from logarithms (N, C, …)."""
         members = [[channels.index(name) for name in group] for group in self.groups]
-        return torch.stack([log_probabilities[:, group].logsumexp(dim=1) for group in members], dim=1)
+        return _summed(log_probabilities, members)
 
     def target(self, labels: Tensor) -> Tensor:
-        """Return the group index per voxel of labels, (N, …) long."""
+        """Return the group, or union of groups, per voxel of labels, (N, …) long, as `group_of` counts them."""
         table = torch.full((256,), IGNORED, dtype=torch.long)
         table[: len(self.group_of)] = torch.tensor(self.group_of)
         return table.to(labels.device)[labels.long()]
@@ -136,7 +140,9 @@ def marginal_loss(
     if not by_teaching:
         return logits.sum() * 0.0
     losses = [
-        _grouped_loss(lesson.merged(log_probabilities[members], channels), lesson.target(labels[members]), mixture)
+        _grouped_loss(
+            lesson, lesson.merged(log_probabilities[members], channels), lesson.target(labels[members]), mixture
+        )
         * len(members)
         for lesson, members in by_teaching.items()
     ]
@@ -186,7 +192,11 @@ def _of_lesions(channels: Names, annotated: frozenset[str]) -> Teaching:
     ordered = (rest, *groups)
     healthy = ordered.index(lung) if lung else 0
     meant = {0: 0, HEALTHY_LUNG: healthy, **{label: _group_of(label, ordered[1:]) for label in range(1, INFECTION + 1)}}
-    return Teaching(ordered, _table(meant))
+    either = tuple(index for index, group in enumerate(ordered) if index and set(group) <= set(OPACITIES))
+    told_apart = {name for index in either for name in ordered[index]} == set(OPACITIES)
+    if meant[INFECTION] != IGNORED or not told_apart:
+        return Teaching(ordered, _table(meant))
+    return Teaching(ordered, _table({**meant, INFECTION: len(ordered)}), (either,))
 
 
 def _group_of(label: int, groups: tuple[Names, ...]) -> int:
@@ -223,13 +233,37 @@ def class_log_probabilities(logits: Tensor, channels: Names) -> Tensor:
     raise ValueError("Several independent sigmoids cannot be taught; give the classes a softmax.")
 
 
-def _grouped_loss(log_merged: Tensor, target: Tensor, mixture: tuple[float, float]) -> Tensor:
+def _summed(logarithms: Tensor, sets: Sequence[Sequence[int]]) -> Tensor:
+    """Return (N, S, …) logarithms of the probabilities of sets of channels."""
+    return torch.stack([logarithms[:, list(members)].logsumexp(dim=1) for members in sets], dim=1)
+
+
+def _grouped_loss(lesson: Teaching, log_merged: Tensor, target: Tensor, mixture: tuple[float, float]) -> Tensor:
     known = target != IGNORED
-    cross_entropy = functional.nll_loss(log_merged, target, ignore_index=IGNORED, reduction="sum")
-    one_hot = functional.one_hot(target.where(known, 0), log_merged.shape[1]).movedim(-1, 1).to(log_merged)
-    known_voxels = known.unsqueeze(1).to(log_merged)
-    dice: Tensor = DiceLoss(include_background=False, batch=True, smooth_nr=1.0, smooth_dr=1.0)(
-        log_merged.exp() * known_voxels, one_hot * known_voxels
-    )
+    log_united = _summed(log_merged, lesson.unions) if lesson.unions else log_merged[:, :0]
+    each = torch.cat([log_merged, log_united], dim=1)
+    cross_entropy = functional.nll_loss(each, target, ignore_index=IGNORED, reduction="sum")
     mean_cross_entropy: Tensor = cross_entropy / known.sum().clamp_min(1)
-    return mixture[0] * mean_cross_entropy + mixture[1] * dice
+    return mixture[0] * mean_cross_entropy + mixture[1] * _dice(lesson, log_merged, log_united, target)
+
+
+def _dice(lesson: Teaching, log_merged: Tensor, log_united: Tensor, target: Tensor) -> Tensor:
+    """Return the mean soft Dice loss over all groups but the first, and over the unions that any voxel means.
+
+    A voxel that means a union is left out of the groups: which of them it is in, nobody said. The union is judged
+    everywhere, as what its groups make up together.
+    """
+    count = len(lesson.groups)
+    of_one = target < count
+    judged = of_one.unsqueeze(1).to(log_merged)
+    one_hot = functional.one_hot(target.where(of_one, 0), count).movedim(-1, 1).to(log_merged) * judged
+    found, wanted = [log_merged.exp() * judged], [one_hot]
+    for number, union in enumerate(lesson.unions):
+        unsaid = target == count + number
+        if unsaid.any():
+            found.append((log_united[:, number].exp() * (target != IGNORED)).unsqueeze(1))
+            wanted.append((one_hot[:, list(union)].sum(dim=1) + unsaid).unsqueeze(1))
+    dice: Tensor = DiceLoss(include_background=False, batch=True, smooth_nr=1.0, smooth_dr=1.0)(
+        torch.cat(found, dim=1), torch.cat(wanted, dim=1)
+    )
+    return dice

@@ -55,11 +55,14 @@ GROUPS = [
 ]
 
 MEANT = [  # the group that labels 0 … 5 mean: background, ggo, consolidation, effusion, infection, healthy lung
-    (SOFTMAX, THREE, FULL, (0, 1, 2, 3, X, 0)),
+    (SOFTMAX, THREE, FULL, (0, 1, 2, 3, 4, 0)),
     (SOFTMAX, THREE, EFFUSION, (0, X, X, 1, X, 0)),
     (SOFTMAX, THREE, INFECTION_LUNG, (0, 1, 1, X, 1, 0)),
-    (WITH_LUNG, THREE, FULL_LUNG, (0, 1, 2, 3, X, 4)),
-    (WITH_LUNG, THREE, FULL, (0, 1, 2, 3, X, 0)),
+    (WITH_LUNG, THREE, FULL_LUNG, (0, 1, 2, 3, 5, 4)),
+    (WITH_LUNG, THREE, FULL, (0, 1, 2, 3, 4, 0)),
+    (SOFTMAX, THREE, frozenset({G, N}), (0, 1, 2, X, 3, 0)),
+    (SOFTMAX, THREE, frozenset({G, E}), (0, 1, X, 2, X, 0)),
+    (SOFTMAX, (*TWO, N), FULL, (0, 1, 2, X, 3, 0)),
     (WITH_LUNG, THREE, INFECTION_LUNG, (0, 1, 1, X, 1, 2)),
     (WITH_LUNG, ONE, FULL_LUNG, (0, 1, 1, X, 1, 2)),
     (SIGMOID, ONE, FULL, (0, 1, 1, X, 1, 0)),
@@ -134,6 +137,40 @@ def test_infection_is_ground_glass_plus_consolidation_and_never_says_which():
     half = torch.tensor([0.25, -0.25, -0.25, 0.25]) / 2
     assert torch.allclose(infection, half)
     assert torch.allclose(background, -half)
+
+
+@pytest.mark.parametrize("mixture", MIXTURES.values())
+@pytest.mark.parametrize(("which", "channels"), [(SOFTMAX, 4), (WITH_LUNG, 5), (SIGMOID, 4)])
+def test_an_opacity_of_no_said_type_raises_the_sum_of_both_where_others_have_one(which, channels, mixture):
+    ggo, unsaid, _ = gradient(which, THREE, [1, 4, 3], FULL, channels, mixture)
+    at = stage(*which).channels(THREE).index
+    both = [at(G), at(C)]
+    others = [index for index in range(channels) if index not in both]
+    assert unsaid[both[0]] == unsaid[both[1]] < 0
+    assert (unsaid[others] > 0).all()
+    assert ggo[both[0]] < 0 < ggo[both[1]]  # beside it a type that was said is taught as before
+
+
+def test_an_opacity_of_no_said_type_asks_for_the_sum_and_nothing_between_the_types():
+    labels = torch.tensor([[[4, 1, 0]]], dtype=torch.uint8)
+    told = torch.tensor([0.05, 0.85, 0.05, 0.05]).log()
+    losses = []
+    for ggo, consolidation in ((0.1, 0.4), (0.25, 0.25), (0.4, 0.1), (0.45, 0.1)):
+        unsaid = torch.tensor([0.8 - ggo - consolidation, ggo, consolidation, 0.2]).log()
+        logits = torch.stack([unsaid, told, told.roll(-1)], dim=1)[None, :, None]
+        losses.append(stage_loss(stage(*SOFTMAX), THREE, "ce_plus_dice")(logits, labels, [FULL]).item())
+    assert losses[:3] == pytest.approx([losses[0]] * 3, rel=1e-6)
+    assert losses[3] < losses[0] - 0.01
+
+
+def test_an_opacity_of_no_said_type_is_an_opacity_to_dice_and_none_of_the_types():
+    """By hand: three classes without the voxel, and both opacities together with it."""
+    labels = torch.tensor([[[4, 1, 0]]], dtype=torch.uint8)
+    probabilities = torch.tensor([[0.4, 0.3, 0.2, 0.1], [0.1, 0.6, 0.2, 0.1], [0.7, 0.1, 0.1, 0.1]]).T
+    dice = stage_loss(stage(*SOFTMAX), THREE, "dice")(probabilities.log()[None, :, None], labels, [FULL])
+    ggo, others = 1 - (2 * 0.6 + 1) / (0.7 + 1 + 1), [1 - 1 / (mass + 1) for mass in (0.3, 0.2)]
+    together = 1 - (2 * (0.5 + 0.8) + 1) / (0.5 + 0.8 + 0.2 + 2 + 1)
+    assert dice.item() == pytest.approx((ggo + sum(others) + together) / 4, rel=1e-5)
 
 
 def test_full_annotation_does_say_which():

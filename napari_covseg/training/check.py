@@ -15,7 +15,7 @@ from napari_covseg.networks.spec import Names, Stage
 from napari_covseg.training.batches import Place, batch_source
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.loop import TrainingConfig
-from napari_covseg.training.losses import stage_loss, teaching
+from napari_covseg.training.losses import Teaching, stage_loss, teaching
 from napari_covseg.training.source import Batch
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED, Stack
 
@@ -65,17 +65,19 @@ def held_out_check(
     Returns
     -------
     Callable or None
-        None where the sample says nothing about this stage.
+        None where nothing in the sample can judge this stage. What is one-sided judges nothing: the best on it would be
+        who finds a lung everywhere.
     """
-    if not any(teaching(stage, scheme, stack.annotated).says_something for stack in sample):
+    judges = [stack for stack in sample if _judges(teaching(stage, scheme, stack.annotated))]
+    if not judges:
         return None
-    batch_at = batch_source(sample, spec, stage, scheme, replace(config, augmentation=(), seed=0))
+    batch_at = batch_source(judges, spec, stage, scheme, replace(config, augmentation=(), seed=0))
     loss = stage_loss(stage, scheme, config.loss)
     batches: list[Batch] = []
 
     def check(network: nn.Module) -> float:
         if not batches:
-            crops = min(CHECK_SAMPLES, CROPS_OF_A_SLICE * sum(len(stack.grey) for stack in sample))
+            crops = min(CHECK_SAMPLES, CROPS_OF_A_SLICE * sum(len(stack.grey) for stack in judges))
             batches.extend(batch_at(step) for step in range(max(1, crops // config.batch)))
         network.eval()
         with torch.inference_mode():
@@ -86,6 +88,10 @@ def held_out_check(
         return float(torch.stack(losses).mean())
 
     return check
+
+
+def _judges(lesson: Teaching) -> bool:
+    return lesson.says_something and not lesson.is_one_sided
 
 
 def _is_looked_at(stack: Stack, index: int) -> bool:

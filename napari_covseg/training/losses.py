@@ -64,6 +64,11 @@ class Teaching:
         """Whether there is any lesson at all: an effusion scan has none for a head that knows only infection."""
         return len({group for group in self.group_of if group != IGNORED}) > 0 and len(self.groups) > 1
 
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether it says where something is and never where it is not: who finds it everywhere makes no mistake."""
+        return self.says_something and len({group for group in self.group_of if group != IGNORED}) == 1
+
     def merged(self, log_probabilities: Tensor, channels: Names) -> Tensor:
         """Return (N, G, …) logarithms of summed probabilities, from logarithms (N, C, …)."""
         members = [[channels.index(name) for name in group] for group in self.groups]
@@ -99,6 +104,12 @@ def taught_channels(stage: Stage, scheme: Names) -> Names:
     """Return the channels as the loss sees them: a lone sigmoid is a softmax of background and itself."""
     channels = stage.channels(scheme)
     return channels if BACKGROUND in channels else (BACKGROUND, *channels)
+
+
+def labels_within(stage: Stage, scheme: Names) -> tuple[int, ...]:
+    """Return the labels that lie in the region a lung or infection stage is to find, whoever looked for what."""
+    lesions = (*OPACITY_LABELS, EFFUSION) if "effusion" in scheme else OPACITY_LABELS
+    return (*lesions, HEALTHY_LUNG) if stage.target == "lung" else lesions
 
 
 def marginal_loss(
@@ -159,10 +170,14 @@ def _of_a_mask(name: str, group_of: tuple[int, ...]) -> Teaching:
 
 
 def _lung_labels(scheme: Names, annotated: frozenset[str]) -> tuple[int, ...]:
-    """Lesions lie in the lung; effusion, where looked for, in the thoracic region (common.md §2 rule 2)."""
-    outside = 0 if "lung" in annotated else IGNORED
-    effusion = 1 if "effusion" in scheme else IGNORED
-    return _table({0: outside, EFFUSION: effusion, HEALTHY_LUNG: 1, **dict.fromkeys(OPACITY_LABELS, 1)})
+    """Only a lung mask teaches the lung; effusion, where looked for, is thoracic region (common.md §2 rule 2).
+
+    What lies outside a lung mask is outside the region, whether or not effusion was looked for (decision 7).
+    """
+    masked = "lung" in annotated
+    outside, inside = (0, 1) if masked else (IGNORED, IGNORED)
+    effusion = 1 if "effusion" in scheme and (masked or "effusion" in annotated) else IGNORED
+    return _table({0: outside, EFFUSION: effusion, HEALTHY_LUNG: inside, **dict.fromkeys(OPACITY_LABELS, inside)})
 
 
 def _infection_labels(scheme: Names, annotated: frozenset[str]) -> tuple[int, ...]:
@@ -172,7 +187,8 @@ def _infection_labels(scheme: Names, annotated: frozenset[str]) -> tuple[int, ..
     in_lung = 0 if opacities_known else IGNORED
     elsewhere = in_lung if "effusion" in annotated or not with_effusion else IGNORED
     effusion = 1 if with_effusion else IGNORED
-    return _table({0: elsewhere, EFFUSION: effusion, HEALTHY_LUNG: in_lung, **dict.fromkeys(OPACITY_LABELS, 1)})
+    opacity = 1 if {*OPACITIES, "infection"} & annotated else IGNORED
+    return _table({0: elsewhere, EFFUSION: effusion, HEALTHY_LUNG: in_lung, **dict.fromkeys(OPACITY_LABELS, opacity)})
 
 
 def _of_lesions(channels: Names, annotated: frozenset[str]) -> Teaching:

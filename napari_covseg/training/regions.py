@@ -16,7 +16,7 @@ from torch import nn
 from napari_covseg.inference.cascade import region_seen, stage_prediction
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.networks.spec import Names, Stage
-from napari_covseg.training.losses import Teaching, teaching
+from napari_covseg.training.losses import labels_within
 from napari_covseg.training.stacks import Region, Stack
 from napari_covseg.volume import Geometry, Volume
 
@@ -42,18 +42,15 @@ def with_regions(
     done = []
     for index, stack in enumerate(stacks):
         yield Progress(index, len(stacks), f"finding the {stage.name} of {stack.case}", aside=True)
-        lesson = teaching(stage, scheme, stack.annotated)
-        planes = [_region(stack, k, lesson, network, stage, scheme, device) for k in range(len(stack.grey))]
+        planes = [_region(stack, k, network, stage, scheme, device) for k in range(len(stack.grey))]
         done.append(stack.with_region(stage.name, np.stack(planes)))
     return done
 
 
-def _region(
-    stack: Stack, index: int, lesson: Teaching, network: nn.Module, stage: Stage, scheme: Names, device: torch.device
-) -> Region:
-    target = lesson.target(torch.from_numpy(stack.labels[index])).numpy()
+def _region(stack: Stack, index: int, network: nn.Module, stage: Stage, scheme: Names, device: torch.device) -> Region:
+    belongs = np.isin(stack.labels[index], labels_within(stage, scheme))
     hu = stack.grey_hu[index : index + 1]
     slab = Volume(hu, Geometry(hu.shape, np.eye(4)))
     seen = {name: region[index] for name, region in stack.regions.items()}
     _, prediction = stage_prediction(network, stage, scheme, device, slab, seen)
-    return region_seen(prediction.mask() | (target == 1), stage, scheme)
+    return region_seen(prediction.mask() | belongs, stage, scheme)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_covseg.networks import load
-from napari_covseg.training.batches import batch_source
+from napari_covseg.training.batches import ONE_SIDED_SHARE, batch_source
 from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.stacks import IGNORED
 
@@ -100,6 +100,65 @@ def test_kinds_that_teach_nothing_are_left_out(make_stack):
     config = replace(CONFIG, batch=20)
     _, _, annotated = source(stacks, config, load("masc_net"), scheme=("infection",))(0)
     assert set(annotated) == {FULL}
+
+
+CHS = load("chs_net")
+MASKED = FULL | {"lung"}
+
+
+def lung_draws(stacks, draws=600, **other):
+    config = replace(CONFIG, batch=draws, crop=8, augmentation=())
+    _, labels, annotated = source(stacks, replace(config, **other), CHS)(0)
+    return Counter(zip(annotated, labels[:, 4, 4].tolist(), strict=True))
+
+
+def test_effusion_without_a_lung_mask_is_drawn_rarely_for_a_lung_stage(make_stack):
+    """There is half of each kind; one says where the region is and never where it is not."""
+    stacks = [
+        flat(make_stack, 3, patient="slices"),
+        flat(make_stack, 3, annotated={"effusion"}, patient="l"),
+        flat(make_stack, 0, annotated=MASKED, patient="m"),
+        flat(make_stack, 0, annotated={"infection", "lung"}, patient="c"),
+    ]
+    drawn = lung_draws(stacks)
+    by_kind = {kind: sum(n for (found, _), n in drawn.items() if found == kind) for kind, _ in drawn}
+    one_sided = by_kind[FULL] + by_kind[frozenset({"effusion"})]
+    assert one_sided / drawn.total() == pytest.approx(ONE_SIDED_SHARE, abs=0.04)
+    assert by_kind[MASKED] / (drawn.total() - one_sided) == pytest.approx(3**0.5 / (1 + 3**0.5), abs=0.06)
+
+
+def test_what_is_one_sided_is_not_drawn_more_often_than_others_of_its_kind_would_be(make_stack):
+    """One effusion scan among kinds that teach more is rarer than its share allows."""
+    kinds = [{"lung", *names} for names in ((), ("ggo",), ("effusion",), ("infection",), THREE, ("ggo", "effusion"))]
+    stacks = [flat(make_stack, 0, annotated=kind, patient=str(n)) for n, kind in enumerate(kinds)]
+    stacks += [flat(make_stack, 0, annotated={*kind, "infection"}, patient=f"i{n}") for n, kind in enumerate(kinds)]
+    drawn = lung_draws([*stacks, flat(make_stack, 3, annotated={"effusion"}, patient="l")])
+    assert 0.02 < drawn[frozenset({"effusion"}), 3] / drawn.total() < 0.09
+
+
+def test_what_is_one_sided_is_drawn_where_it_says_something(make_stack):
+    """Ground glass without a lung mask, and patients without effusion, say nothing to a lung stage."""
+    labels = np.zeros((2, 32, 32), np.uint8)
+    labels[0], labels[1] = 1, 3
+    stacks = [
+        make_stack(labels, patient="both"),
+        flat(make_stack, 1, patient="none"),
+        flat(make_stack, 0, annotated=MASKED, patient="m"),
+    ]
+    drawn = lung_draws(stacks, lesion_share=1.0)
+    assert {label for kind, label in drawn if kind == FULL} == {3}
+
+
+def test_a_lung_stage_is_not_taught_by_effusion_alone(make_stack):
+    stacks = [flat(make_stack, 3, annotated={"effusion"}), flat(make_stack, 1)]
+    with pytest.raises(ValueError, match=r"^Nothing here teaches the lung part of CHS-Net: no .* has a lung mask\.$"):
+        source(stacks, spec=CHS)
+
+
+def test_an_infection_stage_may_be_shown_effusion_alone(make_stack):
+    """A fine-tuning on one effusion scan, with slices without any, goes on to the stage that tells lesions apart."""
+    stacks = [flat(make_stack, 0, annotated={"effusion"}, lung=np.ones((1, 32, 32), bool))]
+    assert source(stacks, spec=load("two_stream_segnet"), stage=1)(0)[2] == [frozenset({"effusion"})] * 2
 
 
 def test_nothing_to_learn_is_refused_in_a_sentence(make_stack):

@@ -8,7 +8,7 @@ from torch import nn
 from napari_covseg.networks import load
 from napari_covseg.training.check import CHECK_SAMPLES, check_sample, held_out_check
 from napari_covseg.training.loop import TrainingConfig
-from napari_covseg.training.stacks import IGNORED
+from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED
 
 THREE = ("ggo", "consolidation", "effusion")
 CONFIG = TrainingConfig(steps=5, batch=4, crop=32)
@@ -59,3 +59,25 @@ def test_what_nobody_looked_for_is_no_check(make_stack, annotated, says):
     infection = ("infection",)
     check = held_out_check(sample, load("masc_net"), load("masc_net").stages[0], infection, CONFIG, torch.device("cpu"))
     assert (check is not None) is says
+
+
+def lung_check(sample):
+    spec = load("chs_net")
+    return held_out_check(sample, spec, spec.stages[0], THREE, CONFIG, torch.device("cpu"))
+
+
+def test_effusion_without_a_lung_mask_judges_no_lung_stage(make_stack):
+    labels = np.where(labels_of(2, (0,)) == 1, 3, 0)
+    assert lung_check([make_stack(labels, {"effusion"}), make_stack(labels, patient="q")]) is None
+
+
+def test_who_finds_a_lung_everywhere_is_judged_by_those_with_a_lung_mask_alone(make_stack):
+    labels = np.where(labels_of(2, (0, 1)) == 1, 3, 0)
+    masked = make_stack(np.where(labels == 3, HEALTHY_LUNG, 0), {"infection", "lung"}, patient="m")
+    everywhere = nn.Conv2d(1, 1, 1)
+    with torch.no_grad():
+        everywhere.weight.zero_()
+        everywhere.bias.fill_(9.0)
+    alone = lung_check([masked])(everywhere)
+    assert alone > 2
+    assert lung_check([make_stack(labels, {"effusion"}), masked, make_stack(labels, patient="q")])(everywhere) == alone

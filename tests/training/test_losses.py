@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_covseg.networks import load
-from napari_covseg.training.losses import MIXTURES, marginal_loss, stage_loss, teaching
+from napari_covseg.training.losses import MIXTURES, labels_within, marginal_loss, stage_loss, teaching
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED
 
 THREE = ("ggo", "consolidation", "effusion")
@@ -69,17 +69,18 @@ MEANT = [  # the group that labels 0 … 5 mean: background, ggo, consolidation,
     (SIGMOID, ONE, INFECTION, (0, 1, 1, X, 1, 0)),
     (LUNG, THREE, FULL_LUNG, (0, 1, 1, 1, 1, 1)),
     (LUNG, THREE, INFECTION_LUNG, (0, 1, 1, 1, 1, 1)),
-    (LUNG, THREE, FULL, (X, 1, 1, 1, 1, 1)),
-    (LUNG, THREE, EFFUSION, (X, 1, 1, 1, 1, 1)),
+    (LUNG, THREE, FULL, (X, X, X, 1, X, X)),
+    (LUNG, THREE, EFFUSION, (X, X, X, 1, X, X)),
+    (LUNG, THREE, INFECTION, (X, X, X, X, X, X)),
     (LUNG, ONE, FULL_LUNG, (0, 1, 1, X, 1, 1)),
-    (LUNG, ONE, EFFUSION, (X, 1, 1, X, 1, 1)),
+    (LUNG, ONE, EFFUSION, (X, X, X, X, X, X)),
     (LUNG_SOFTMAX, TWO, FULL_LUNG, (0, 1, 1, X, 1, 1)),
     (INFECTED, THREE, FULL, (0, 1, 1, 1, 1, 0)),
-    (INFECTED, THREE, EFFUSION, (X, 1, 1, 1, 1, X)),
+    (INFECTED, THREE, EFFUSION, (X, X, X, 1, X, X)),
     (INFECTED, THREE, INFECTION_LUNG, (X, 1, 1, 1, 1, 0)),
     (INFECTED, TWO, INFECTION_LUNG, (0, 1, 1, X, 1, 0)),
     (INFECTED, TWO, FULL, (0, 1, 1, X, 1, 0)),
-    (INFECTED, TWO, EFFUSION, (X, 1, 1, X, 1, X)),
+    (INFECTED, TWO, EFFUSION, (X, X, X, X, X, X)),
 ]
 
 
@@ -104,10 +105,32 @@ def test_every_label_means_a_group_or_nothing(which, scheme, annotated, meant):
         (SOFTMAX, THREE, EFFUSION, True),
         (("two_stream_segnet", "lesion"), TWO, EFFUSION, False),
         (LUNG, THREE, EFFUSION, True),
+        (LUNG, THREE, FULL, True),
+        (LUNG, ONE, FULL, False),
+        (LUNG, THREE, INFECTION, False),
+        (LUNG, THREE, frozenset({L}), True),
+        (INFECTED, TWO, EFFUSION, False),
     ],
 )
 def test_a_kind_of_annotation_may_teach_nothing(which, scheme, annotated, teaches):
     assert teaching(stage(*which), scheme, annotated).says_something is teaches
+
+
+@pytest.mark.parametrize(
+    ("which", "scheme", "annotated", "one_sided"),
+    [
+        (LUNG, THREE, EFFUSION, True),
+        (LUNG, THREE, FULL, True),
+        (LUNG, THREE, FULL_LUNG, False),
+        (LUNG, THREE, frozenset({L}), False),
+        (LUNG, ONE, FULL, False),  # which says nothing
+        (INFECTED, THREE, EFFUSION, True),
+        (INFECTED, THREE, INFECTION_LUNG, False),
+        (SOFTMAX, THREE, EFFUSION, False),
+    ],
+)
+def test_what_never_says_where_something_is_not_is_one_sided(which, scheme, annotated, one_sided):
+    assert teaching(stage(*which), scheme, annotated).is_one_sided is one_sided
 
 
 def gradient(which, scheme, labels, annotated, channels, mixture=CROSS_ENTROPY):
@@ -197,6 +220,32 @@ def test_effusion_alone_teaches_a_lung_stage_its_region_and_nothing_beside_it():
     outside, effusion, unlooked = gradient(LUNG, THREE, [0, 3, IGNORED], EFFUSION, 1)
     assert effusion == -0.5
     assert outside == unlooked == 0
+
+
+def test_opacities_teach_a_lung_stage_only_where_a_lung_mask_is_known():
+    opacities = gradient(LUNG, THREE, [1, 2, 4], FULL, 1)
+    assert not opacities.any()
+    assert (gradient(LUNG, THREE, [1, 2, 4], FULL_LUNG, 1) < 0).all()
+    assert not gradient(LUNG, ONE, [0, 4], INFECTION, 1).any()
+
+
+def test_outside_a_lung_mask_is_no_region_though_nobody_looked_for_effusion():
+    """Decision 7: the seven patients with a lung mask and no word of effusion are most of what says "no lung"."""
+    outside, in_lung, infection = gradient(LUNG, THREE, [0, HEALTHY_LUNG, 4], INFECTION_LUNG, 1)
+    assert (outside, in_lung, infection) == (0.5 / 3, -0.5 / 3, -0.5 / 3)
+
+
+@pytest.mark.parametrize(
+    ("which", "scheme", "within"),
+    [
+        (LUNG, THREE, {1, 2, 3, 4, 5}),
+        (LUNG, ONE, {1, 2, 4, 5}),
+        (INFECTED, THREE, {1, 2, 3, 4}),
+        (INFECTED, TWO, {1, 2, 4}),
+    ],
+)
+def test_a_lesion_lies_in_the_region_of_its_stage_whoever_looked_for_it(which, scheme, within):
+    assert set(labels_within(stage(*which), scheme)) == within
 
 
 def test_without_effusion_in_the_scheme_it_is_no_part_of_the_lung():

@@ -77,6 +77,16 @@ def test_what_is_known_of_an_otherwise_unknown_region_is_in_it(make_stack):
     assert not region[10, 220]
 
 
+@pytest.mark.parametrize("label", [1, 2, 4])
+def test_an_opacity_is_in_the_region_also_where_no_lung_mask_is_known(label, make_stack):
+    """It teaches the lung stage nothing there, but the stage after it is to see it."""
+    labels = np.zeros((1, SIDE, SIDE), np.uint8)
+    labels[0, 128, 220] = label
+    region = found(make_stack(labels, FULL))[0]
+    assert region[128, 220]
+    assert not region[10, 220]
+
+
 def test_slices_nobody_looked_at_are_asked_of_the_network_too(make_stack):
     region = found(make_stack(np.full((1, SIDE, SIDE), IGNORED, np.uint8), FULL | {"lung"}))[0]
     assert region[:, : SIDE // 2].all()

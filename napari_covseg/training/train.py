@@ -20,12 +20,12 @@ from torch import nn
 from napari_covseg.inference import Segmenter, chosen_device
 from napari_covseg.io.cases import Case, origin_of
 from napari_covseg.io.pseudonyms import patient_of_case
-from napari_covseg.jobs import Job
+from napari_covseg.jobs import Job, Remark
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.networks.card import told_of_patients
 from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
 from napari_covseg.networks.spec import Names, Stage, Width
-from napari_covseg.training.batches import batch_source
+from napari_covseg.training.batches import batch_source, check_taught, teaches
 from napari_covseg.training.check import check_sample, held_out_check
 from napari_covseg.training.evaluation import evaluated
 from napari_covseg.training.log import check_log_is_possible, logged
@@ -98,7 +98,8 @@ class _Stacks:
 def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | None]:
     """Train from scratch; yields what the loop yields, returns the checkpoint, or None when it ran out of time.
 
-    The stages of a cascade are trained one after the other, each on what the finished ones before it see.
+    The stages of a cascade are trained one after the other, each on what the finished ones before it see. Where nobody
+    drew a lung, a lung stage stays as the parent has it.
 
     Raises
     ------
@@ -132,9 +133,14 @@ def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[C
         (yield from read_stacks(taught, spec, partial(_note, learned))),
         check_sample((yield from read_stacks(held_out, spec)), spec),
     )
+    staying = [stage for stage in spec.stages if _stays(request, stage, stacks.taught)]
+    check_taught(stacks.taught, spec, [stage for stage in spec.stages if stage not in staying], request.scheme)
+    for stage in staying:
+        yield Remark(f"No annotated slice has a lung mask; the {stage.name} part of {spec.title} stays as it was.")
     deadline = inf if request.minutes is None else started + 60 * request.minutes
     for position, stage in enumerate(spec.stages):
-        finished = yield from _learned(request, spec, stage, module[stage.name], stacks, device, deadline)
+        job = _learned(request, spec, stage, module[stage.name], stacks, device, deadline)
+        finished = module[stage.name] if stage in staying else (yield from job)
         if finished is None:
             return None
         module[stage.name] = finished
@@ -209,6 +215,11 @@ def _learned(
     if finished is not None and Processes.here().first:
         keep_finished(done, finished, config)
     return finished
+
+
+def _stays(request: TrainingRequest, stage: Stage, taught: Sequence[Stack]) -> bool:
+    """Whether a stage is the parent's: without a lung mask nothing teaches the lung, and the parent knows one."""
+    return request.parent is not None and stage.target == "lung" and not teaches(taught, stage, request.scheme)
 
 
 def _workers(device: torch.device) -> int:

@@ -1,5 +1,6 @@
 """From cases to a checkpoint: all five networks, cascades stage by stage, and what a parent hands on."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from napari_covseg.inference import Segmenter
 from napari_covseg.io.cases import find_cases, read_case
-from napari_covseg.jobs import drain
+from napari_covseg.jobs import Remark, drain
 from napari_covseg.networks import Card, available, checkpoint, load
 from napari_covseg.networks.learned import Learned
 from napari_covseg.training.lesson import lesson_of_case
@@ -185,6 +186,46 @@ def test_cases_that_teach_nothing_are_refused(cases, tmp_path):
     asked = request("masc_net", tmp_path, ("infection",), held_out=frozenset({"m1", "c1"}))
     with pytest.raises(ValueError, match="Nothing here teaches the lesion part of MASC-Net"):
         drain(train(asked, find_cases([cases])))
+
+
+def annotated_for(folder, **known):
+    """Say of some cases what was looked for, and leave the others out."""
+    entries = json.loads((folder / "cases.json").read_text())
+    kept = {name: {**entries[name], "annotated": names} for name, names in known.items()}
+    (folder / "cases.json").write_text(json.dumps(kept))
+    return [case for case in find_cases([folder]) if case.name in kept]
+
+
+def test_a_cascade_of_which_a_later_part_learns_nothing_is_refused_before_its_first_is_trained(cases, tmp_path):
+    steps = []
+    with pytest.raises(ValueError, match=r"^Nothing here teaches the lesion part of CHS-Net: .* not annotated\.$"):
+        drain(train(request("chs_net", tmp_path), annotated_for(cases, m1=["lung"])), steps.append)
+    assert not [step for step in steps if isinstance(step, StepDone)]
+
+
+def test_all_parts_that_learn_nothing_are_named_at_once(cases, tmp_path):
+    asked = request("two_stream_segnet", tmp_path, ("ggo", "consolidation"))
+    words = (
+        r"^Nothing here teaches the lung, infection and lesion parts of .*: "
+        r"no annotated slice has a lung mask and its classes are not annotated\.$"
+    )
+    with pytest.raises(ValueError, match=words):
+        drain(train(asked, annotated_for(cases, e1=["effusion"])))
+
+
+def test_without_a_lung_mask_a_lung_part_is_the_parents(cases, tmp_path, parent):
+    old, steps = parent("chs_net", THREE), []
+    (cases / "m1_lung.nii.gz").unlink()
+    found = annotated_for(cases, m1=list(THREE))
+    kept = drain(train(request("chs_net", tmp_path, parent=old), found), steps.append)
+    ours, theirs = (checkpoint.revived(one).state_dict() for one in (kept, old))
+    same = {name: torch.equal(tensor, theirs[name]) for name, tensor in ours.items()}
+    assert all(same[name] for name in same if name.startswith("lung."))
+    assert not same["lesion.head.weight"]
+    said = [step.words for step in steps if isinstance(step, Remark)]
+    assert said == ["No annotated slice has a lung mask; the lung part of CHS-Net stays as it was."]
+    with pytest.raises(ValueError, match="no annotated slice has a lung mask"):
+        drain(train(request("chs_net", tmp_path / "fresh"), found))
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ LESION_CLASSES = ("ggo", "consolidation", "effusion")
 @verb("covseg train --network res_att_unet --cases cases/ --out my.safetensors --width compact --minutes 60")
 def train(
     network: Network,
-    cases: Annotated[list[Path], typer.Option("--cases", metavar="DIR", help="Folders of annotated cases.")],
+    cases: Annotated[list[Path], typer.Option("--cases", metavar="DIR", help="Folders of annotated cases, or packs.")],
     out: CheckpointFile,
     width: Annotated[Width, typer.Option("--width", help="The paper's width, or one for laptops.")] = Width.paper,
     scheme: Annotated[
@@ -68,6 +68,7 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="The same seed gives the same run.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an earlier call stopped.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a checkpoint that is there already.")] = False,
     minutes: Annotated[
         float | None, typer.Option("--minutes", metavar="N", min=0.01, help="Stop in time, ready to be resumed.")
     ] = None,
@@ -106,8 +107,6 @@ def train(
 
     found = find_cases(cases, say)
     spec = load(network)
-    if resume and not any(path.suffix in (".state", ".done") for path in out.parent.glob(f"{out.name}.*")):
-        say(f"There is nothing beside {out} to resume from; starting at the first step.")
     trained = find(network, parent) if parent else None
     outside = parsed_fold(found, fold, folds, "--hold-out", hold_out)
     if trained is not None and (known := taught_by(trained, outside)):
@@ -131,6 +130,7 @@ def train(
         device=device,
         minutes=minutes,
         resume=resume,
+        overwrite=overwrite,
         parent=trained,
         log=log,
     )

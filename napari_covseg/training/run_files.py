@@ -20,6 +20,7 @@ from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
 STATE, FINISHED, LOCK = ".state", ".done", ".lock"
+_SAVED = "saved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class RunFiles:
             return True
         try:
             left = dict(json.loads(self.about.read_text("utf-8")))
+            left.pop(_SAVED, None)
             saved = left.pop("config") if config else {}
             return left == about and (config is None or config.is_as_saved(saved))
         except (ValueError, TypeError, KeyError) as error:
@@ -71,6 +73,16 @@ class RunFiles:
     def hold_any_work(self) -> bool:
         """Whether there is anything to go on with."""
         return bool(self._work())
+
+    @property
+    def have_yet_to_replace_it(self) -> bool:
+        """Whether a run is under way that has not saved the file: one that is there is older than the run.
+
+        `is_about` finds out whether what the run says of itself can be read.
+        """
+        if not self.about.exists():
+            return self.hold_any_work
+        return not json.loads(self.about.read_text("utf-8")).get(_SAVED, False)
 
     def refuse_damaged(self) -> None:
         """Read what there is to go on with, so that damage is told before anything is computed.
@@ -91,6 +103,10 @@ class RunFiles:
         """Say what the run is about."""
         with written(self.about) as draft:
             draft.write_text(json.dumps(about, indent=1), "utf-8")
+
+    def say_saved(self) -> None:
+        """Write down that the file is there and is this run's; what lies beside it is needed until it is judged."""
+        self.begin({**json.loads(self.about.read_text("utf-8")), _SAVED: True})
 
     def forget(self) -> None:
         """Remove what an earlier call left."""

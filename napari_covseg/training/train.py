@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +22,6 @@ from napari_covseg.io.cases import Case, origin_of
 from napari_covseg.io.pseudonyms import patient_of_case
 from napari_covseg.jobs import Job, Remark
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
-from napari_covseg.networks.card import told_of_patients
 from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
 from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source, check_taught, teaches
@@ -36,6 +35,7 @@ from napari_covseg.training.processes import Processes
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.run_files import RunFiles, alone, finished_in, keep_finished
 from napari_covseg.training.stacks import Stack, read_stacks
+from napari_covseg.training.taking_up import CASES_KEY, fingerprint, is_measured, patients_of, taken_up
 from napari_covseg.volume import Volume
 
 TERMS = "Non-commercial research use only; not a medical device."
@@ -60,6 +60,8 @@ class TrainingRequest:
         Patients kept away from training; a sample of their slices chooses the step that is kept (`training.check`).
     device, minutes, resume
         Where, for how long at most, and whether to go on from the state files.
+    overwrite
+        Whether a file that is there, and is not of this training, is replaced.
     parent
         Start from these weights; of another class scheme, all but the last convolution are taken (common.md §2 rule 4).
     log
@@ -77,6 +79,7 @@ class TrainingRequest:
     device: str = "auto"
     minutes: float | None = None
     resume: bool = False
+    overwrite: bool = True
     parent: Checkpoint | None = None
     log: Path | None = None
     workers: int | None = None
@@ -113,7 +116,8 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
     checkpoint.check_free(request.out, request.parent.sha256 if request.parent else "")
     missing = request.held_out - {case.patient for case in cases}
     if missing:
-        raise ValueError(f"No case is of the held-out patient {', '.join(sorted(missing))}.")
+        named = f"held-out patient{'s' * (len(missing) > 1)} {', '.join(sorted(missing))}"
+        raise ValueError(f"No case is of the {named}; cases.json names the patients.")
     taught = [case for case in cases if case.patient not in request.held_out]
     if not taught:
         raise ValueError("Every case is held out; nothing is left to train on.")
@@ -122,12 +126,24 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
 
 
 def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[Case]) -> Job[Checkpoint | None]:
+    held_out = [case for case in cases if case.patient in request.held_out]
+    kept = yield from taken_up(request, taught)
+    if kept is None:
+        kept = yield from _saved(request, taught, held_out)
+    if kept is None or not Processes.here().first:
+        return kept
+    if not is_measured(kept, request):
+        kept = yield from measured(kept, held_out, request.device)
+    request.files.forget()  # not before: a run that is killed while it measures would be trained again
+    return kept
+
+
+def _saved(request: TrainingRequest, taught: Sequence[Case], held_out: Sequence[Case]) -> Job[Checkpoint | None]:
+    """Train every stage and save the checkpoint, not measured yet; None when time ran out."""
     started = time.monotonic()
     spec, device = load(request.network), chosen_device(request.device)
-    _begin(request, taught)
     torch.manual_seed(request.config.seed)
     module = _first_weights(request, spec)
-    held_out = [case for case in cases if case.patient in request.held_out]
     learned: dict[str, Learned] = {}
     stacks = _Stacks(
         (yield from read_stacks(taught, spec, partial(_note, learned))),
@@ -151,12 +167,10 @@ def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[C
             )
     processes = Processes.here()
     if processes.first:
-        card = _card(request, taught, learned, round(time.monotonic() - started))
-        checkpoint.save(module.cpu(), card, request.out)
-        request.files.forget()
+        checkpoint.save(module.cpu(), _card(request, taught, learned, round(time.monotonic() - started)), request.out)
+        request.files.say_saved()
     processes.wait()
-    kept = checkpoint.read(request.out)
-    return (yield from measured(kept, held_out, request.device)) if held_out and processes.first else kept
+    return checkpoint.read(request.out)
 
 
 def measured(kept: Checkpoint, cases: Sequence[Case], device: str = "auto") -> Job[Checkpoint]:
@@ -240,36 +254,6 @@ def _first_weights(request: TrainingRequest, spec: NetworkSpec) -> nn.ModuleDict
     return module
 
 
-def _begin(request: TrainingRequest, taught: Sequence[Case]) -> None:
-    """Forget what an earlier call left, or make sure that it is the same training, and say which one this is.
-
-    Raises
-    ------
-    ValueError
-        If the earlier call was about other cases, patients, classes or another network: who is held out now may have
-        been taught by then.
-    """
-    about = {
-        "network": request.network,
-        "width": request.width,
-        "scheme": list(request.scheme),
-        "parent_sha256": request.parent.sha256 if request.parent else "",
-        "held_out": sorted(request.held_out),
-        "taught": sorted([case.patient, case.name] for case in taught),
-    }
-    processes = Processes.here()
-    if not request.resume:
-        request.files.forget()
-        processes.wait()  # before any of them writes
-    elif not request.files.is_about(about):
-        raise ValueError(
-            f"What lies beside {request.out.name} belongs to a training of another network, or on other cases or "
-            "patients; give the same, or start anew."
-        )
-    if processes.first:
-        request.files.begin(about)
-
-
 def _note(learned: dict[str, Learned], case: Case, scan: Volume) -> None:
     """Note which slices of which scan teach: none of them may judge what is fine-tuned from these weights."""
     origin = origin_of(case, scan)
@@ -282,18 +266,18 @@ def _note(learned: dict[str, Learned], case: Case, scan: Volume) -> None:
     learned[origin.voxels_sha256] = seen.beside(learned.get(origin.voxels_sha256, Learned()))
 
 
-def _card(request: TrainingRequest, cases: Iterable[Case], learned: Record, seconds: int) -> Card:
-    before = (request.parent.card.patients if request.parent else None) or frozenset()
+def _card(request: TrainingRequest, cases: Sequence[Case], learned: Record, seconds: int) -> Card:
     config: dict[str, Any] = {
         **asdict(request.config),
         "held_out": sorted(request.held_out),
         "seconds_last_call": seconds,
+        CASES_KEY: fingerprint(cases),
     }
     return Card(
         network=request.network,
         width=request.width,
         scheme=request.scheme,
-        trained_on=told_of_patients({case.patient for case in cases} | before),
+        trained_on=patients_of(request, cases),
         terms=TERMS,
         parent_sha256=request.parent.sha256 if request.parent else "",
         learned=merged(learned_by(request.parent.card) if request.parent else {}, learned),

@@ -67,6 +67,26 @@ def test_resuming_nothing_starts_and_says_so(covseg, cases, tmp_path):
     assert "to resume from" in said.err
 
 
+def test_a_finished_checkpoint_is_replaced_only_when_asked(covseg, cases, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    words = ("train", *NETWORK, "--cases", cases, "--out", out, *BRIEF)
+    assert covseg(*words).status == 0
+    before = out.read_bytes()
+    refused = covseg(*words)
+    assert (refused.status, refused.err) == (
+        1,
+        f"{out} is there already; --overwrite replaces it, or choose another name.\n",
+    )
+    resumed = covseg(*words, "--resume")
+    assert resumed.status == 0
+    assert f"{out} is trained already." in resumed.err
+    assert out.read_bytes() == before
+    assert covseg(*words, "--seed", "1", "--resume").status == 1
+    assert out.read_bytes() == before
+    assert covseg(*words, "--seed", "1", "--overwrite").status == 0
+    assert out.read_bytes() != before
+
+
 @pytest.mark.parametrize("verb", ["train", "finetune"])
 def test_a_checkpoint_of_another_ending_is_wrong_use(covseg, cases, tmp_path, verb):
     where = ("--cases", cases) if verb == "train" else ("--session", cases)
@@ -157,6 +177,14 @@ def test_a_pack_says_what_it_made_smaller(covseg, cases, tmp_path):
     assert said.status == 0, said.err
     assert "of its 6 slices" in said.out
     assert (tmp_path / "all.npz").stat().st_size < 3000
+
+
+def test_a_pack_of_one_case_is_told_as_one(covseg, cases, tmp_path):
+    for file in cases.glob("b_*"):
+        file.unlink()
+    out = tmp_path / "all.npz"
+    said = covseg("pack", "--cases", cases, "--out", out)
+    assert said.out.startswith(f"{out}: 1 case of 1 patient or set, 0.0")
 
 
 def test_a_pack_has_its_suffix(covseg, cases, tmp_path):

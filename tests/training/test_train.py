@@ -175,7 +175,12 @@ def test_what_taught_is_in_the_card_and_judges_nothing_that_is_fine_tuned_from_i
 
 
 @pytest.mark.parametrize(
-    ("patients", "words"), [({"x"}, "held-out patient x"), ({"m1", "e1", "c1"}, "nothing is left")]
+    ("patients", "words"),
+    [
+        ({"x"}, "held-out patient x; cases.json names the patients"),
+        ({"x", "y"}, "held-out patients x, y; "),
+        ({"m1", "e1", "c1"}, "nothing is left"),
+    ],
 )
 def test_a_split_that_makes_no_sense_is_refused(cases, tmp_path, patients, words):
     with pytest.raises(ValueError, match=words):
@@ -334,6 +339,109 @@ def test_what_an_older_version_left_is_gone_on_with(cases, tmp_path):
     asked.files.about.unlink()
     drain(train(replace(asked, resume=True), find_cases([cases])))
     assert [path.name for path in tmp_path.glob("mine*")] == ["mine.safetensors"]
+
+
+def killed_while_measuring(asked, cases):
+    """Train with patients held out, and leave it when it has begun to measure."""
+    job = train(asked, find_cases([cases]))
+    while not asked.out.exists():
+        next(job)
+    job.close()
+
+
+def taught_in(asked, cases):
+    """What a training comes to, and which steps it took."""
+    steps = []
+    kept = drain(train(asked, find_cases([cases])), steps.append)
+    return kept, [step.step for step in steps if isinstance(step, StepDone)], told(steps)
+
+
+def told(steps):
+    return " ".join(step.words for step in steps if isinstance(step, Remark))
+
+
+def test_killed_while_it_measures_it_goes_on_with_that(cases, tmp_path):
+    asked = request("chs_net", tmp_path, held_out=frozenset({"m1"}))
+    killed_while_measuring(asked, cases)
+    left = checkpoint.read(asked.out)
+    assert left.card.metrics == {}
+    kept, taken, words = taught_in(replace(asked, resume=True), cases)
+    assert taken == []
+    assert "what is left is to measure it" in words
+    assert kept.card.metrics["held_out"] == ["m1"]
+    assert torch.equal(weights(kept), weights(left))
+    assert [path.name for path in tmp_path.glob("mine*")] == ["mine.safetensors"]
+
+
+@pytest.mark.parametrize("held_out", [{"m1"}, set()], ids=["held out", "nobody held out"])
+def test_a_finished_training_is_not_trained_again(held_out, cases, tmp_path):
+    asked = request("res_att_unet", tmp_path, held_out=frozenset(held_out), overwrite=False)
+    kept, taken, _ = taught_in(asked, cases)
+    assert taken == [1, 2]
+    again, taken, words = taught_in(replace(asked, resume=True), cases)
+    assert (again, taken) == (kept, [])
+    assert words == f"{asked.out} is trained already."
+
+
+def test_what_an_older_version_left_unmeasured_is_measured(cases, tmp_path):
+    """It forgot what lay beside the file before it measured."""
+    asked = request("res_att_unet", tmp_path, held_out=frozenset({"m1"}))
+    killed_while_measuring(asked, cases)
+    asked.files.forget()
+    kept, taken, _ = taught_in(replace(asked, resume=True), cases)
+    assert taken == []
+    assert kept.card.metrics["held_out"] == ["m1"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"held_out": frozenset({"c1"})},
+        {"scheme": ("ggo",)},
+        {"network": "masc_net"},
+        {"config": replace(CONFIG, seed=1)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_the_file_of_another_training_is_replaced_only_when_asked(other, cases, tmp_path):
+    asked = request("res_att_unet", tmp_path, overwrite=False)
+    before = drain(train(asked, find_cases([cases])))
+    with pytest.raises(ValueError, match="is there already; --overwrite replaces it"):
+        next(train(asked, find_cases([cases])))
+    resumed = replace(asked, resume=True, **other)
+    with pytest.raises(ValueError, match="is of another training; --overwrite replaces it"):
+        next(train(resumed, find_cases([cases])))
+    assert checkpoint.read(asked.out) == before
+    assert taught_in(replace(resumed, overwrite=True), cases)[1] == [1, 2]
+
+
+def test_other_cases_of_the_same_patients_are_another_training(cases, tmp_path):
+    asked, found = request("res_att_unet", tmp_path, overwrite=False), find_cases([cases])
+    drain(train(asked, found))
+    found = [replace(found[0], name="renamed"), *found[1:]]
+    with pytest.raises(ValueError, match="is of another training"):
+        next(train(replace(asked, resume=True), found))
+
+
+def test_a_training_that_replaces_a_file_goes_on_with_itself_and_not_with_that_file(cases, tmp_path, monkeypatch):
+    """The same cases may hold other voxels by then."""
+    monkeypatch.setattr("napari_covseg.training.loop.SAVE_EVERY_SECONDS", 0)
+    asked = replace(request("res_att_unet", tmp_path, overwrite=False), config=replace(CONFIG, steps=4))
+    drain(train(asked, find_cases([cases])))
+    job, seen = train(replace(asked, overwrite=True), find_cases([cases])), 0
+    while seen < 3:
+        seen += isinstance(next(job), StepDone)
+    job.close()
+    assert asked.files.hold_any_work
+    assert taught_in(replace(asked, resume=True), cases)[1] == [4]
+
+
+def test_a_file_that_is_no_checkpoint_is_replaced_only_when_asked(cases, tmp_path):
+    asked = request("res_att_unet", tmp_path, resume=True, overwrite=False)
+    asked.out.write_bytes(b"something else")
+    with pytest.raises(ValueError, match="is not a checkpoint of this program"):
+        next(train(asked, find_cases([cases])))
+    assert taught_in(replace(asked, overwrite=True), cases)[1] == [1, 2]
 
 
 def test_a_damaged_state_is_said(cases, tmp_path):

@@ -1,0 +1,118 @@
+"""Whether a training begins, goes on, has only its measurement left, or is finished already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_covseg.io.cases import Case
+from napari_covseg.jobs import Job, Remark
+from napari_covseg.networks import Card, Checkpoint, checkpoint
+from napari_covseg.networks.card import told_of_patients
+from napari_covseg.networks.lineage import cases_sha256
+from napari_covseg.training.processes import Processes
+
+if TYPE_CHECKING:
+    from napari_covseg.training.train import TrainingRequest
+
+CASES_KEY = "cases_sha256"
+"""Under which a card's settings tell apart trainings on other cases of the same patients."""
+
+OF_THE_CALL = ("held_out", "seconds_last_call", CASES_KEY)
+"""What a card's settings hold beside those of the loop."""
+
+
+def taken_up(request: TrainingRequest, taught: Sequence[Case]) -> Job[Checkpoint | None]:
+    """Return the checkpoint that an earlier call of this training saved; else say which training this is, and None.
+
+    Raises
+    ------
+    ValueError
+        If a file is there that may not be overwritten, or what an earlier call left beside it was about other cases,
+        patients, classes or another network: who is held out now may have been taught by then.
+    """
+    processes = Processes.here()
+    saved = _saved(request, taught)
+    goes_on = request.resume and request.files.hold_any_work
+    processes.wait()  # all have looked before any of them writes
+    if saved is not None:
+        left = "" if is_measured(saved, request) else "; what is left is to measure it on the patients held out"
+        yield Remark(f"{request.out} is trained already{left}.")
+        return saved
+    if not request.resume:
+        request.files.forget()
+    elif not goes_on:
+        yield Remark(f"There is nothing beside {request.out} to resume from; starting at the first step.")
+    processes.wait()
+    if processes.first:
+        request.files.begin(about(request, taught))
+    return None
+
+
+def is_measured(saved: Checkpoint, request: TrainingRequest) -> bool:
+    """Whether a checkpoint tells what it is worth on the patients held out, where there are any."""
+    return not request.held_out or "held_out" in saved.card.metrics
+
+
+def about(request: TrainingRequest, taught: Sequence[Case]) -> dict[str, Any]:
+    """Return what must be the same for a training to go on, its settings aside."""
+    return {
+        "network": request.network,
+        "width": request.width,
+        "scheme": list(request.scheme),
+        "parent_sha256": request.parent.sha256 if request.parent else "",
+        "held_out": sorted(request.held_out),
+        "taught": sorted([case.patient, case.name] for case in taught),
+    }
+
+
+def patients_of(request: TrainingRequest, taught: Sequence[Case]) -> str:
+    """Return who will have taught the network, ancestors included, as a card tells it."""
+    before = (request.parent.card.patients if request.parent else None) or frozenset()
+    return told_of_patients({case.patient for case in taught} | before)
+
+
+def fingerprint(taught: Sequence[Case]) -> str:
+    """Return what tells these cases from others of the same patients."""
+    return cases_sha256(f"{case.patient}/{case.name}" for case in taught)[:16]
+
+
+def _saved(request: TrainingRequest, taught: Sequence[Case]) -> Checkpoint | None:
+    """Return what an earlier call of this training saved, or None where there is none, or it may be replaced."""
+    if not request.resume:
+        if request.out.exists() and not request.overwrite:
+            raise ValueError(f"{request.out} is there already; --overwrite replaces it, or choose another name.")
+        return None
+    if not request.files.is_about(about(request, taught)):
+        raise ValueError(
+            f"What lies beside {request.out.name} belongs to a training of another network, or on other cases or "
+            "patients; give the same, or start anew."
+        )
+    if not request.out.exists() or request.files.have_yet_to_replace_it:
+        return None
+    try:
+        there = checkpoint.read(request.out)
+        if _is_of(there.card, request, taught):
+            return there
+    except ValueError:  # damaged, or no checkpoint
+        if not request.overwrite:
+            raise
+    if not request.overwrite:
+        raise ValueError(
+            f"{request.out} is there already and is of another training; --overwrite replaces it, or choose "
+            "another name."
+        )
+    return None
+
+
+def _is_of(card: Card, request: TrainingRequest, taught: Sequence[Case]) -> bool:
+    """Whether a card is of this training, as far as it tells: older ones do not tell the cases, only the patients."""
+    settings = {name: value for name, value in card.config.items() if name not in OF_THE_CALL}
+    asked = about(request, taught)
+    ours = (request.network, request.width, request.scheme, asked["parent_sha256"], patients_of(request, taught))
+    return (
+        (card.network, card.width, card.scheme, card.parent_sha256, card.trained_on) == ours
+        and card.config.get("held_out") == asked["held_out"]
+        and card.config.get(CASES_KEY) in (None, fingerprint(taught))
+        and request.config.is_as_saved(settings)
+    )

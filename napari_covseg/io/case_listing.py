@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, StrictInt, TypeAdapter, ValidationError
 
+from napari_covseg.io.sentences import count
 from napari_covseg.volume import LESIONS, LUNGS
 
 FILE_NAME = "cases.json"
@@ -26,6 +27,9 @@ LOOKED_FOR = ("ggo", "consolidation", "effusion")
 
 BUNDLED = re.compile(r"case-[0-9a-f]{16}")
 """What a bundle calls its cases; their labels hold nothing where nobody reviewed, so that the slices must be named."""
+
+MOST_NAMED = 3
+"""So many of the cases or files that are left out, or unknown, are named."""
 
 MOST_SHOWN = 40
 _MEANT = {
@@ -141,6 +145,20 @@ def entry_of(name: str, entries: Mapping[str, CaseEntry]) -> CaseEntry:
     return next((entry for pattern, entry in entries.items() if fnmatchcase(name, pattern)), CaseEntry())
 
 
+def assumed(folder: Path, names: Collection[str], entries: Collection[str]) -> Iterator[str]:
+    """Tell what is assumed of the cases of which a listing says nothing, in a sentence, if there are any."""
+    if not (unlisted := _unlisted(names, entries)):
+        return
+    classes = f"{', '.join(LOOKED_FOR[:-1])} and {LOOKED_FOR[-1]}"
+    patient = f"as those of one patient, {folder.resolve().name}"
+    if (folder / FILE_NAME).exists():
+        listed = ", ".join(unlisted[:MOST_NAMED]) + (" …" if len(unlisted) > MOST_NAMED else "")
+        which = f"{FILE_NAME} in {folder} says nothing of {count(len(unlisted), 'case')} ({listed})"
+        yield f"{which}: taken as annotated for {classes}, and {patient}."
+    else:
+        yield f"There is no {FILE_NAME} in {folder}: every case is taken as annotated for {classes}, and all {patient}."
+
+
 def require_names(folder: Path, names: Collection[str], entries: Collection[str]) -> None:
     """Refuse a listing with an entry for no case beside a case without entry: one is probably meant for the other.
 
@@ -150,12 +168,17 @@ def require_names(folder: Path, names: Collection[str], entries: Collection[str]
         If it is so.
     """
     idle = [entry for entry in entries if not any(name == entry or fnmatchcase(name, entry) for name in names)]
-    unlisted = [name for name in names if not any(name == entry or fnmatchcase(name, entry) for entry in entries)]
+    unlisted = _unlisted(names, entries)
     if idle and unlisted:
         raise ValueError(
             f"{folder / FILE_NAME} has an entry {_shown(idle[0])}, as no case is called, and none for {unlisted[0]}; "
             "correct its name, or add the entry that is missing."
         )
+
+
+def _unlisted(names: Collection[str], entries: Collection[str]) -> list[str]:
+    """Return those of some cases of which a listing says nothing, in order."""
+    return sorted(name for name in names if not any(name == each or fnmatchcase(name, each) for each in entries))
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

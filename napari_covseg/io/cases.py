@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_covseg.io import nifti, packs
-from napari_covseg.io.case_listing import case_entries, entry_of, require_names, require_slices
+from napari_covseg.io.case_listing import MOST_NAMED, assumed, case_entries, entry_of, require_names, require_slices
 from napari_covseg.io.hounsfield import windowed
 from napari_covseg.io.label_pictures import read_label_picture
 from napari_covseg.io.label_values import known
@@ -27,10 +27,6 @@ from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, LabelMap, Volume, 
 
 PNG_WINDOW_HU = (-1000.0, 400.0)
 """The window an 8-bit slice is taken to show; grey 0 … 255."""
-
-
-MOST_NAMED = 3
-"""So many of the files that are left out are named."""
 
 _ENDINGS = (("ct.nii.gz", "lesion.nii.gz", "lung.nii.gz"), ("image.png", "label.png", "lung.png"))
 """Of scans and of pictures: the image, its labels, its lung mask."""
@@ -113,7 +109,8 @@ def find_cases(folders: Sequence[Path], tell: Callable[[str], object] = warnings
     folders
         Where to look.
     tell
-        Hears a sentence about files that are left out, as scans without labels are.
+        Hears a sentence about files that are left out, as scans without labels are, and about what is assumed of cases
+        of which no ``cases.json`` says anything.
 
     Raises
     ------
@@ -184,6 +181,8 @@ def _cases_in(folder: Path, tell: Callable[[str], object]) -> list[Case]:
         raise ValueError(
             f"{folder} holds no case: no *_ct.nii.gz with *_lesion.nii.gz, no *_image.png with *_label.png."
         )
+    for sentence in assumed(folder, [case.name for case in cases], entries):
+        tell(sentence)
     return cases
 
 

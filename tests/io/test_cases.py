@@ -165,6 +165,7 @@ def test_what_is_left_out_is_said(tmp_path):
     (tmp_path / "b_lesion.nii.gz").unlink()
     (tmp_path / "c_label.png").write_bytes(b"")
     said = []
+    (tmp_path / "cases.json").write_text('{"*": {}}')
     assert [case.name for case in find_cases([tmp_path], said.append)] == ["a"]
     assert [sentence.split(f" of {tmp_path} ") for sentence in said] == [
         ["Left out: 1 *_ct.nii.gz", "without *_lesion.nii.gz (b); add what is missing, if they are meant to count."],
@@ -172,6 +173,27 @@ def test_what_is_left_out_is_said(tmp_path):
     ]
     with pytest.warns(UserWarning, match="Left out"):
         find_cases([tmp_path])
+
+
+def test_what_is_assumed_of_cases_that_nobody_listed_is_said(tmp_path):
+    for name in "abcde":
+        _volume_case(tmp_path, name)
+    said = []
+    found = find_cases([tmp_path], said.append)
+    (tmp_path / "cases.json").write_text('{"a": {"patient": "p1"}}')
+    find_cases([tmp_path], said.append)
+    taken = "taken as annotated for ggo, consolidation and effusion, and"
+    patient = f"as those of one patient, {tmp_path.name}."
+    assert said == [
+        f"There is no cases.json in {tmp_path}: every case is {taken} all {patient}",
+        f"cases.json in {tmp_path} says nothing of 4 cases (b, c, d …): {taken} {patient}",
+    ]
+    assert {(case.patient, case.annotated) for case in found} == {
+        (tmp_path.name, frozenset({"ggo", "consolidation", "effusion"}))
+    }
+    (tmp_path / "cases.json").write_text('{"a": {"patient": "p1"}, "*": {"annotated": ["effusion"]}}')
+    find_cases([tmp_path], said.append)
+    assert len(said) == 2
 
 
 @pytest.mark.parametrize("part", ["label", "lung"])

@@ -9,6 +9,7 @@ import typer
 
 from napari_covseg.cli.console import followed, say
 from napari_covseg.cli.verb import Answer, verb
+from napari_covseg.io.sentences import count
 
 if TYPE_CHECKING:
     from napari_covseg.io.packing import Pack
@@ -39,6 +40,8 @@ def pack(
 
 
 def _answer(made: Pack) -> Answer:
+    from napari_covseg.io.packing import size_in_mb
+
     values = {
         "pack": str(made.path),
         "cases": made.cases,
@@ -46,5 +49,6 @@ def _answer(made: Pack) -> Answer:
         "bytes": made.bytes,
         "notes": list(made.notes),
     }
-    words = f"{made.path}: {made.cases} cases of {made.patients} patients or sets, {made.bytes / 1e6:.1f} MB."
+    patients = count(made.patients, "patient or set", "patients or sets")
+    words = f"{made.path}: {count(made.cases, 'case')} of {patients}, {size_in_mb(made.bytes)}."
     return Answer(values, "\n".join([words, *made.notes]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from skimage.transform import resize_local_mean
 from napari_covseg.io.cases import Case, origin_of, read_case
 from napari_covseg.io.files import written
 from napari_covseg.io.packs import PackedCase, PackEntry, PackWriter, checked, grey_of
+from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.volume import LabelMap, Volume, cropped, labels_on
 from napari_covseg.volume.resample import Image
@@ -63,6 +65,12 @@ class _Size:
         return max(1, min(self.kept, int(self.kept * share / self.bytes)))
 
 
+def size_in_mb(size: int) -> str:
+    """Return a number of bytes in megabytes, rounded up: below 1 MB in thousandths, as ``--max-mb`` can be."""
+    digits = 1 if size >= BYTES_PER_MB else 3
+    return f"{ceil(size * 10**digits / BYTES_PER_MB) / 10**digits:.{digits}f} MB"
+
+
 def packed(cases: Sequence[Case], out: Path, max_mb: float | None = None) -> Job[Pack]:
     """Write cases as one training pack, read it back, and return it; yields progress per case.
 
@@ -79,7 +87,7 @@ def packed(cases: Sequence[Case], out: Path, max_mb: float | None = None) -> Job
         limits = _Limits()
         found = yield from _attempt(cases, draft, limits)
         while limit is not None and draft.stat().st_size >= limit:
-            limits = _tighter(limits, found, draft.stat().st_size / limit, out)
+            limits = _tighter(limits, found, draft.stat().st_size, limit, out)
             found = yield from _attempt(cases, draft, limits)
         yield Progress(0, 0, "reading the pack back")
         entries = checked(draft)
@@ -151,19 +159,16 @@ def _best_run(labels: npt.NDArray[np.uint8], counting: Sequence[int], count: int
     return range(first, first + count)
 
 
-def _tighter(limits: _Limits, found: Sequence[_Size], excess: float, out: Path) -> _Limits:
-    """Return stricter limits after an attempt that came out too large by a factor."""
-    total = sum(one.bytes for one in found)
-    budget = total * MARGIN / excess
+def _tighter(limits: _Limits, found: Sequence[_Size], size: int, limit: int, out: Path) -> _Limits:
+    """Return stricter limits after an attempt whose file came out at the limit or beyond it."""
+    budget = sum(one.bytes for one in found) * MARGIN * limit / size
     widest = max(one.side_in(limits.side) for one in found)
     for side in range((widest - 1) // SIDE_STEP * SIDE_STEP, SMALLEST_SIDE - 1, -SIDE_STEP):
         shrunk = sum(one.bytes * min(1.0, side / one.side_in(limits.side)) ** 2 for one in found)
         if shrunk <= budget or side == SMALLEST_SIDE:
             return _Limits(side)
     if all(one.kept == 1 for one in found):
-        raise ValueError(
-            f"{out.name} cannot be made smaller than {total / BYTES_PER_MB:.1f} MB; allow more, or pack fewer cases."
-        )
+        raise ValueError(f"{out.name} cannot be made smaller than {size_in_mb(size)}; allow more, or pack fewer cases.")
     return replace(limits, slices=_fewer_slices(found, budget))
 
 
@@ -182,7 +187,8 @@ def _fewer_slices(found: Sequence[_Size], budget: float) -> dict[int, int]:
 def _notes(found: Sequence[_Size], limits: _Limits, cases: Sequence[Case]) -> Iterator[str]:
     smaller = [one for one in found if limits.side is not None and one.side > limits.side]
     if smaller:
-        yield f"{len(smaller)} of {len(found)} cases are resampled to {limits.side} pixels along their longer side."
+        which = f"{len(smaller)} of {count(len(found), 'case')} {'is' if len(smaller) == 1 else 'are'} resampled"
+        yield f"{which} to {limits.side} pixels along the longer side."
     for case, one in zip(cases, found, strict=True):
         if one.kept < one.depth:
             yield f"{case.name} keeps {one.kept} of its {one.depth} slices, those that bear most lesion."

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from napari_covseg.io.cases import Case
+from napari_covseg.io.sentences import count as counted
 
 FOLDS = 3
 
@@ -45,7 +46,8 @@ def folds(cases: Sequence[Case], count: int = FOLDS) -> tuple[frozenset[str], ..
     for case in cases:
         known[case.patient] |= case.annotated
     if len(known) < count:
-        raise ValueError(f"{len(known)} patients cannot be split into {count} folds; one patient is never split.")
+        patients = counted(len(known), "patient")
+        raise ValueError(f"{patients} cannot be split into {count} folds; one patient is never split.")
     ordered = sorted(known, key=lambda patient: (-len(known[patient]), sorted(known[patient]), patient))
     richest = [patient for patient in ordered if known[patient] == known[ordered[0]]]
     if len(richest) < count:

@@ -13,7 +13,7 @@ import pytest
 from nibabel.affines import apply_affine
 
 from napari_covseg.io.cases import find_cases, origin_of, read_case
-from napari_covseg.io.packing import packed
+from napari_covseg.io.packing import packed, size_in_mb
 from napari_covseg.io.packs import entries
 from napari_covseg.jobs import Progress, drain
 
@@ -128,7 +128,7 @@ def test_a_limit_is_kept_by_resampling_slices_over_the_same_field_of_view(folder
     made = pack(cases, tmp_path / "small.npz", limit_mb)
     assert made.bytes < limit_mb * 1e6
     (note,) = made.notes
-    assert note.startswith("1 of 2 cases are resampled to ")
+    assert note.startswith("1 of 2 cases is resampled to ")
     whole, small = (read_case(find_cases([place])[0]) for place in (folder, made.path))
     sizes = [images[0].geometry.shape for images in (whole, small)]
     assert sizes[1][0] == sizes[0][0]
@@ -157,9 +157,19 @@ def test_below_that_the_slices_that_bear_lesion_are_kept(folder, tmp_path):
 
 
 def test_a_limit_that_cannot_be_kept_is_refused_and_leaves_no_file(folder, tmp_path):
-    with pytest.raises(ValueError, match=r"none\.npz cannot be made smaller than 0\.\d MB"):
+    with pytest.raises(ValueError, match=r"none\.npz cannot be made smaller than 0\.\d\d\d MB"):
         pack(find_cases([folder]), tmp_path / "none.npz", 0.01)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_a_size_is_told_as_finely_as_a_limit_can_be_given():
+    assert [size_in_mb(size) for size in (1, 52_001, 999_999, 1_000_000, 2_310_000)] == [
+        "0.001 MB",
+        "0.053 MB",
+        "1.000 MB",
+        "1.0 MB",
+        "2.4 MB",
+    ]
 
 
 def test_packing_that_is_stopped_leaves_no_file(folder, tmp_path):

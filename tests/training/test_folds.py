@@ -59,6 +59,8 @@ def test_fewer_patients_than_folds_are_refused():
     assert len(folds(CASES[:5], 4)) == 4
     with pytest.raises(ValueError, match="4 patients cannot be split into 5 folds"):
         folds(CASES[:5], 5)
+    with pytest.raises(ValueError, match="1 patient cannot be split into 3 folds"):
+        folds(CASES[:1])
 
 
 def test_the_real_patients_are_split_as_the_issue_says(covseg_data):

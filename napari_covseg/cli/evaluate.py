@@ -28,7 +28,7 @@ Networks = Annotated[
         help="One or more networks, or all of them voting together; 'covseg networks' lists them.",
     ),
 ]
-Folders = Annotated[list[Path], typer.Option("--cases", metavar="DIR", help="Folders of annotated cases.")]
+Folders = Annotated[list[Path], typer.Option("--cases", metavar="DIR", help="Folders of annotated cases, or packs.")]
 Checkpoints = Annotated[
     list[str] | None,
     typer.Option(

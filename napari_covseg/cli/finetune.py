@@ -37,7 +37,8 @@ def finetune(
         typer.Option(
             "--replay",
             metavar="DIR",
-            help="Annotated cases to rehearse and be tested on before and after; by default the bundled sample.",
+            help="Folders of annotated cases, or packs, to rehearse and be tested on before and after; by default the "
+            "bundled sample.",
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Optimiser steps.")] = None,

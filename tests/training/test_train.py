@@ -363,6 +363,7 @@ def told(steps):
 def test_killed_while_it_measures_it_goes_on_with_that(cases, tmp_path):
     asked = request("chs_net", tmp_path, held_out=frozenset({"m1"}))
     killed_while_measuring(asked, cases)
+    assert asked.files.hold_any_work
     left = checkpoint.read(asked.out)
     assert left.card.metrics == {}
     kept, taken, words = taught_in(replace(asked, resume=True), cases)

@@ -102,6 +102,7 @@ def train(
     from napari_covseg.networks import load
     from napari_covseg.networks.checkpoint import find
     from napari_covseg.training.recipes import training_config
+    from napari_covseg.training.taking_up import TakenError
     from napari_covseg.training.train import TrainingRequest
     from napari_covseg.training.train import train as training
 
@@ -134,7 +135,10 @@ def train(
         parent=trained,
         log=log,
     )
-    kept = followed(training(request, found), f"Training {network}")
+    try:
+        kept = followed(training(request, found), f"Training {network}")
+    except TakenError as error:
+        raise ValueError(f"{str(error).removesuffix('.')} (--overwrite).") from error
     return _unfinished(out, minutes) if kept is None else _finished(kept)
 
 

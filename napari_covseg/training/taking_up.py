@@ -21,15 +21,23 @@ CASES_KEY = "cases_sha256"
 OF_THE_CALL = ("held_out", "seconds_last_call", CASES_KEY)
 """What a card's settings hold beside those of the loop."""
 
+REMEDY = "choose another name, or have it replaced"
+
+
+class TakenError(ValueError):
+    """A finished file has the name that was asked for, and is kept; whoever asks knows how to have it replaced."""
+
 
 def taken_up(request: TrainingRequest, taught: Sequence[Case]) -> Job[Checkpoint | None]:
     """Return the checkpoint that an earlier call of this training saved; else say which training this is, and None.
 
     Raises
     ------
+    TakenError
+        If a file is there that may not be overwritten.
     ValueError
-        If a file is there that may not be overwritten, or what an earlier call left beside it was about other cases,
-        patients, classes or another network: who is held out now may have been taught by then.
+        If what an earlier call left beside it was about other cases, patients, classes or another network: who is held
+        out now may have been taught by then.
     """
     processes = Processes.here()
     saved = _saved(request, taught)
@@ -81,7 +89,7 @@ def _saved(request: TrainingRequest, taught: Sequence[Case]) -> Checkpoint | Non
     """Return what an earlier call of this training saved, or None where there is none, or it may be replaced."""
     if not request.resume:
         if request.out.exists() and not request.overwrite:
-            raise ValueError(f"{request.out} is there already; --overwrite replaces it, or choose another name.")
+            raise TakenError(f"{request.out} is there already; {REMEDY}.")
         return None
     if not request.files.is_about(about(request, taught)):
         raise ValueError(
@@ -98,10 +106,7 @@ def _saved(request: TrainingRequest, taught: Sequence[Case]) -> Checkpoint | Non
         if not request.overwrite:
             raise
     if not request.overwrite:
-        raise ValueError(
-            f"{request.out} is there already and is of another training; --overwrite replaces it, or choose "
-            "another name."
-        )
+        raise TakenError(f"{request.out} is there already and is of another training; {REMEDY}.")
     return None
 
 

@@ -75,7 +75,7 @@ def test_a_finished_checkpoint_is_replaced_only_when_asked(covseg, cases, tmp_pa
     refused = covseg(*words)
     assert (refused.status, refused.err) == (
         1,
-        f"{out} is there already; --overwrite replaces it, or choose another name.\n",
+        f"{out} is there already; choose another name, or have it replaced (--overwrite).\n",
     )
     resumed = covseg(*words, "--resume")
     assert resumed.status == 0

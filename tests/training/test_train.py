@@ -407,10 +407,10 @@ def test_what_an_older_version_left_unmeasured_is_measured(cases, tmp_path):
 def test_the_file_of_another_training_is_replaced_only_when_asked(other, cases, tmp_path):
     asked = request("res_att_unet", tmp_path, overwrite=False)
     before = drain(train(asked, find_cases([cases])))
-    with pytest.raises(ValueError, match="is there already; --overwrite replaces it"):
+    with pytest.raises(ValueError, match="is there already; choose another name"):
         next(train(asked, find_cases([cases])))
     resumed = replace(asked, resume=True, **other)
-    with pytest.raises(ValueError, match="is of another training; --overwrite replaces it"):
+    with pytest.raises(ValueError, match="is of another training; choose another name"):
         next(train(resumed, find_cases([cases])))
     assert checkpoint.read(asked.out) == before
     assert taught_in(replace(resumed, overwrite=True), cases)[1] == [1, 2]

@@ -32,9 +32,10 @@ def test_large_kernels_come_back_as_fp16_and_all_else_as_it_was(module, card, tm
     revived = checkpoint.revived(saved)
     assert saved.card == card
     assert not revived.training
+    whole = tuple(f"lesion.{part}." for part in load("res_att_unet").in_full_precision)
     for name, tensor in module.state_dict().items():
         again = revived.state_dict()[name]
-        exact = tensor.ndim <= 1 or tensor.numel() <= 2048
+        exact = tensor.ndim <= 1 or tensor.numel() <= 2048 or name.startswith(whole)
         assert torch.equal(again, tensor if exact else tensor.half().float()), name
 
 

@@ -355,5 +355,6 @@ SPEC = NetworkSpec(
         ),
     ),
     recipe=Recipe(learning_rate=1e-3, batch=2, augmentation=("rotate_90", "rescale")),
+    in_full_precision=("attentions", "encoders.2"),
     encoder=("stem", "encoders"),
 )

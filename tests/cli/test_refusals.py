@@ -210,7 +210,10 @@ def test_libraries_print_nothing(tmp_path):
         assert said.count("\n") == (0 if path == folder else 1)
 
 
-SECRETS = ("Doe", "Jane", "4711", "19700101", "1970-01-01")
+PATIENT_ID = "Q4711-0815"
+"""Long enough not to stand by chance among the fingerprints in a file."""
+
+SECRETS = ("Doe", "Jane", PATIENT_ID, "19700101", "1970-01-01")
 
 
 def everything_in(*folders):
@@ -230,7 +233,7 @@ def test_no_verb_says_or_writes_who_the_patient_is(
     monkeypatch.setattr(review, "hindrance", lambda: "")
     monkeypatch.setattr(review, "open_window", commands.append)  # another program; what it logs is tested below
     caplog.set_level("DEBUG")
-    folder = series_in(tmp_path / "case")
+    folder = series_in(tmp_path / "case", all_slices(PatientID=PATIENT_ID))
     out = tmp_path / "out"
     network = ("--network", "res_att_unet", "--checkpoint", own_checkpoint)
     session = tmp_path / "session"
@@ -266,7 +269,7 @@ def test_no_verb_says_or_writes_who_the_patient_is(
 
 
 def test_the_bench_behind_the_window_logs_nothing_of_it(tmp_path, isolated_home, caplog, capfd):
-    folder = series_in(tmp_path / "case", all_slices(PatientBirthDate="not a date"))
+    folder = series_in(tmp_path / "case", all_slices(PatientBirthDate="not a date", PatientID=PATIENT_ID))
     caplog.clear()  # what pydicom said when the slices were written
     caplog.set_level("DEBUG")
     bench = Workbench()
@@ -281,7 +284,7 @@ def test_the_bench_behind_the_window_logs_nothing_of_it(tmp_path, isolated_home,
 def test_an_nrrd_that_carries_a_patients_name_does_not_tell_it(covseg, tmp_path):
     path = tmp_path / "case.nrrd"
     image = sitk.GetImageFromArray(HU.T.copy())
-    for key, value in (("0010|0010", "Doe^Jane"), ("0010|0020", "4711"), ("0010|0030", "19700101")):
+    for key, value in (("0010|0010", "Doe^Jane"), ("0010|0020", PATIENT_ID), ("0010|0030", "19700101")):
         image.SetMetaData(key, value)
     sitk.WriteImage(image, path)
     assert b"Doe^Jane" in path.read_bytes()

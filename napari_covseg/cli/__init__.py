@@ -16,7 +16,6 @@ from napari_covseg.cli.verb import app
 VERBS = (
     *("demo", "networks", "info", "segment", "measure", "evaluate", "train", "pack", "finetune", "export", "review"),
     *("overrule", "log"),
-    "overrule",
 )
 """One module each, in the order of the help."""
 

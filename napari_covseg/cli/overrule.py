@@ -34,8 +34,9 @@ def overrule(
         raise ValueError(f"{trained.name} was not judged by a gate, so there is no verdict to overrule.")
     if gate.get("promoted", False):
         raise ValueError(f"The gate promoted {trained.name}; there is nothing to overrule.")
-    if take_back and not lineage.is_promoted(trained):
-        raise ValueError(f"{trained.name} is not promoted; there is nothing to take back.")
+    if take_back != lineage.is_promoted(trained):
+        told = "not promoted; there is nothing to take back" if take_back else "promoted already; --take-back undoes it"
+        raise ValueError(f"{trained.name} is {told}.")
     decision = lineage.overrule(trained, getpass.getuser(), reason, promoted=not take_back)
     told = f"{trained.name} is {'promoted against its gate' if decision.promoted else 'not promoted any more'}."
     about = {"checkpoint": str(trained.path), "sha256": trained.sha256, **decision.model_dump(mode="json")}

@@ -261,6 +261,8 @@ def test_a_verdict_is_overruled_afterwards_and_that_is_taken_back(covseg, untrai
     assert (said.json["promoted"], said.json["sha256"]) == (True, held.sha256)
     assert [one.reason for one in lineage.decisions()] == ["finds what the old one missed"]
     assert lineage.is_promoted(held)
+    assert "promoted already" in covseg("overrule", "held", "--reason", "once more").err
+    assert len(lineage.decisions()) == 1
     assert covseg("overrule", held.path, "--reason", "it does not", "--take-back").status == 0
     assert not lineage.is_promoted(held)
     for name in (untrained.name, tmp_path / "none.safetensors"):

@@ -55,7 +55,7 @@ GONE_ON_WITH = 1e-3
 PARTS: Mapping[str, tuple[Part, ...]] = {
     "masc_net": (Part(4000),),
     "covid_segnet": (Part(4000, MEASURED_ON), Part(1000, learning_rate=GONE_ON_WITH)),
-    "chs_net": (Part(1500, MEASURED_ON), Part(1000, learning_rate=GONE_ON_WITH)),
+    "chs_net": (Part(1500, MEASURED_ON), Part(1500, learning_rate=GONE_ON_WITH)),
     "two_stream_segnet": (Part(3000, MEASURED_ON), Part(2000, learning_rate=GONE_ON_WITH)),
     "res_att_unet": (Part(1500, MEASURED_ON), Part(1300, learning_rate=GONE_ON_WITH)),
 }

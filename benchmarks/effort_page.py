@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from effort_figures import JUDGED, KEYS, gain, joined
-from results_page import table, title
+from markdown_table import table
+from results_page import title
 
 RISE = 0.08
 MOST_FORGOTTEN = 0.01

@@ -74,7 +74,10 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
     assert "3 folds: 1 steps a stage" in told  # as they were trained, whatever is asked for now
     scores = module("results_page").joined(outcomes).pooled()["lesion"]
     in_their_terms = rows(told, "## In the papers' terms")["Residual Attention U-Net"]
-    assert in_their_terms[1:3] == [f"{scores[name]:.3f}" for name in ("sensitivity", "specificity")]
+    of_slices = module("results_page").joined(outcomes).slice_mean()["lesion"]
+    printed_by_papers = ("dice", "jaccard", "sensitivity", "specificity", "precision", "accuracy", "mae")
+    assert in_their_terms == [f"{of_slices[name]:.3f}" for name in printed_by_papers]
+    assert f"| Residual Attention U-Net | {' | '.join(f'{scores[name]:.3f}' for name in printed_by_papers)} |" in told
     goals = rows(told, "## Goals")
     assert goals["lesion, every network: 0.65"][0] == "**missed**"
     assert goals["lesion, every network above the plain U-Net (baseline)"] == ["**missed**", "0 of 1 surely above it"]

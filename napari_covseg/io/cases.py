@@ -8,6 +8,7 @@ taken wherever such a folder is.
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -117,8 +118,14 @@ def find_cases(folders: Sequence[Path], tell: Callable[[str], object] = warnings
     ValueError
         If a folder is missing or holds none, its ``cases.json`` cannot be understood, or a file is no pack.
     """
+    places: dict[str, Path] = {}
+    for place in folders:
+        if places.setdefault(os.path.realpath(place), place) is not place:
+            tell(f"{place} was given already; its cases count once.")
     return tuple(
-        case for place in folders for case in (_packed_in(place) if packs.is_pack(place) else _cases_in(place, tell))
+        case
+        for place in places.values()
+        for case in (_packed_in(place) if packs.is_pack(place) else _cases_in(place, tell))
     )
 
 

@@ -79,7 +79,7 @@ class TrainingRequest:
     device: str = "auto"
     minutes: float | None = None
     resume: bool = False
-    overwrite: bool = True
+    overwrite: bool = False
     parent: Checkpoint | None = None
     log: Path | None = None
     workers: int | None = None

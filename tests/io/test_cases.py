@@ -52,6 +52,18 @@ def test_cases_json_says_what_was_annotated_and_whose_it_is(tmp_path):
     assert (second.annotated, second.patient) == ({"ggo", "consolidation", "effusion"}, tmp_path.name)
 
 
+def test_a_folder_that_is_given_twice_counts_once(tmp_path, monkeypatch):
+    (tmp_path / "cases").mkdir()
+    (tmp_path / "link").symlink_to("cases")
+    _volume_case(tmp_path / "cases", "a")
+    monkeypatch.chdir(tmp_path)
+    told = []
+    (case,) = find_cases([Path("cases"), tmp_path / "cases", Path("link")], told.append)
+    assert case.image == Path("cases") / "a_ct.nii.gz"
+    given = [sentence for sentence in told if "given already" in sentence]
+    assert given == [f"{each} was given already; its cases count once." for each in (tmp_path / "cases", "link")]
+
+
 def test_slices_are_paired_by_name(tmp_path):
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
     imageio.imwrite(tmp_path / "x_image.png", grey)

@@ -376,7 +376,7 @@ def test_killed_while_it_measures_it_goes_on_with_that(cases, tmp_path):
 
 @pytest.mark.parametrize("held_out", [{"m1"}, set()], ids=["held out", "nobody held out"])
 def test_a_finished_training_is_not_trained_again(held_out, cases, tmp_path):
-    asked = request("res_att_unet", tmp_path, held_out=frozenset(held_out), overwrite=False)
+    asked = request("res_att_unet", tmp_path, held_out=frozenset(held_out))
     kept, taken, _ = taught_in(asked, cases)
     assert taken == [1, 2]
     again, taken, words = taught_in(replace(asked, resume=True), cases)
@@ -405,7 +405,7 @@ def test_what_an_older_version_left_unmeasured_is_measured(cases, tmp_path):
     ids=lambda other: next(iter(other)),
 )
 def test_the_file_of_another_training_is_replaced_only_when_asked(other, cases, tmp_path):
-    asked = request("res_att_unet", tmp_path, overwrite=False)
+    asked = request("res_att_unet", tmp_path)
     before = drain(train(asked, find_cases([cases])))
     with pytest.raises(ValueError, match="is there already; choose another name"):
         next(train(asked, find_cases([cases])))
@@ -417,7 +417,7 @@ def test_the_file_of_another_training_is_replaced_only_when_asked(other, cases, 
 
 
 def test_other_cases_of_the_same_patients_are_another_training(cases, tmp_path):
-    asked, found = request("res_att_unet", tmp_path, overwrite=False), find_cases([cases])
+    asked, found = request("res_att_unet", tmp_path), find_cases([cases])
     drain(train(asked, found))
     found = [replace(found[0], name="renamed"), *found[1:]]
     with pytest.raises(ValueError, match="is of another training"):
@@ -427,7 +427,7 @@ def test_other_cases_of_the_same_patients_are_another_training(cases, tmp_path):
 def test_a_training_that_replaces_a_file_goes_on_with_itself_and_not_with_that_file(cases, tmp_path, monkeypatch):
     """The same cases may hold other voxels by then."""
     monkeypatch.setattr("napari_covseg.training.loop.SAVE_EVERY_SECONDS", 0)
-    asked = replace(request("res_att_unet", tmp_path, overwrite=False), config=replace(CONFIG, steps=4))
+    asked = replace(request("res_att_unet", tmp_path), config=replace(CONFIG, steps=4))
     drain(train(asked, find_cases([cases])))
     job, seen = train(replace(asked, overwrite=True), find_cases([cases])), 0
     while seen < 3:
@@ -438,7 +438,7 @@ def test_a_training_that_replaces_a_file_goes_on_with_itself_and_not_with_that_f
 
 
 def test_a_file_that_is_no_checkpoint_is_replaced_only_when_asked(cases, tmp_path):
-    asked = request("res_att_unet", tmp_path, resume=True, overwrite=False)
+    asked = request("res_att_unet", tmp_path, resume=True)
     asked.out.write_bytes(b"something else")
     with pytest.raises(ValueError, match="is not a checkpoint of this program"):
         next(train(asked, find_cases([cases])))

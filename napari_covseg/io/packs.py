@@ -139,6 +139,18 @@ def read_entry(pack: Path, entry: PackEntry) -> tuple[Volume, LabelMap, LabelMap
         raise _damaged(pack) from error
 
 
+def checksums(pack: Path, member: str) -> Sequence[tuple[str, int, int]]:
+    """Return what a pack's list of contents says of one member's arrays: part, checksum and bytes; nothing is unpacked.
+
+    Raises
+    ------
+    ValueError
+        If it is no pack.
+    """
+    stat = pack.stat()
+    return _checksums(pack, stat.st_mtime_ns, stat.st_size).get(member, [])
+
+
 class PackWriter:
     """A pack in the making; the same cases always give the same bytes.
 
@@ -194,6 +206,19 @@ def checked(pack: Path) -> Sequence[PackEntry]:
 @lru_cache(maxsize=4)
 def _by_member(pack: Path, _modified_ns: int, _size: int) -> dict[str, PackEntry]:
     return {entry.member: entry for entry in entries(pack)}
+
+
+@lru_cache(maxsize=4)
+def _checksums(pack: Path, _modified_ns: int, _size: int) -> dict[str, list[tuple[str, int, int]]]:
+    found: dict[str, list[tuple[str, int, int]]] = {}
+    try:
+        with zipfile.ZipFile(pack) as archive:
+            for info in archive.infolist():
+                member, _, part = info.filename.partition("/")
+                found.setdefault(member, []).append((part, info.CRC, info.file_size))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _damaged(pack) from error
+    return found
 
 
 def _damaged(pack: Path) -> ValueError:

@@ -42,6 +42,10 @@ UNLABELLED = 32
 MOST_LOOKED_BACK = 6
 """Learned slices on which before and after are told, at most."""
 
+NAMES_ALONE = (
+    "What is gone on with was begun by an earlier version, which kept only the names of the older cases: if these were "
+    "others then, start anew."
+)
 DECIMALS = 4
 BUNDLED = "the bundled sample, which is synthetic"
 FoundOn = dict[str, list[Agreement]]
@@ -115,10 +119,13 @@ def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
         if files.hold_any_work:
             yield Remark("What an earlier run had learned for this file before it was stopped is dropped.")
         forget_held(request.out)
-    elif not files.is_about(request.about(), request.config):
-        raise ValueError(f"{files.about.name} is about other corrections or settings; give them again, or start anew.")
+    elif not request.is_left:
+        what = "other corrections, older cases or settings"
+        raise ValueError(f"{files.about.name} is about {what}; give them again, or start anew.")
     else:
         files.refuse_damaged()
+        if request.knows_names_alone:
+            yield Remark(NAMES_ALONE)
     lessons = joined([lesson for lesson in request.lessons if lesson.reviewed])
     request.begin()
     return lessons

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from napari_covseg.io.case_sums import contents_sha256
 from napari_covseg.io.cases import Case
 from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint
 from napari_covseg.networks.lineage import RUN_ENDING, cases_sha256
@@ -29,6 +30,9 @@ the rest of the scan marks as much too much as it no longer misses."""
 
 FILES_OF_A_CHILD = 2
 """The child that is judged, and the one that is kept with its verdict."""
+
+OLDER_CASES = "replay_contents_sha256"
+"""Under which a run says what was in the older cases that it rehearses, where some were given."""
 
 BYTES_PER_MB = 1_000_000
 KEEPING = Keeping()
@@ -87,6 +91,7 @@ class FineTuning:
             "scans_sha256": [lesson.scan_sha256 for lesson in self.lessons],
             "keeping": asdict(self.keeping),
             "replay": None if self.replay is None else cases_sha256(case.name for case in self.replay),
+            **({OLDER_CASES: contents_sha256(self.replay)} if self.replay else {}),
         }
 
     def begin(self) -> None:
@@ -94,10 +99,27 @@ class FineTuning:
         self.files.begin({**self.about(), "config": asdict(self.config)})
 
     @property
+    def is_left(self) -> bool:
+        """Whether what a run that was stopped left is of the same corrections, older cases and settings.
+
+        Raises
+        ------
+        ValueError
+            If what it says is damaged.
+        """
+        return self.files.is_about(self.about(), self.config) or self.knows_names_alone
+
+    @property
+    def knows_names_alone(self) -> bool:
+        """Whether it is of an earlier build, which kept of the older cases their names and nothing else."""
+        by_name = {key: value for key, value in self.about().items() if key != OLDER_CASES}
+        return bool(self.replay) and self.files.about.exists() and self.files.is_about(by_name, self.config)
+
+    @property
     def can_go_on(self) -> bool:
         """Whether what a run that was stopped left is of these settings, whatever build it was, and whole."""
         try:
-            if not self.files.is_about(self.about(), self.config):
+            if not self.is_left:
                 return False
             self.files.refuse_damaged()
         except ValueError:

@@ -1,6 +1,7 @@
 """Fine-tuning: what teaches, what judges, what is kept, and what is left when it is killed."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -445,6 +446,29 @@ def test_other_corrections_are_not_a_run_to_resume(lesson, parent, tmp_path):
     assert json.loads(asked.files.about.read_text())["sessions_sha256"] == [lesson.sha256]
 
 
+def test_a_run_goes_on_with_the_older_cases_it_began_with_and_no_others_of_their_names(lesson, parent, cases, tmp_path):
+    """The folder may have moved; what an earlier build left knows names alone, and says so."""
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", replay=find_cases([cases]))
+    stopped_midway(asked)
+    cases = cases.rename(tmp_path / "moved")
+    asked = replace(asked, replay=find_cases([cases]), resume=True)
+    assert asked.can_go_on
+    whole = (cases / "m1_lesion.nii.gz").read_bytes()
+    shutil.copy(cases / "e1_lesion.nii.gz", cases / "m1_lesion.nii.gz")
+    assert not asked.can_go_on
+    with pytest.raises(ValueError, match="other corrections, older cases or settings"):
+        drain(finetuned(asked))
+    (cases / "m1_lesion.nii.gz").write_bytes(whole)
+    left = json.loads(asked.files.about.read_text())
+    del left[finetune_request.OLDER_CASES]
+    asked.files.about.write_text(json.dumps(left))
+    assert asked.can_go_on
+    steps = []
+    drain(finetuned(asked), steps.append)
+    assert Remark(finetune.NAMES_ALONE) in steps
+    assert [step.step for step in steps if isinstance(step, StepDone)] == [2]
+
+
 def test_enough_ends_it_with_the_best_so_far_which_is_judged(lesson, parent, tmp_path, monkeypatch):
     losses = iter([2.0, 1.0, 3.0, 4.0])
     monkeypatch.setattr(schooling, "held_out_check", lambda *_: lambda _: next(losses))
@@ -506,7 +530,7 @@ def test_a_run_that_another_build_left_goes_on_where_its_settings_are_the_same(l
     left["config"]["learning_rate"] *= 2
     asked.files.about.write_text(json.dumps(left))
     assert not asked.can_go_on
-    with pytest.raises(ValueError, match="other corrections or settings"):
+    with pytest.raises(ValueError, match="other corrections, older cases or settings"):
         drain(finetuned(replace(asked, resume=True)))
     asked.files.about.write_text("{}")
     with pytest.raises(ValueError, match="is damaged; start anew"):

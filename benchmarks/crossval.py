@@ -164,7 +164,11 @@ def _refuse_others(parent: Checkpoint, plan: Plan, network: str, fold: int) -> N
     if learned != steps:
         name = parent.path.name
         raise SystemExit(f"{name} learned {learned} steps, not {steps}; keep the two in folders of their own.")
-    if not held_out(plan.cases, fold).isdisjoint(parent.card.patients or ()):
+    if (taught := parent.card.patients) is None:
+        raise SystemExit(
+            f"{parent.path.name} does not name all who taught it; patients of its own fold may be among them."
+        )
+    if not held_out(plan.cases, fold).isdisjoint(taught):
         raise SystemExit(f"{parent.path.name} learned from patients of its own fold; the cases were others then.")
 
 

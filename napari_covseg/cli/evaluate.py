@@ -117,6 +117,9 @@ def _evaluated(trained: Sequence[Checkpoint], cases: Sequence[Case], device: str
 
 
 def _warn_of_taught(trained: Checkpoint, cases: Sequence[Case]) -> None:
-    """Say which patients a checkpoint has seen before, as far as its card names them."""
+    """Say which patients a checkpoint or one it comes from has seen before, and where its card does not name all."""
     if known := taught_by(trained, {case.patient for case in cases}):
         say(f"{trained.name} was trained on {', '.join(known)}; what it scores there says little of new patients.")
+    if trained.card.patients is None:
+        among = "others here" if known else "some here"
+        say(f"{trained.name} does not name all patients who taught it: {among} may be among them.")

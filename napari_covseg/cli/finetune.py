@@ -149,7 +149,7 @@ def _lessons(folder: Path, parent: Checkpoint) -> list[Lesson]:
     if (folder / FILE_NAME).exists() or not (folder / "cases.json").exists():
         return [_of_session(folder)]
     cases = find_cases([folder], say)
-    if known := taught_by(parent, {case.patient for case in cases}):
+    if known := taught_by(parent, {case.patient for case in cases}, recorded=False):
         say(f"{parent.name} was trained on {', '.join(known)}; what is judged on their slices flatters both.")
     return [lesson_of_case(case) for case in cases]
 

@@ -20,9 +20,22 @@ Folds = Annotated[
 ]
 
 
-def taught_by(trained: Checkpoint, patients: Collection[str]) -> list[str]:
-    """Return those of some patients whom a checkpoint has seen before, as far as its card names them."""
-    return sorted((trained.card.patients or frozenset()).intersection(patients))
+def taught_by(trained: Checkpoint, patients: Collection[str], *, recorded: bool = True) -> list[str]:
+    """Return those of some patients whom a checkpoint or one it comes from has seen, as far as its card tells.
+
+    Parameters
+    ----------
+    trained
+        The checkpoint.
+    patients
+        By their names in ``cases.json``.
+    recorded
+        Whether those count whom only its record of slices knows.
+    """
+    from napari_covseg.io.pseudonyms import is_among
+
+    known = trained.card.named_patients | (trained.card.recorded_patients if recorded else frozenset())
+    return sorted(patient for patient in patients if is_among(patient, known))
 
 
 def parsed_fold(

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Collection
 
 from napari_covseg.io.cases import Case
 from napari_covseg.io.files import home, written
@@ -57,6 +58,15 @@ def pseudonym(what: str, who: str, key: bytes | None = None) -> str:
 def patient_of(scan: Volume, scan_sha256: str, key: bytes | None = None) -> str:
     """Return whose scan it is: the same of all scans that state one patient's number, else of this scan alone."""
     return pseudonym("patient", scan.patient_sha256 or scan_sha256, key)
+
+
+def is_among(patient: str, names: Collection[str]) -> bool:
+    """Whether a patient of ``cases.json`` is among some names, by that name or by what stands for it here."""
+    if patient in names:
+        return True
+    if not any(map(PSEUDONYM.fullmatch, names)) or not (home() / KEY_FILE).exists():
+        return False
+    return pseudonym("patient", patient, key_to_learn_with()) in names
 
 
 def patient_of_case(case: Case) -> str:

@@ -19,13 +19,20 @@ Dice = Mapping[str, float | None]
 _PATIENTS = re.compile(r"\d+ patients? or sets?: (?P<names>.+)")
 
 
-def told_of_patients(names: Collection[str]) -> str:
-    """Return the words for ``trained_on`` of weights that some patients taught; `patients_told` takes them apart."""
-    return f"{len(names)} {'patient or set' if len(names) == 1 else 'patients or sets'}: {', '.join(sorted(names))}"
+OTHERS = "others, who are not named"
+
+
+def told_of_patients(names: Collection[str], *, are_all: bool = True) -> str:
+    """Return the words for ``trained_on`` of weights that some patients taught; `patients_told` takes them apart.
+
+    Where they are not all, these words say so.
+    """
+    told = f"{len(names)} {'patient or set' if len(names) == 1 else 'patients or sets'}: {', '.join(sorted(names))}"
+    return told if are_all else f"{OTHERS}, and {told}" if names else OTHERS
 
 
 def patients_told(trained_on: str) -> frozenset[str] | None:
-    """Return the patients that a card's ``trained_on`` names; None where it names none."""
+    """Return the patients that a card's ``trained_on`` names; None where it does not name all who taught it."""
     found = _PATIENTS.fullmatch(trained_on)
     return frozenset(found["names"].split(", ")) if found else None
 
@@ -99,8 +106,19 @@ class Card(BaseModel):
 
     @property
     def patients(self) -> frozenset[str] | None:
-        """Who taught it, by the names in ``cases.json``; None where it does not name them, as a fine-tuned one."""
+        """Who taught it, by the names in ``cases.json``; None where not all are named, as of a fine-tuned one."""
         return patients_told(self.trained_on)
+
+    @property
+    def named_patients(self) -> frozenset[str]:
+        """Those it names of all who taught it or one it comes from; of a name that is not here nothing follows."""
+        found = _PATIENTS.search(self.trained_on)
+        return frozenset(found["names"].split(", ")) if found else frozenset()
+
+    @property
+    def recorded_patients(self) -> frozenset[str]:
+        """Those of whom its record says that they taught it or one it comes from, by names as in `io.pseudonyms`."""
+        return frozenset(name for seen in self.learned.values() if seen.taught != () for name in seen.patients)
 
     @property
     def measured_dice(self) -> Mapping[str, float]:

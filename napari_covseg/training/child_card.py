@@ -7,8 +7,10 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 
+from napari_covseg.io.pseudonyms import PSEUDONYM, key_to_learn_with, pseudonym
 from napari_covseg.io.sentences import count
-from napari_covseg.networks import Card, lineage
+from napari_covseg.networks import Card, Checkpoint, lineage
+from napari_covseg.networks.card import told_of_patients
 from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
 from napari_covseg.training.done import Done
 from napari_covseg.training.finetune_request import FineTuning
@@ -52,7 +54,7 @@ def card_of(
         network=parent.network,
         width=parent.width,
         scheme=parent.scheme,
-        trained_on=_told_of(counts["taught"], len(given)),
+        trained_on=f"{_told_of(counts['taught'], len(given))}; before that, {_told_before(request.parent)}",
         terms=parent.terms or TERMS,
         parent_sha256=request.parent.sha256,
         sessions_sha256=tuple(lesson.sha256 for lesson in given),
@@ -115,6 +117,19 @@ def _learned(
         for one, part, patients in zip(lessons, dealt, patients_of(lessons, before), strict=True)
     }
     return merged(before, own, rehearsed if request.keeping.replay else {})
+
+
+def _told_before(parent: Checkpoint) -> str:
+    """Return who taught the parent and those before it.
+
+    Names of weights that ship are public, and those that a fine-tuned parent tells were made safe for it. Others may be
+    those of patients, and a checkpoint is handed on.
+    """
+    card, names = parent.card, parent.card.named_patients
+    if names and not parent.is_shipped and not card.sessions_sha256:
+        key = key_to_learn_with()
+        names = frozenset(name if PSEUDONYM.fullmatch(name) else pseudonym("patient", name, key) for name in names)
+    return told_of_patients(names, are_all=card.patients is not None)
 
 
 def _told_of(slices: int, sessions: int) -> str:

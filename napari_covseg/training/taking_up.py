@@ -76,8 +76,10 @@ def about(request: TrainingRequest, taught: Sequence[Case]) -> dict[str, Any]:
 
 def patients_of(request: TrainingRequest, taught: Sequence[Case]) -> str:
     """Return who will have taught the network, ancestors included, as a card tells it."""
-    before = (request.parent.card.patients if request.parent else None) or frozenset()
-    return told_of_patients({case.patient for case in taught} | before)
+    names, before = {case.patient for case in taught}, request.parent.card if request.parent else None
+    if before is None:
+        return told_of_patients(names)
+    return told_of_patients(names | before.named_patients, are_all=before.patients is not None)
 
 
 def fingerprint(taught: Sequence[Case]) -> str:

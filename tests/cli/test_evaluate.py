@@ -6,8 +6,10 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
+from napari_covseg.io.pseudonyms import pseudonym
 from napari_covseg.measure import SCORES
 from napari_covseg.networks import Card, checkpoint, load
+from napari_covseg.networks.learned import Learned
 
 EVALUATE = ("evaluate", "--network", "res_att_unet")
 pytestmark = pytest.mark.usefixtures("own_checkpoint")
@@ -71,6 +73,26 @@ def test_per_case_adds_a_table(covseg, cases):
     assert "p2" not in short.out
     assert "case by case" in long.out
     assert "p2" in long.out
+
+
+def test_whom_a_fine_tuned_network_or_its_parents_saw_is_told_and_that_not_all_are_named(covseg, cases, tmp_path):
+    import torch
+
+    def said(name, trained_on, **learned):
+        torch.manual_seed(0)
+        card = Card(network="res_att_unet", width="compact", scheme=("ggo",), trained_on=trained_on, **learned)
+        path = checkpoint.save(load("res_att_unet").build(card.scheme, "compact"), card, tmp_path / name).path
+        return covseg(*EVALUATE, "--checkpoint", path, "--cases", cases, "--device", "cpu").err
+
+    every = said("all.safetensors", "2 patients or sets: p2, p9")
+    assert "all was trained on p2" in every
+    assert "does not name all" not in every
+    child = said("child.safetensors", "1 reviewed slice of 1 session; before that, 2 patients or sets: p2, p9")
+    assert "child was trained on p2" in child
+    assert "child does not name all patients who taught it: others here may be among them" in child
+    by_pseudonym = {"x": Learned(taught=(1,), patients=(pseudonym("patient", "p1"),))}
+    assert "own was trained on p1" in said("own.safetensors", "1 reviewed slice of 1 session", learned=by_pseudonym)
+    assert "old does not name all patients who taught it: some here may be" in said("old.safetensors", "1 session")
 
 
 def test_some_patients_only(covseg, cases):

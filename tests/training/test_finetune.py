@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import count, pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +14,12 @@ import torch
 from typer.main import get_command
 
 from napari_covseg.cli import app
-from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.cli.folds import taught_by
+from napari_covseg.io.cases import Case, find_cases, read_case
+from napari_covseg.io.pseudonyms import pseudonym
 from napari_covseg.jobs import Enough, Progress, Remark, drain
 from napari_covseg.networks import Card, checkpoint, lineage, load
+from napari_covseg.networks.card import patients_told
 from napari_covseg.networks.learned import Learned
 from napari_covseg.networks.zoo import res_att_unet
 from napari_covseg.training import finetune, finetune_request, loop, rehearsal, schooling
@@ -28,6 +32,7 @@ from napari_covseg.training.lesson import Lesson, lesson_of_case, stack_of_lesso
 from napari_covseg.training.loop import CheckDone, StepDone
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.made import commit
+from napari_covseg.training.taking_up import patients_of
 from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, Dealt
 from napari_covseg.training.stacks import IGNORED
 from napari_covseg.volume import Geometry, LabelMap, Volume
@@ -179,7 +184,7 @@ def test_the_held_out_slice_is_neither_learned_nor_forgotten_in_the_table(lesson
     assert [row["name"] for row in gate["held_out"]] == ["lesion", "ggo", "consolidation", "effusion"]
     assert len([step for step in steps if isinstance(step, CheckDone)]) == 2
     assert [step for step in steps if isinstance(step, Dealt)] == [Dealt(taught=1, held_out=1)]
-    assert child.card.trained_on == "1 reviewed slice of 1 session"
+    assert child.card.trained_on == "1 reviewed slice of 1 session; before that, others, who are not named"
     other = lesson.labels.values.copy()
     (held,) = finetune.split([lesson])[0].held_out
     other[held] = 0
@@ -227,6 +232,38 @@ def test_a_child_and_what_a_killed_run_leaves_name_no_rehearsed_case(lesson, par
     child = drain(finetuned(replace(asked, resume=True)))
     assert b"Jane" not in child.path.read_bytes()
     assert child.card.metrics["replay"] == {"rehearsed": 1, "asked": 1}
+
+
+def test_a_childs_card_tells_all_whom_its_parents_learned_and_calls_nobody_by_name(lesson, parent, tmp_path):
+    old = parent("res_att_unet")
+    card = old.card.model_copy(update={"trained_on": "2 patients or sets: Jane Doe, Joe"})
+    own = checkpoint.save(checkpoint.revived(old), card, tmp_path / "own.safetensors")
+    of_session = replace(lesson, patients=frozenset({"patient-of-session"}))
+    child, _ = taught(own, of_session, tmp_path / "child.safetensors")
+    assert b"Jane" not in child.path.read_bytes()
+    named = ", ".join(sorted(pseudonym("patient", name) for name in ("Jane Doe", "Joe")))
+    told = f"1 reviewed slice of 1 session; before that, 2 patients or sets: {named}"
+    assert (child.card.trained_on, child.card.patients) == (told, None)
+    asked = ["Jane Doe", "Jim", "Joe", "patient-of-session"]
+    assert taught_by(child, asked) == ["Jane Doe", "Joe", "patient-of-session"]
+    assert taught_by(child, ["patient-of-session", "Joe"], recorded=False) == ["Joe"]
+    grandchild, _ = taught(child, replace(lesson, reviewed=(3,)), tmp_path / "grandchild.safetensors")
+    assert grandchild.card.named_patients == child.card.named_patients
+    assert "before that, others, who are not named, and 2 patients or sets: patient-" in grandchild.card.trained_on
+    of_jim = Case("a", tmp_path, tmp_path, None, frozenset(), "Jim")
+    trained_on = patients_of(SimpleNamespace(parent=grandchild), [of_jim])
+    assert trained_on.startswith("others, who are not named, and 3 patients or sets: Jim, patient-")
+    assert patients_told(trained_on) is None
+
+
+def test_names_that_ship_stay_as_they_are_in_a_childs_card(lesson, parent, tmp_path, monkeypatch):
+    old = parent("res_att_unet")
+    card = old.card.model_copy(update={"trained_on": "2 patients or sets: c1, c2"})
+    shipped = checkpoint.save(checkpoint.revived(old), card, tmp_path / "weights" / "parent.safetensors")
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "weights")
+    child, _ = taught(shipped, lesson, tmp_path / "child.safetensors")
+    assert child.card.trained_on == "1 reviewed slice of 1 session; before that, 2 patients or sets: c1, c2"
+    assert taught_by(child, ["c1", "c9"]) == ["c1"]
 
 
 @pytest.mark.parametrize("why", ["all are the scan", "nothing is known of them"])

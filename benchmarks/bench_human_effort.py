@@ -16,7 +16,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -104,39 +104,33 @@ def _studied(
     wanted = (*NEEDED, *(f"queue {k}" for k in words.counts if k != JUDGED))
     kept = words.outcomes / f"{network}_{case.name}.json"
     told: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {"arms": {}}
+    goes_on = not all(name in told["arms"] for name in wanted) and time.monotonic() < deadline
+    given = [one for one in map(checkpoint.read, words.parent) if one.card.network == network]
+    parents = _without(case.patient, given or _of_fold(case, network, cases, words))
     if told["arms"]:
-        _refuse_others(told, kept, network, case, cases, words)
-    if not all(name in told["arms"] for name in wanted) and time.monotonic() < deadline:
-        parent = _parent_of(case, network, cases, words, deadline)
-        if parent is None:
+        begun_with = [one for one in parents if one.sha256 == told["parent"]["sha256"]]
+        needs_none = not given and not goes_on
+        if not _is_of(told, network, case, cases, words.steps) or not (begun_with or needs_none):
+            raise SystemExit(f"{kept.name} was begun with another parent or other settings; name another --outcomes.")
+        parents = begun_with
+    if goes_on:
+        if not parents and not given:
+            parents = _without(case.patient, _trained(case, network, cases, words, deadline))
+        if not parents:
             _say(f"{network}, {case.name}: no parent that never saw {case.patient} is at hand or could be made.")
-        elif told["arms"] and told["parent"]["sha256"] != parent.sha256:
-            raise SystemExit(f"{kept.name} was begun with another parent; name another --outcomes.")
         else:
-            _study(_study_of(case, parent, cases, words), wanted, told, kept, words.device, deadline)
+            _study(_study_of(case, parents[0], cases, words), wanted, told, kept, words.device, deadline)
     if not all(name in told["arms"] for name in NEEDED):
         return None
     return _told(told)
 
 
-def _refuse_others(
-    told: dict[str, Any],
-    kept: Path,
-    network: str,
-    case: Case,
-    cases: tuple[Case, ...],
-    words: argparse.Namespace,
-) -> None:
-    """Refuse figures of another scan, of other settings, or of a parent that is not the one that is given."""
+def _is_of(told: dict[str, Any], network: str, case: Case, cases: tuple[Case, ...], steps: int) -> bool:
+    """Whether figures are of this scan, of these settings and of a parent that never saw it."""
     trained_on = told["parent"]["trained_on"]
-    settings = _stamp(network, case, *_asked_of(case, trained_on, cases), words.steps)
-    given = [one.sha256 for one in map(checkpoint.read, words.parent) if one.card.network == network]
-    if (
-        (told["network"], told["case"], told["settings"]) != (network, case.name, settings)
-        or not _is_without(trained_on, case.patient)
-        or (given and told["parent"]["sha256"] not in given)
-    ):
-        raise SystemExit(f"{kept.name} was begun with another parent or other settings; name another --outcomes.")
+    settings = _stamp(network, case, *_asked_of(case, trained_on, cases), steps)
+    is_of_these = (told["network"], told["case"], told["settings"]) == (network, case.name, settings)
+    return is_of_these and _is_without(trained_on, case.patient)
 
 
 def _asked_of(case: Case, trained_on: str, cases: tuple[Case, ...]) -> tuple[tuple[Case, ...], tuple[Case, ...]]:
@@ -180,24 +174,34 @@ def _study(
             draft.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
 
-def _parent_of(
+def _of_fold(case: Case, network: str, cases: tuple[Case, ...], words: argparse.Namespace) -> list[Checkpoint]:
+    """Return the parent of the fold that holds the case's patient out, if it is at hand."""
+    fold = _fold_of(case, cases)
+    path = None if fold is None else _plan(cases, words, 0).weights(network, fold)
+    return [checkpoint.read(path)] if path is not None and path.exists() else []
+
+
+def _trained(
     case: Case, network: str, cases: tuple[Case, ...], words: argparse.Namespace, deadline: float
-) -> Checkpoint | None:
-    """Return a parent that never saw the case's patient; trained now if there is none and there is time."""
-    given = [one for one in map(checkpoint.read, words.parent) if one.card.network == network]
-    for one in given:
-        if _is_without(one.card.trained_on, case.patient):
-            return one
-    fold = next((k for k in range(1, FOLDS + 1) if case.patient in held_out(cases, k)), None)
-    if given or fold is None:
-        return None
-    minutes = (deadline - time.monotonic()) / 60
-    plan = Plan(cases, words.parents, words.parent_steps, minutes, words.device, words.threads, words.fold_minutes)
-    path = plan.weights(network, fold)
-    if not path.exists() and minutes > 0:
-        train_fold(plan, network, fold, minutes)
-    kept = checkpoint.read(path) if path.exists() else None
-    return kept if kept is not None and _is_without(kept.card.trained_on, case.patient) else None
+) -> list[Checkpoint]:
+    """Train the parent of the fold that holds the case's patient out, and return it if that came to an end in time."""
+    fold, minutes = _fold_of(case, cases), (deadline - time.monotonic()) / 60
+    if fold is not None and minutes > 0 and not _of_fold(case, network, cases, words):
+        train_fold(_plan(cases, words, minutes), network, fold, minutes)
+    return _of_fold(case, network, cases, words)
+
+
+def _fold_of(case: Case, cases: tuple[Case, ...]) -> int | None:
+    return next((k for k in range(1, FOLDS + 1) if case.patient in held_out(cases, k)), None)
+
+
+def _plan(cases: tuple[Case, ...], words: argparse.Namespace, minutes: float) -> Plan:
+    return Plan(cases, words.parents, words.parent_steps, minutes, words.device, words.threads, words.fold_minutes)
+
+
+def _without(patient: str, parents: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """Return those whose cards rule out that they saw a patient."""
+    return [one for one in parents if _is_without(one.card.trained_on, patient)]
 
 
 def _is_without(trained_on: str, patient: str) -> bool:

@@ -32,9 +32,9 @@ from napari_covseg.training.lesson import Lesson, lesson_of_case, stack_of_lesso
 from napari_covseg.training.loop import CheckDone, StepDone
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.made import commit
-from napari_covseg.training.taking_up import patients_of
 from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, Dealt
 from napari_covseg.training.stacks import IGNORED
+from napari_covseg.training.taking_up import patients_of
 from napari_covseg.volume import Geometry, LabelMap, Volume
 
 THREE = ("ggo", "consolidation", "effusion")

@@ -7,6 +7,8 @@ import json
 import math
 import subprocess
 import sys
+import time
+from argparse import Namespace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,47 @@ def test_forgetting_is_told_of_all_children_and_of_promoted_ones_apart(figures):
     assert figures.forgetting(done)["promoted_children"] is None
     done["queue 5"]["gate"]["promoted"] = True
     assert figures.forgetting(done)["dice_after_5_as_the_gate_has_it"] == 0.7
+
+
+def test_what_was_begun_with_another_parent_or_settings_is_refused_before_any_is_trained(
+    effort, untrained, monkeypatch, tmp_path
+):
+    """What is finished needs no parent, unless one is given."""
+    case = Case("new", tmp_path, tmp_path, None, frozenset(), "p1")
+    network, trained_on = untrained.card.network, "1 patient or set: p2"
+
+    def stored(name):
+        card = untrained.card.model_copy(update={"trained_on": trained_on, "terms": name})
+        return effort.checkpoint.save(effort.checkpoint.revived(untrained), card, tmp_path / f"{name}.safetensors")
+
+    begun, other = stored("begun"), stored("other")
+    told = {"network": network, "case": "new", "settings": effort._stamp(network, case, (), (), 80)}
+    told["parent"] = {"sha256": begun.sha256, "trained_on": trained_on}
+    fixed = {"outcomes": tmp_path, "parents": tmp_path / "none", "parent_steps": 1, "device": "cpu", "threads": 1}
+    studied = []
+    monkeypatch.setattr(effort, "held_out", lambda cases, fold: {"p1"} if fold == 1 else set())
+    monkeypatch.setattr(effort, "train_fold", lambda *_: pytest.fail("a parent was trained for nothing"))
+    monkeypatch.setattr(effort, "_study", lambda study, *_: studied.append(study.parent.sha256))
+    monkeypatch.setattr(effort, "_told", lambda told: told)
+
+    def study(*parents, arms, steps=80, minutes=1):
+        (tmp_path / f"{network}_new.json").write_text(json.dumps({**told, "arms": {name: {} for name in arms}}))
+        words = Namespace(**fixed, parent=[one.path for one in parents], steps=steps, counts=[], fold_minutes=None)
+        words.folder = tmp_path
+        return effort._studied(network, case, (case,), words, time.monotonic() + 60 * minutes)
+
+    whole, part = effort.NEEDED, effort.NEEDED[:1]
+    assert study(arms=whole)
+    assert study(begun, arms=whole)
+    study(arms=part, minutes=0)
+    study(other, begun, arms=part)
+    assert studied == [begun.sha256]
+    for refused in ({"arms": whole, "steps": 81}, {"arms": part}):
+        with pytest.raises(SystemExit, match="begun with another parent or other settings"):
+            study(**refused)
+    for arms in (whole, part):
+        with pytest.raises(SystemExit, match="begun with another parent or other settings"):
+            study(other, arms=arms)
 
 
 @pytest.fixture

@@ -6,10 +6,11 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from napari_covseg.networks import registry
+from napari_covseg.networks import Card, registry
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -111,6 +112,14 @@ def test_a_fold_that_was_measured_is_not_trained_again_where_its_weights_are_gon
     (tmp_path / "kept" / "plain_unet_fold2.safetensors").rename(tmp_path / "kept" / "plain_unet_fold3.safetensors")
     with pytest.raises(SystemExit, match="learned from patients of its own fold"):
         cross_validated("--networks", "plain_unet", "--total-minutes", "0")
+
+
+def test_weights_that_do_not_name_all_who_taught_them_stand_for_no_fold(module):
+    told = "1 reviewed slice of 1 session; before that, 1 patient or set: c1"
+    card = Card(network="chs_net", width="compact", scheme=("ggo",), trained_on=told, config={"steps": 1})
+    parent, plan = SimpleNamespace(path=Path("child"), card=card), SimpleNamespace(steps_of=lambda _: 1)
+    with pytest.raises(SystemExit, match="does not name all who taught it"):
+        module("crossval")._refuse_others(parent, plan, "chs_net", 1)
 
 
 def test_what_was_not_measured_is_said_and_has_no_row(cross_validated, tmp_path):

@@ -2,6 +2,8 @@
 
 The slices are those of a real scan, cut or filled up with air to 512 × 512; where more are asked for than it has, they
 come again, back and forth, with other noise. Figures are for a quiet machine; `details` tells how busy it was.
+`record_s` is what the record in the parent's card costs of that, of what taught it and those before it: the scan is
+compared with every scan there, when its slices are dealt, its patient is looked for, and the child's record is made.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -23,11 +26,13 @@ import torch
 
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.jobs import Remark, drain
-from napari_covseg.networks import available, checkpoint, load
+from napari_covseg.networks import Card, Checkpoint, available, checkpoint, load
+from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.finetune import finetuned
 from napari_covseg.training.finetune_request import FineTuning, short_run, steps_for
 from napari_covseg.training.lesson import Lesson, lesson_of_case
+from napari_covseg.training.neighbourhoods import patients_of, split
 from napari_covseg.volume import Geometry, Volume
 
 SIDE = 512
@@ -42,9 +47,11 @@ def main() -> int:
     load_before = os.getloadavg()
     case = next(case for case in find_cases(words.cases) if case.name == words.scan)
     lesson = lesson_of_slices(case, words.slices)
+    record = {network: record_costs(_parent(network).card, lesson) for network in words.networks}
     runs = {network: [_timed(network, lesson, words) for _ in range(words.repeats)] for network in words.networks}
     report = {
         "verdict_s": {network: round(median(one["seconds"] for one in found), 1) for network, found in runs.items()},
+        "record_s": {network: found["seconds"] for network, found in record.items()},
         "details": {
             "slices": words.slices,
             "of": lesson.scan.geometry.shape[0],
@@ -52,6 +59,7 @@ def main() -> int:
             "threads": words.threads,
             "load_before": load_before,
             "load_after": os.getloadavg(),
+            "record": record,
             "runs": runs,
         },
     }
@@ -89,6 +97,48 @@ def lesson_of_slices(case: Case, count: int) -> Lesson:
     return replace(whole, scan=scan, labels=labels, reviewed=reviewed, scan_sha256=scan.sha256)
 
 
+def record_costs(card: Card, lesson: Lesson) -> dict[str, Any]:
+    """Return how long a lesson takes with the record of a card, how long of that without, and what it holds.
+
+    ``fingerprints_s`` is told apart: the slices of the scan are hashed once, for the child's own record too.
+    """
+    lesson = replace(lesson, scan=replace(lesson.scan))  # which forgets its fingerprints
+    hashed = _seconds(lambda: (lesson.scan.slices_sha256, lesson.scan.voxels_sha256), 1)
+    _dealt(lesson, learned_by(card))  # once for what is kept from then on
+    with_it, without = (_seconds(lambda known=known: _dealt(lesson, known), 5) for known in (learned_by(card), {}))
+    scans = learned_by(card).values()
+    return {
+        "seconds": round(with_it - without, 3),
+        "of_s": round(with_it, 3),
+        "fingerprints_s": round(hashed, 3),
+        "scans": len(scans),
+        "slices": sum(len(seen.slices_sha256) for seen in scans),
+        "bytes": len(card.model_dump_json(include={"learned"}, exclude_defaults=True)),
+    }
+
+
+def _dealt(lesson: Lesson, learned: Record) -> None:
+    """Do with a record what a fine-tuning does: deal, know the patient twice, keep what the child has seen."""
+    (part,) = split((lesson,), learned)
+    patients_of((lesson,), learned)
+    (patients,) = patients_of((lesson,), learned)
+    seen = Learned.of(part.taught, part.held_out, lesson.scan.slices_sha256)
+    merged(learned, {lesson.scan.voxels_sha256: seen.in_patient(patients, Places.of(lesson.scan.geometry))})
+
+
+def _seconds(work: Callable[[], object], times: int) -> float:
+    found = []
+    for _ in range(times):
+        started = time.perf_counter()
+        work()
+        found.append(time.perf_counter() - started)
+    return median(found)
+
+
+def _parent(network: str) -> Checkpoint:
+    return checkpoint.read(checkpoint.SHIPPED / f"{network}_compact.safetensors")
+
+
 def _square(voxels: np.ndarray, filling: int) -> np.ndarray:
     rows, columns = (min(SIDE, size) for size in voxels.shape[1:])
     square = np.full((len(voxels), SIDE, SIDE), filling, voxels.dtype)
@@ -98,7 +148,7 @@ def _square(voxels: np.ndarray, filling: int) -> np.ndarray:
 
 def _timed(network: str, lesson: Lesson, words: argparse.Namespace) -> dict[str, Any]:
     steps = words.steps or steps_for(len(lesson.reviewed))
-    parent = checkpoint.read(checkpoint.SHIPPED / f"{network}_compact.safetensors")
+    parent = _parent(network)
     told: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "child.safetensors"

@@ -108,5 +108,8 @@ def test_the_benchmark_of_the_verdict_times_a_judged_child(tmp_path):
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     (run,) = found["details"]["runs"]["masc_net"]
     assert found["verdict_s"]["masc_net"] == run["seconds"] > 0
+    (of_record,) = found["details"]["record"].values()
+    assert found["record_s"]["masc_net"] == of_record["seconds"] < of_record["of_s"] + 1
+    assert of_record["fingerprints_s"] > 0
     assert (found["details"]["slices"], found["details"]["of"]) == (70, 70)  # more than the sample has
     assert run["gate"]

@@ -143,6 +143,11 @@ def are_neighbours(lesson: Lesson, one: int, other: int) -> bool:
     return bool(((values[one] > 0) & (values[other] > 0)).any())
 
 
+def _reach(lesson: Lesson) -> int:
+    """Return how many slices away none is a neighbour any more: of 500 slices most pairs lie further apart."""
+    return max(1, int(ONE_LESION_MM / lesson.scan.geometry.spacing_mm[0]) + 1)
+
+
 def _known_of(lesson: Lesson, learned: Record) -> Learned:
     """Return what is known of a lesson's scan and its copies, by their voxels or, from an old card, by its file."""
     known = learned.get(lesson.scan_sha256, NOBODY_KNOWN)
@@ -223,7 +228,7 @@ def _barred(lesson: Lesson, known: Learned, patients: Collection[str], learned: 
     """Return the reviewed slices that taught an ancestor, or may show what did, in whatever scan of the patient."""
     if known.taught is None:
         return lesson.reviewed
-    taught = [number - 1 for number in known.taught]
+    taught, reach = [number - 1 for number in known.taught], _reach(lesson)
     others = [
         seen
         for scan, seen in learned.items()
@@ -233,7 +238,7 @@ def _barred(lesson: Lesson, known: Learned, patients: Collection[str], learned: 
     return tuple(
         k
         for k in lesson.reviewed
-        if any(are_neighbours(lesson, k, other) for other in taught)
+        if any(abs(k - other) <= reach and are_neighbours(lesson, k, other) for other in taught)
         or any(seen.may_be_near(places, k) for seen in others)
     )
 
@@ -255,7 +260,9 @@ def _wanted(count: int) -> int:
 
 def _candidates(lesson: Lesson, barred: Collection[int]) -> Iterator[Split]:
     reviewed, count = lesson.reviewed, len(lesson.reviewed)
-    close = np.array([[are_neighbours(lesson, a, b) for b in reviewed] for a in reviewed]).reshape(count, count)
+    reach = _reach(lesson)
+    pairs = [[abs(a - b) <= reach and are_neighbours(lesson, a, b) for b in reviewed] for a in reviewed]
+    close = np.array(pairs).reshape(count, count)
     able = [place for place, index in enumerate(reviewed) if index not in barred]
     wanted = _wanted(count)
     sizes = {max(1, wanted // 2), wanted, min(2 * wanted, MOST_HELD_OUT)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def of_voxels(slice_sha256: str) -> str:
 
 def shared(one: Sequence[str], other: Sequence[str]) -> Shared:
     """Return which slices two scans have in common; none where they are no copies of one."""
-    there = {each: index for index, both in enumerate(other) for each in both.split()}
+    there = _places(tuple(other))
     pairs = ((index, _first(both.split(), there)) for index, both in enumerate(one))
     return tuple((index, place) for index, place in pairs if place is not None)
 
@@ -67,6 +68,12 @@ def moved(indices: Iterable[int], pairs: Shared) -> tuple[int, ...]:
         return there + index - near
 
     return tuple(map(place, indices))
+
+
+@lru_cache(maxsize=4)
+def _places(slices_sha256: tuple[str, ...]) -> Mapping[str, int]:
+    """Return where a scan has which fingerprint, once for all the scans of a record that it is compared with."""
+    return {each: index for index, both in enumerate(slices_sha256) for each in both.split()}
 
 
 def _first(fingerprints: Sequence[str], there: Mapping[str, int]) -> int | None:

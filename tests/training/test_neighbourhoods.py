@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.networks.learned import Learned, Places, merged
+from napari_covseg.training import neighbourhoods
 from napari_covseg.training.lesson import Lesson
 from napari_covseg.training.neighbourhoods import (
     LEARNED_BEFORE,
@@ -42,6 +43,15 @@ def lesson_of(reviewed, depth=40, spacing_mm=5.0, bearing=range(40)):
 )
 def test_neighbours_are_near_or_show_one_lesion(spacing_mm, bearing, gap, close):
     assert are_neighbours(lesson_of((), spacing_mm=spacing_mm, bearing=bearing), 10, 10 + gap) is close
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_of_many_slices_only_those_that_may_be_neighbours_are_compared(learned, monkeypatch):
+    lesson, asked = lesson_of(tuple(range(400)), depth=400, spacing_mm=2.0), []
+    monkeypatch.setattr(neighbourhoods, "are_neighbours", lambda *pair: asked.append(pair) or are_neighbours(*pair))
+    record = {lesson.scan.voxels_sha256: Learned.of(range(0, 400, 2))} if learned else {}
+    split([lesson], record)
+    assert 0 < len(asked) < 400 * 30  # of 160 000 pairs; 20 mm are ten slices either way
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import nn
 from napari_covseg.inference import Segmenter
 from napari_covseg.jobs import Job, Progress, Remark, overheard
 from napari_covseg.measure import Agreement, pooled
-from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint
+from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.networks.learned import learned_by
 from napari_covseg.networks.lineage import SYNTHETIC_SAMPLE
 from napari_covseg.networks.spec import Names
@@ -126,7 +126,10 @@ def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
         files.refuse_damaged()
         if request.knows_names_alone:
             yield Remark(NAMES_ALONE)
-    lessons = joined([lesson for lesson in request.lessons if lesson.reviewed])
+    lessons, card = joined([lesson for lesson in request.lessons if lesson.reviewed]), request.parent.card
+    if not _say_something(lessons, load(card.network), card.scheme):
+        known = ", ".join(card.scheme)
+        raise ValueError(f"Nobody looked on the reviewed slices for what {request.parent.name} knows ({known}).")
     request.begin()
     return lessons
 
@@ -141,16 +144,16 @@ def _remembered(request: FineTuning, spec: NetworkSpec, lessons: Sequence[Lesson
     patients = frozenset[str]().union(*patients_of(lessons, learned_by(request.parent.card)))
     if request.replay is not None:
         old = yield from rehearsal(request.replay, spec, learned, patients)
-        if not request.replay or _says_something(old, spec, request.parent.card.scheme):
+        if not request.replay or _say_something(old.asked, spec, request.parent.card.scheme):
             return old, False
         yield Remark("None of the older cases can say whether it forgets; the bundled sample is rehearsed instead.")
     return (yield from rehearsal(synthetic_sample(), spec, learned)), True
 
 
-def _says_something(old: Rehearsal, spec: NetworkSpec, scheme: Names) -> bool:
-    """Whether something is asked about that the network knows."""
+def _say_something(lessons: Sequence[Lesson], spec: NetworkSpec, scheme: Names) -> bool:
+    """Whether lessons say something of what the network knows."""
     stages = [stage for stage in spec.stages if stage.target != "lung"]
-    asked = [teaching(stage, scheme, lesson.annotated) for stage in stages for lesson in old.asked]
+    asked = [teaching(stage, scheme, lesson.annotated) for stage in stages for lesson in lessons]
     return any(each.says_something for each in asked)
 
 

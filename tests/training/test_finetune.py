@@ -168,6 +168,16 @@ def test_without_a_reviewed_slice_there_is_nothing_to_learn(lesson, parent, tmp_
     assert not list(tmp_path.glob("child*"))
 
 
+def test_where_nobody_looked_for_what_the_network_knows_it_is_said_before_anything_is_measured(
+    lesson, parent, tmp_path
+):
+    old = parent("masc_net", ("ggo", "consolidation"))
+    asked = request(old, replace(lesson, annotated=frozenset({"effusion"})), tmp_path / "child.safetensors")
+    with pytest.raises(ValueError, match=r"Nobody looked .* for what masc_net knows \(ggo, consolidation\)"):
+        next(finetuned(asked))
+    assert not list(tmp_path.glob("*child*"))
+
+
 def test_a_child_replaces_no_file(lesson, parent, tmp_path):
     old = parent("res_att_unet")
     before = old.path.read_bytes()

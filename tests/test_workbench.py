@@ -268,6 +268,8 @@ def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(be
     assert [child.path for child in learned] == [out]
     assert learned[0].card.config["steps"] == 5
     assert not bench.learning.can_resume(untrained)
+    out.with_name(f"{out.name}{lineage.RUN_ENDING}").write_text(json.dumps(about))  # killed when all was done
+    assert not bench.learning.can_resume(untrained)
     assert not list(out.parent.glob("*.state"))
 
 

@@ -124,6 +124,8 @@ class Learning:
         opened, session = self.bench.opened_scan(), self.bench.opened_scan().session
         for out, about in lineage.unfinished(session.scan_sha256, self.bench.folder).items():
             config = about.get("config")
+            if out.exists():  # killed when all was done; what lies beside the child is removed by the next run
+                continue
             if about.get("parent_sha256") == parent.sha256 and isinstance(config, dict) and "steps" in config:
                 sha256 = reviewed_sha256(opened.scan, session.labels, session.reviewed)
                 if about.get("sessions_sha256") == [sha256]:

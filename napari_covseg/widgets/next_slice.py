@@ -53,9 +53,9 @@ class NextSlice(QObject):  # type: ignore[misc]
         if opened is None:
             return None
         unsure, marks = opened.proposals.uncertain_voxels, opened.session.marks.keys()
-        here = {gestures.slice_shown(self.desk)}
-        seen = (marks | self._led_to | here, marks | here, marks)
-        return next(filter(None, (suggestion(unsure, opened.scan.geometry, each) for each in seen)), None)
+        here = (gestures.slice_shown(self.desk),)
+        tries = ((marks | self._led_to, here), (marks, here), (marks, ()))
+        return next(filter(None, (suggestion(unsure, opened.scan.geometry, *each) for each in tries)), None)
 
     def go(self) -> None:
         """Show the slice that is suggested."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari_covseg.io.case_sums import contents_sha256
 from napari_covseg.io.cases import Case
 from napari_covseg.jobs import Job, Remark
 from napari_covseg.networks import Card, Checkpoint, checkpoint
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 CASES_KEY = "cases_sha256"
 """Under which a card's settings tell apart trainings on other cases of the same patients."""
 
-OF_THE_CALL = ("held_out", "seconds_last_call", CASES_KEY)
+CONTENTS_KEY = "contents_sha256"
+"""Under which a card's settings, and a training that is under way, tell apart other files of the same names."""
+
+OF_THE_CALL = ("held_out", "seconds_last_call", CASES_KEY, CONTENTS_KEY)
 """What a card's settings hold beside those of the loop."""
 
 REMEDY = "choose another name, or have it replaced"
@@ -71,6 +75,7 @@ def about(request: TrainingRequest, taught: Sequence[Case]) -> dict[str, Any]:
         "parent_sha256": request.parent.sha256 if request.parent else "",
         "held_out": sorted(request.held_out),
         "taught": sorted([case.patient, case.name] for case in taught),
+        CONTENTS_KEY: contents(taught),
     }
 
 
@@ -87,16 +92,21 @@ def fingerprint(taught: Sequence[Case]) -> str:
     return cases_sha256(f"{case.patient}/{case.name}" for case in taught)[:16]
 
 
+def contents(taught: Sequence[Case]) -> str:
+    """Return what tells the files of these cases from others of the same names, in whichever order they are given."""
+    return contents_sha256(sorted(taught, key=lambda case: (case.patient, case.name)))[:16]
+
+
 def _saved(request: TrainingRequest, taught: Sequence[Case]) -> Checkpoint | None:
     """Return what an earlier call of this training saved, or None where there is none, or it may be replaced."""
     if not request.resume:
         if request.out.exists() and not request.overwrite:
             raise TakenError(f"{request.out} is there already; {REMEDY}.")
         return None
-    if not request.files.is_about(about(request, taught)):
+    if not _is_left(request, taught):
         raise ValueError(
-            f"What lies beside {request.out.name} belongs to a training of another network, or on other cases or "
-            "patients; give the same, or start anew."
+            f"What lies beside {request.out.name} belongs to a training of another network, or on other cases, "
+            "files or patients; give the same, or start anew."
         )
     if not request.out.exists() or request.files.have_yet_to_replace_it:
         return None
@@ -112,6 +122,13 @@ def _saved(request: TrainingRequest, taught: Sequence[Case]) -> Checkpoint | Non
     return None
 
 
+def _is_left(request: TrainingRequest, taught: Sequence[Case]) -> bool:
+    """Whether what lies beside the file is of this training; an earlier build kept of the cases their names alone."""
+    asked = about(request, taught)
+    by_name = {key: value for key, value in asked.items() if key != CONTENTS_KEY}
+    return request.files.is_about(asked) or request.files.is_about(by_name)
+
+
 def _is_of(card: Card, request: TrainingRequest, taught: Sequence[Case]) -> bool:
     """Whether a card is of this training, as far as it tells: older ones do not tell the cases, only the patients."""
     settings = {name: value for name, value in card.config.items() if name not in OF_THE_CALL}
@@ -121,5 +138,6 @@ def _is_of(card: Card, request: TrainingRequest, taught: Sequence[Case]) -> bool
         (card.network, card.width, card.scheme, card.parent_sha256, card.trained_on) == ours
         and card.config.get("held_out") == asked["held_out"]
         and card.config.get(CASES_KEY) in (None, fingerprint(taught))
+        and card.config.get(CONTENTS_KEY) in (None, asked[CONTENTS_KEY])
         and request.config.is_as_saved(settings)
     )

@@ -35,7 +35,15 @@ from napari_covseg.training.processes import Processes
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.run_files import RunFiles, alone, finished_in, keep_finished
 from napari_covseg.training.stacks import Stack, read_stacks
-from napari_covseg.training.taking_up import CASES_KEY, fingerprint, is_measured, patients_of, taken_up
+from napari_covseg.training.taking_up import (
+    CASES_KEY,
+    CONTENTS_KEY,
+    contents,
+    fingerprint,
+    is_measured,
+    patients_of,
+    taken_up,
+)
 from napari_covseg.volume import Volume
 
 TERMS = "Non-commercial research use only; not a medical device."
@@ -272,6 +280,7 @@ def _card(request: TrainingRequest, cases: Sequence[Case], learned: Record, seco
         "held_out": sorted(request.held_out),
         "seconds_last_call": seconds,
         CASES_KEY: fingerprint(cases),
+        CONTENTS_KEY: contents(cases),
     }
     return Card(
         network=request.network,

@@ -3,11 +3,14 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from napari_covseg.inference import Segmenter
+from napari_covseg.io import write_labels
 from napari_covseg.io.cases import find_cases, read_case
+from napari_covseg.io.scans import read_labels
 from napari_covseg.jobs import Remark, drain
 from napari_covseg.networks import Card, available, checkpoint, load
 from napari_covseg.networks.learned import Learned
@@ -422,6 +425,35 @@ def test_other_cases_of_the_same_patients_are_another_training(cases, tmp_path):
     found = [replace(found[0], name="renamed"), *found[1:]]
     with pytest.raises(ValueError, match="is of another training"):
         next(train(replace(asked, resume=True), found))
+
+
+def test_cases_that_were_corrected_since_are_another_training(cases, tmp_path):
+    asked = request("res_att_unet", tmp_path, held_out=frozenset({"c1"}))
+    killed_while_measuring(asked, cases)
+    moved = cases.rename(tmp_path / "elsewhere")
+    found = find_cases([moved])
+    assert is_of_this_training(asked, found[::-1])
+    labels = next(case.labels for case in found if case.name == "m1")
+    drawn = read_labels(labels)
+    write_labels(drawn.with_voxels(np.where(drawn.values == 3, np.uint8(0), drawn.values), drawn.geometry), labels)
+    with pytest.raises(ValueError, match="or on other cases, files or patients"):
+        next(train(replace(asked, resume=True), found))
+    asked.files.forget()
+    with pytest.raises(ValueError, match="is of another training"):
+        next(train(replace(asked, resume=True), found))
+
+
+def test_what_an_earlier_build_left_knows_its_cases_by_name_and_goes_on(cases, tmp_path):
+    asked = request("res_att_unet", tmp_path, held_out=frozenset({"c1"}))
+    killed_while_measuring(asked, cases)
+    about = json.loads(asked.files.about.read_text("utf-8"))
+    assert about.pop("contents_sha256")
+    asked.files.about.write_text(json.dumps(about), "utf-8")
+    assert is_of_this_training(asked, find_cases([cases]))
+
+
+def is_of_this_training(asked, found):
+    return "is trained already" in next(train(replace(asked, resume=True), found)).words
 
 
 def test_a_training_that_replaces_a_file_goes_on_with_itself_and_not_with_that_file(cases, tmp_path, monkeypatch):

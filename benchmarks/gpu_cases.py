@@ -22,9 +22,9 @@ from napari_covseg.io import (
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Width
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.finetune_request import short_run
 from napari_covseg.training.lesson import Lesson
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.recipes import training_config
 from napari_covseg.volume import LabelMap, Volume, cropped, reoriented
 

@@ -16,8 +16,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_covseg.jobs import Job, drain
-from napari_covseg.training import batches, keeping, loop, train
-from napari_covseg.training.loop import Batch, BatchSource, StepDone
+from napari_covseg.training import batches, keeping, learner, train
+from napari_covseg.training.loop import StepDone
+from napari_covseg.training.source import Batch, BatchSource
 
 WARM_UP_STEPS = 2
 """Steps of a stage that are not timed, where there are more."""
@@ -62,7 +63,7 @@ def plain_fp32() -> Iterator[None]:
     allowed = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     try:
-        with patch.object(loop, "bfloat16_gains", lambda *_, **__: False):
+        with patch.object(learner, "bfloat16_gains", lambda *_, **__: False):
             yield
     finally:
         torch.backends.cudnn.allow_tf32 = allowed

@@ -19,9 +19,9 @@ from napari_covseg.io.cases import Case
 from napari_covseg.jobs import drain
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.checkpoint import known
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.finetune import finetuned
 from napari_covseg.training.finetune_request import FineTuning
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.train import TrainingRequest, train
 from napari_covseg.volume import Volume
 

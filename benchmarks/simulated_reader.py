@@ -31,12 +31,12 @@ from napari_covseg.training import (
     rehearsal,
 )
 from napari_covseg.training.comparison import found_on
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.finetune import finetuned
 from napari_covseg.training.finetune_request import FineTuning, short_run
 from napari_covseg.training.keeping import Keeping
 from napari_covseg.training.lesson import Lesson, lesson_of_case
-from napari_covseg.training.loop import TrainingConfig
 
 ASKED_OF_OTHERS = 24
 """Slices on which forgetting is measured, of all other cases together that are annotated for the same classes; for a

@@ -13,8 +13,8 @@ import torch
 
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Stage
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.crops import Crop, cropped_sample
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.losses import Teaching, teaching
 from napari_covseg.training.source import Batch, BatchSource
 from napari_covseg.training.stacks import IGNORED, Stack

@@ -13,8 +13,8 @@ from torch import nn
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Stage
 from napari_covseg.training.batches import Place, batch_source
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.evenly import evenly
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.losses import Teaching, stage_loss, teaching
 from napari_covseg.training.source import Batch
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED, Stack

@@ -12,9 +12,9 @@ import torch
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Names, Stage
 from napari_covseg.training.batches import batch_source
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.crops import Crop, cropped_sample
 from napari_covseg.training.keeping import NOBODY, Keeping
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.losses import teaching
 from napari_covseg.training.source import Batch, BatchSource
 from napari_covseg.training.stacks import IGNORED, Stack

@@ -15,7 +15,7 @@ from napari_covseg.networks import NetworkSpec
 from napari_covseg.networks.spec import Stage, Stream
 from napari_covseg.preprocess import Resize, Square, Step, Window, prepared
 from napari_covseg.training.augment import REACH, augmentation, augmented
-from napari_covseg.training.loop import TrainingConfig
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.stacks import IGNORED, Stack, hounsfield
 from napari_covseg.volume import Geometry, Volume
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari_covseg.jobs import Remark
-from napari_covseg.training.loop import StepDone, TrainingConfig
+from napari_covseg.training.config import TrainingConfig
+from napari_covseg.training.loop import StepDone
 
 
 @dataclass(frozen=True, slots=True)

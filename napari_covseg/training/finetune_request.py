@@ -14,10 +14,10 @@ from napari_covseg.io.case_sums import contents_sha256
 from napari_covseg.io.cases import Case
 from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint
 from napari_covseg.networks.lineage import RUN_ENDING, cases_sha256
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.gate import MARGIN
 from napari_covseg.training.keeping import Keeping
 from napari_covseg.training.lesson import Lesson
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.recipes import training_config
 from napari_covseg.training.run_files import RunFiles, alone
 

@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
-    from napari_covseg.training.loop import TrainingConfig
+    from napari_covseg.training.config import TrainingConfig
 
 SMALLEST_CROP = 96
 CROP_STEP = 32

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_covseg.networks.spec import Names, Stage
-from napari_covseg.training.loop import Beside
+from napari_covseg.training.learner import Beside
 from napari_covseg.training.losses import class_log_probabilities, taught_channels
 from napari_covseg.training.rehearsal import OF_BEFORE
 from napari_covseg.training.source import Batch

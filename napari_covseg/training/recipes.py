@@ -7,7 +7,7 @@ from typing import Literal
 from napari_covseg.networks import NetworkSpec
 from napari_covseg.preprocess import Resize
 from napari_covseg.training.augment import SHIPPED
-from napari_covseg.training.loop import TrainingConfig
+from napari_covseg.training.config import TrainingConfig
 
 RecipeName = Literal["shipped", "paper"]
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from napari_covseg.io import written
 from napari_covseg.networks.spec import Stage
-from napari_covseg.training.loop import TrainingConfig
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
 STATE, FINISHED, LOCK = ".state", ".done", ".lock"

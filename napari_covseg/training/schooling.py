@@ -14,10 +14,11 @@ from napari_covseg.jobs import Job, Remark
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
 from napari_covseg.training.classroom import Classroom, Pupil, mixed_source, parts_of
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.done import Attempt, EndedEarly
 from napari_covseg.training.frugal import is_out_of_memory, ladder
 from napari_covseg.training.keeping import Keeping, freeze, held_to
-from napari_covseg.training.loop import TrainingConfig, trained
+from napari_covseg.training.loop import trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.run_files import finished_in, keep_finished
 from napari_covseg.training.tensor_files import read_tensors

@@ -26,9 +26,10 @@ from napari_covseg.networks.learned import Learned, Places, Record, learned_by, 
 from napari_covseg.networks.spec import Names, Stage, Width
 from napari_covseg.training.batches import batch_source, check_taught, teaches
 from napari_covseg.training.check import check_sample, held_out_check
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.evaluation import evaluated
 from napari_covseg.training.log import check_log_is_possible, logged
-from napari_covseg.training.loop import TrainingConfig, trained
+from napari_covseg.training.loop import trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.made import commit
 from napari_covseg.training.processes import Processes

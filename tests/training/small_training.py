@@ -19,7 +19,8 @@ from napari_covseg.networks import load
 from napari_covseg.training import loop
 from napari_covseg.training.augment import SHIPPED
 from napari_covseg.training.batches import batch_source
-from napari_covseg.training.loop import StepDone, TrainingConfig, trained
+from napari_covseg.training.config import TrainingConfig
+from napari_covseg.training.loop import StepDone, trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.processes import Processes
 from napari_covseg.training.stacks import Stack

@@ -9,7 +9,7 @@ import torch
 
 from napari_covseg.networks import load
 from napari_covseg.training.batches import ONE_SIDED_SHARE, batch_source
-from napari_covseg.training.loop import TrainingConfig
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.stacks import IGNORED
 
 THREE = ("ggo", "consolidation", "effusion")

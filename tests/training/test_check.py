@@ -7,7 +7,7 @@ from torch import nn
 
 from napari_covseg.networks import load
 from napari_covseg.training.check import CHECK_SAMPLES, check_sample, held_out_check
-from napari_covseg.training.loop import TrainingConfig
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED
 
 THREE = ("ggo", "consolidation", "effusion")

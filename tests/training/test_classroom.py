@@ -5,8 +5,8 @@ import torch
 
 from napari_covseg.networks import load
 from napari_covseg.training.classroom import Classroom, Pupil, mixed_source, parts_of
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.keeping import NOBODY, Keeping
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.rehearsal import OF_BEFORE
 

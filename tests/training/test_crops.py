@@ -9,8 +9,8 @@ import torch
 from napari_covseg.networks import load
 from napari_covseg.preprocess import Equalise, Window
 from napari_covseg.training.augment import SHIPPED
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.crops import Crop, cropped_sample, window_of
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED
 from napari_covseg.volume import Geometry, Volume
 

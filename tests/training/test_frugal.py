@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from napari_covseg.networks import available, load
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.frugal import compute_twice, is_out_of_memory, ladder
-from napari_covseg.training.loop import TrainingConfig
 
 THREE = ("ggo", "consolidation", "effusion")
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

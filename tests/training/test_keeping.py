@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from napari_covseg.networks import load
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.keeping import (
     FEW_SLICES,
     NOBODY,
@@ -16,7 +17,6 @@ from napari_covseg.training.keeping import (
     disagreement,
     held_to,
 )
-from napari_covseg.training.loop import TrainingConfig
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.rehearsal import OF_BEFORE
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from napari_covseg.jobs import Progress, drain
-from napari_covseg.training import loop
+from napari_covseg.training import learner, loop
 from napari_covseg.training.loop import CheckDone, StepDone
 from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
@@ -136,7 +136,7 @@ def test_the_loss_falls_on_a_task_that_grey_values_solve():
 
 def test_parts_add_up_to_one_step(monkeypatch):
     """Without batch norm's statistics, two parts of one sample are one part of the same two."""
-    monkeypatch.setattr(loop, "bfloat16_gains", lambda *_, **__: False)
+    monkeypatch.setattr(learner, "bfloat16_gains", lambda *_, **__: False)
     config = replace(CONFIG, steps=3, freeze_batch_norm=True)
     halves = small.batch_source(small.stacks(), small.SPEC, small.STAGE, small.THREE, replace(config, batch=1))
 

@@ -14,8 +14,9 @@ from napari_covseg.io.scans import read_labels
 from napari_covseg.jobs import Remark, drain
 from napari_covseg.networks import Card, available, checkpoint, load
 from napari_covseg.networks.learned import Learned
+from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.lesson import lesson_of_case
-from napari_covseg.training.loop import CheckDone, StepDone, TrainingConfig
+from napari_covseg.training.loop import CheckDone, StepDone
 from napari_covseg.training.neighbourhoods import split
 from napari_covseg.training.train import LUNG_SHARE, TrainingRequest, stage_config, train
 

@@ -16,7 +16,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_covseg.jobs import Job, drain
-from napari_covseg.training import batches, keeping, learner, train
+from napari_covseg.training import batches, classroom, learner, train
 from napari_covseg.training.loop import StepDone
 from napari_covseg.training.source import Batch, BatchSource
 
@@ -115,7 +115,7 @@ class StepWatch:
         memory = Memory(self.device)
         with (
             patch.object(train, "batch_source", self._source),
-            patch.object(keeping, "batch_source", self._source),
+            patch.object(classroom, "batch_source", self._source),
             self.counter or nullcontext(),
         ):
             result = drain(job, self._note)

@@ -97,7 +97,8 @@ def _trained(
 ) -> Checkpoint:
     """Train under a watch, on the tiny cases without others; a training with others keeps its file."""
     out = bench.folder / f"{bench.spec.key}-{bench.width}-{'parent' if cases else 'passing'}.safetensors"
-    request = TrainingRequest(bench.spec.key, out, config, bench.width, SCHEME, device=watch.device.type)
+    device = watch.device.type
+    request = TrainingRequest(bench.spec.key, out, config, bench.width, SCHEME, device=device, overwrite=True)
     kept: Checkpoint = watch.run(train(request, cases or bench.tiny))
     return kept
 

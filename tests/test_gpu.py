@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from napari_covseg.jobs import Progress
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PARTS = ("train", "segment", "finetune")
 
@@ -112,6 +114,16 @@ def test_a_second_run_adds_its_rows_and_replaces_those_of_the_same_network_on_th
     figures.write_text(json.dumps({"device": "NVIDIA H200", "rows": rows}), "utf-8")
     run(*words, "compact", "--networks", "chs_net")
     assert len(json.loads(figures.read_text("utf-8"))["rows"]) == 1
+
+
+def test_what_the_meter_watches_is_where_it_looks(module):
+    """Every module that makes batches; one that moved made the whole run fail."""
+
+    def job():
+        yield Progress(1, 1, "nothing")
+        return "done"
+
+    assert module("gpu_meter").StepWatch(torch.device("cpu")).run(job()) == "done"
 
 
 @pytest.mark.slow

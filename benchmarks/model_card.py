@@ -1,4 +1,7 @@
-"""A checkpoint's card, in its header and as a page."""
+"""A checkpoint's card, in its header and as a page.
+
+Run as a script it writes both anew for what ships, as cross-validation has measured it meanwhile; the weights stay.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from napari_covseg.networks import Card, Checkpoint, checkpoint, load
+from fold_outcome import kept as outcome_of
+from results_page import joined, lesion_by_patient
+
+from napari_covseg.networks import Card, Checkpoint, available, checkpoint, load, sums
+from napari_covseg.networks.checkpoint import SHIPPED
+from napari_covseg.training.folds import FOLDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs" / "models"
+OUTCOMES = Path(__file__).parent / "outcomes"
 
 BEGIN, END = "<!-- facts: begin -->", "<!-- facts: end -->"
 
@@ -32,23 +44,54 @@ POOR_DICE = 0.5
 """Below it more is wrong than right."""
 
 
+def main() -> None:
+    """Write the headers and pages of what ships."""
+    for network in available():
+        for one in checkpoint.known(network):
+            if one.is_shipped:
+                kept = stamped(one, one.card.command.splitlines(), ROOT, cross_validated(network))
+                page = PAGES / f"{one.path.stem}.md"
+                page.write_text(card_page(kept, one.path, page.read_text("utf-8")), "utf-8")
+    sums.write_list(SHIPPED, "*.safetensors")
+
+
+def cross_validated(network: str, outcomes: Path = OUTCOMES) -> Mapping[str, Any]:
+    """Return a network's pooled Dice in the cross-validation that is kept, of how many patients, after how many steps.
+
+    Of all folds, or nothing.
+    """
+    files = [outcomes / f"{network}_fold{fold}.json" for fold in range(1, FOLDS + 1)]
+    if not all(file.exists() for file in files):
+        return {}
+    folds = [outcome_of(file) for file in files]
+    found = joined(folds)
+    dice = {f"dice_{name}": scores["dice"] for name, scores in sorted(found.pooled().items())}
+    by_patient = lesion_by_patient(found)
+    return {
+        "pooled": {name: round(value, 4) for name, value in dice.items() if value is not None},
+        "lesion_by_patient": {name: None if dice is None else round(dice, 4) for name, dice in by_patient.items()},
+        "patients": len(by_patient),
+        "steps": min(fold.steps or 0 for fold in folds),
+    }
+
+
 def stamped(
     made: Checkpoint,
     commands: Sequence[str],
     repository: Path,
-    cross_validated: Mapping[str, float],
+    cross_validated: Mapping[str, Any],
     before: Checkpoint | None = None,
 ) -> Checkpoint:
     """Write into a checkpoint's header how it was made, on what, what that is worth, and where it fails.
 
-    Of weights that everybody taught, what shipped before them tells most, if some patients were held out from it.
+    Of weights that everybody taught, what shipped before them tells most, if some patients were held out from it; few
+    patients may be easy ones, so that the same recipe's cross-validation stands beside.
     """
-    metrics = dict(made.card.metrics)
-    if not metrics.get("held_out_pooled"):
-        if cross_validated:
-            metrics["cross_validated_pooled"] = dict(cross_validated)
-        if before is not None and (sibling := _sibling(before, commands[0])):
-            metrics["sibling"] = sibling
+    metrics = {name: value for name, value in made.card.metrics.items() if name != "cross_validated"}
+    if cross_validated:
+        metrics["cross_validated"] = dict(cross_validated)
+    if not metrics.get("held_out_pooled") and before is not None and (sibling := _sibling(before, commands[0])):
+        metrics["sibling"] = sibling
     card = made.card.model_copy(update={"metrics": metrics})
     found = {
         "command": "\n".join(commands),
@@ -83,10 +126,21 @@ def _commit(repository: Path) -> str:
 
 
 def _poorly_found(card: Card) -> list[str]:
-    """Return a sentence for what they found badly, as far as that was measured."""
-    measured = card.measured_dice.items()
-    poor = [f"{name.removeprefix('dice_')} ({dice:.2f})" for name, dice in measured if dice < POOR_DICE]
-    return [f"More wrong than right on patients it never saw, by Dice: {', '.join(poor)}."] if poor else []
+    """Return sentences for what they found badly, as far as that was measured."""
+    folds, sibling = card.metrics.get("cross_validated", {}), card.metrics.get("sibling", {})
+    held_out = card.metrics.get("held_out") or sibling.get("held_out", ())
+    told = []
+    if held_out and (poor := _poor(card.measured_dice)):
+        told.append(f"More wrong than right on {', '.join(held_out)}, whom it never saw, by Dice: {poor}.")
+    if folds and (poor := _poor(folds["pooled"])):
+        told.append(f"More wrong than right in cross-validation, after {folds['steps']} steps, by Dice: {poor}.")
+    return told
+
+
+def _poor(measured: Mapping[str, float]) -> str:
+    return ", ".join(
+        f"{name.removeprefix('dice_')} ({dice:.2f})" for name, dice in measured.items() if dice < POOR_DICE
+    )
 
 
 def card_page(kept: Checkpoint, shipped: Path, before: str) -> str:
@@ -114,30 +168,63 @@ def _facts(kept: Checkpoint, shipped: Path) -> str:
         "code": f"{card.code_version}, commit `{card.commit[:12]}`, {card.created_utc}",
     }
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "", "```", card.command]
-    dice = card.measured_dice
-    sibling = card.metrics.get("sibling")
-    where = "on the held-out patients" if card.metrics.get("held_out_pooled") else "in cross-validation"
-    where = "on a sibling" if sibling else where
-    lines += ["```", "", f"## Measured {where}", ""]
-    if dice:
-        lines += [f"| {' | '.join(n.removeprefix('dice_') for n in dice)} |", f"|{'---|' * len(dice)}"]
-        lines += [f"| {' | '.join(f'{value:.3f}' for value in dice.values())} |", "", "Dice over all their voxels."]
-        if sibling:
-            lines += [
-                "Not of these very weights, which everybody taught, but of those that this command made, with",
-                f"{', '.join(sibling['held_out'])} held out{_flattered(sibling.get('chose_the_step', False))}:",
-                "",
-                "```",
-                sibling["command"],
-                "```",
-            ]
-        elif card.metrics.get("held_out_pooled"):
-            lines.append(f"On {held_out}{_flattered(bool(card.config.get('patience')))}.")
-        else:
-            lines.append("Of the same recipe, never of these very weights, which everybody taught: docs/results.md.")
-    else:
-        lines.append("Nothing: see docs/results.md for the cross-validation of the same recipe.")
-    return "\n".join([*lines, "", "## Known failures", "", *(f"- {failure}" for failure in card.known_failures)])
+    lines += ["```", "", *_measured(card), *_in_turn(card)]
+    return "\n".join([*lines, "## Known failures", "", *(f"- {failure}" for failure in card.known_failures)])
+
+
+def _measured(card: Card) -> list[str]:
+    """Return what the held-out patients tell, of these weights or of those that they went on from."""
+    sibling = card.metrics.get("sibling", {})
+    whose = card.metrics if card.metrics.get("held_out_pooled") else sibling
+    if not whose.get("held_out_pooled"):
+        return []
+    held_out = ", ".join(whose["held_out"])
+    lines = [f"## Measured on {held_out}", "", *_dice(whose["held_out_pooled"]), ""]
+    if whose is not sibling:
+        return [*lines, f"They were held out{_flattered(bool(card.config.get('patience')))}.", ""]
+    chosen = _flattered(sibling.get("chose_the_step", False))
+    return [
+        *lines,
+        "Not of these very weights, which everybody taught, but of those that this command made at commit",
+        f"`{sibling.get('commit', '')[:12]}`, with them held out{chosen}:",
+        "",
+        "```",
+        sibling["command"],
+        "```",
+        "",
+    ]
+
+
+def _in_turn(card: Card) -> list[str]:
+    """Return what cross-validation tells of the same recipe."""
+    folds = card.metrics.get("cross_validated")
+    if not folds:
+        return ["Not measured in cross-validation.", ""]
+    return [
+        "## Cross-validated",
+        "",
+        *_dice(folds["pooled"]),
+        "",
+        f"Of the same recipe, never of these very weights: each of {folds['patients']} patients or sets with lesions",
+        f"held out in turn, after {folds['steps']} steps a stage. Any lesion, by patient:",
+        "",
+        f"| {' | '.join(folds['lesion_by_patient'])} |",
+        f"|{'---|' * len(folds['lesion_by_patient'])}",
+        f"| {' | '.join('–' if dice is None else f'{dice:.2f}' for dice in folds['lesion_by_patient'].values())} |",
+        "",
+        "More in docs/results.md.",
+        "",
+    ]
+
+
+def _dice(found: Mapping[str, float]) -> list[str]:
+    return [
+        f"| {' | '.join(name.removeprefix('dice_') for name in found)} |",
+        f"|{'---|' * len(found)}",
+        f"| {' | '.join(f'{value:.3f}' for value in found.values())} |",
+        "",
+        "Dice over all their voxels.",
+    ]
 
 
 def _flattered(they_chose: bool) -> str:
@@ -146,3 +233,7 @@ def _flattered(they_chose: bool) -> str:
 
 def _parameters(kept: Checkpoint) -> str:
     return f"{sum(parameter.numel() for parameter in checkpoint.revived(kept).parameters()):,}".replace(",", " ")
+
+
+if __name__ == "__main__":
+    main()

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from markdown_table import table
 
 ONE_MATRIX = """\
-One confusion matrix has one F-score, which is its Dice, a Jaccard index below it, and an accuracy below it only where
-there is less background than lesion. Where a paper prints otherwise it averaged over different things or erred. A split
-by slice puts neighbours of a test slice among the training slices."""
+One confusion matrix has one F-score, which is its Dice and follows from precision P and sensitivity S, 2PS / (P + S);
+a Jaccard index below it; and an accuracy below it only where there is less background than lesion. Where a paper prints
+otherwise it averaged over different things or erred. A split by slice puts neighbours of a test slice among
+the training slices."""
+
+ROUNDED = 0.0055
+"""Two figures printed with as many digits as the papers' may differ by so much for being rounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """A row of a paper's table, as printed; ``odd`` is what no single confusion matrix gives, or hardly."""
+    """A row of a paper's table, as printed."""
 
     paper: str
     data: str
@@ -27,14 +31,34 @@ class Figures:
     accuracy: str = "–"
     mae: str = "–"
     f_score: str = "–"
-    odd: str = ""
 
     @property
     def cells(self) -> tuple[str, ...]:
         """The row, in the order of `TITLES`."""
         scores = (self.dice, self.jaccard, self.sensitivity, self.specificity, self.precision, self.accuracy, self.mae)
-        return (self.paper, self.data, self.task, *scores, self.f_score, self.odd)
+        return (self.paper, self.data, self.task, *scores, self.f_score, "; ".join(self.odd))
 
+    @property
+    def odd(self) -> tuple[str, ...]:
+        """What no single confusion matrix gives, or hardly."""
+        printed = {name: None if (text := getattr(self, name)) == "–" else float(text) for name in SCORES}
+        dice, told = float(self.dice), []
+        if (jaccard := printed["jaccard"]) is not None and jaccard > dice:
+            told.append("Jaccard > Dice")
+        if (f_score := printed["f_score"]) is not None and abs(f_score - dice) > EXACT:
+            told.append("F-score ≠ Dice")
+        if (accuracy := printed["accuracy"]) is not None and accuracy < dice:
+            told.append("accuracy < Dice")
+        p, s = printed["precision"], printed["sensitivity"]
+        if p is not None and s is not None and abs(2 * p * s / (p + s) - dice) > ROUNDED:
+            told.append(f"P and S give {2 * p * s / (p + s):.3f}")
+        return tuple(told)
+
+
+SCORES = ("dice", "jaccard", "sensitivity", "specificity", "precision", "accuracy", "mae", "f_score")
+
+EXACT = 5e-4
+"""Less than the last digit of those printed with three."""
 
 TITLES = (
     *("paper", "its data", "task", "dice", "jaccard", "sensitivity", "specificity", "precision", "accuracy", "mae"),
@@ -57,7 +81,6 @@ PRINTED = (
         specificity="0.998",
         precision="0.821",
         f_score="0.657",
-        odd="F-score ≠ Dice",
     ),
     Figures(
         *("COVID-SegNet", "130 patients of its own", "infection"), dice="0.726", sensitivity="0.751", precision="0.726"
@@ -71,7 +94,6 @@ PRINTED = (
         specificity="0.97",
         precision="0.85",
         accuracy="0.96",
-        odd="Jaccard > Dice",
     ),
     Figures(
         *("CHS-Net", "the same", "lung"),
@@ -81,7 +103,6 @@ PRINTED = (
         specificity="0.99",
         precision="0.97",
         accuracy="0.99",
-        odd="Jaccard > Dice",
     ),
     Figures(
         *("Elharrouss et al.", "COVID-SemiSeg", "infection"),
@@ -91,7 +112,6 @@ PRINTED = (
         precision="0.856",
         mae="0.076",
         f_score="0.784",
-        odd="F-score ≠ Dice",
     ),
     Figures(
         *("Elharrouss et al.", "the same", "ground-glass, consolidation"),
@@ -107,7 +127,6 @@ PRINTED = (
         dice="0.94",
         precision="0.95",
         accuracy="0.89",
-        odd="accuracy < Dice",
     ),
 )
 

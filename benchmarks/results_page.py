@@ -22,6 +22,8 @@ PAPER_SCORES = ("dice", "jaccard", "sensitivity", "specificity", "precision", "a
 FEWEST_PATIENTS = 3
 """Of fewer an interval would be the patients themselves."""
 
+COMMAND = "python benchmarks/crossval.py --cases volumes --cases slices --cases slices_infection"
+
 BEST_LESION, EVERY_LESION, EFFUSION, LUNG = 0.75, 0.65, 0.75, 0.97
 """The goals: pooled Dice of the best network, of every network, and of the best that knows a class."""
 
@@ -48,19 +50,32 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         "# Results",
         "",
         f"Cross-validation over patients in {FOLDS} folds: {_budget(folds, steps, minutes)} (a lung stage half as",
-        "many), the shipped recipe, seed 0, compact widths, the same for all and tuned for none. It is made by `python",
-        "benchmarks/crossval.py`.",
-        "The weights that ship learned longer; docs/models/ tells from whom, and what they are worth.",
-        "Each fold is what the code of its day made; decision 7 tells what a lung stage learns from since.",
+        "many), the shipped recipe, seed 0, compact widths, the same for all and tuned for none. It is made by",
+        "",
+        f"    {COMMAND} {_asked(steps, minutes)}",
+        "",
+        *_cost_of_steps(folds, minutes),
+        "The weights that ship learned longer; docs/models/ tells from whom, and what they are worth, on few patients.",
+        f"The parents of the folds were trained by the code of {_commits(folds)};",
+        "decision 7 tells what a lung stage learns from since.",
         *([f"Not yet measured: {missing}."] if missing else []),
         "",
         "Dice over all voxels of all cases annotated for a class (pooled); then mean ± spread over the folds.",
         "Consolidation is judged on lesion_1 and lesion_2 alone: the other volumes have next to none, and the lone",
         "slices, which have some, are left out with them.",
         "",
-        *table(["network", *SCORED], ([title(key), *_cells(found[key], folds[key])] for key in found)),
+        *table(
+            ["network", *SCORED, "steps"],
+            ([title(key), *_cells(found[key], folds[key]), _steps(key, folds[key])] for key in found),
+        ),
         "",
         *_goals(found, baseline),
+        "## Any lesion, by patient",
+        "",
+        "Dice over all voxels of a patient's cases; `slices` are 50 lone slices of as many patients at most.",
+        "",
+        *_patients_table({key: lesion_by_patient(one) for key, one in found.items()}),
+        "",
         "## Scans",
         "",
         "Mean of the scans that contain a class (Dice; HD95 in mm), and millilitres marked on the others.",
@@ -94,8 +109,8 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         "memory is the peak of the whole process.",
         "",
         *table(
-            ["network", "steps", "weights, MB", "seconds a slice", "peak memory, MB", "device"],
-            ([title(key), *_costs(key, found[key], folds[key])] for key in found),
+            ["network", "weights, MB", "seconds a slice", "peak memory, MB", "device"],
+            ([title(key), *_costs(found[key], folds[key])] for key in found),
         ),
         "",
         *_compared(found, baseline, "Against the plain U-Net", f"network − {title(baseline)}"),
@@ -112,9 +127,28 @@ def joined(outcomes: Sequence[Outcome]) -> Evaluation:
     return replace(parts[0], cases=tuple(cases), seconds=sum(part.seconds for part in parts))
 
 
+def lesion_by_patient(one: Evaluation) -> dict[str, float | None]:
+    """Return the Dice of any lesion over all voxels of each patient's cases; None where there is nothing to find."""
+    patients = sorted({case.patient for case in one.cases if "lesion" in case.classes})
+    dice = {}
+    for patient in patients:
+        theirs = replace(one, cases=tuple(case for case in one.cases if case.patient == patient))
+        dice[patient] = theirs.pooled()["lesion"]["dice"]
+    return dice
+
+
 def title(key: str) -> str:
     """Return what a reader calls a network, or all of them together."""
     return TITLES.get(key) or registry.listing(key).title
+
+
+def _patients_table(found: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    patients = sorted({patient for dice in found.values() for patient in dice})
+    rows = []
+    for key, by_patient in found.items():
+        dice = [by_patient.get(patient) for patient in patients]
+        rows.append([title(key), *("–" if each is None else f"{each:.2f}" for each in dice)])
+    return table(["network", *patients], rows)
 
 
 def _cells(one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:
@@ -233,17 +267,43 @@ def _budget(folds: Mapping[str, Sequence[Outcome]], asked: int, minutes: float |
     return f"{' or '.join(str(steps) for steps in sorted(learned or {asked}))} steps a stage"
 
 
+def _asked(steps: int, minutes: float | None) -> str:
+    return f"--steps {steps}" if minutes is None else f"--fold-minutes {minutes:g}"
+
+
+def _cost_of_steps(folds: Mapping[str, Sequence[Outcome]], minutes: float | None) -> list[str]:
+    """Return what the same minutes mean for networks of which a step costs more."""
+    learned = {title(key): max(_learned(outcomes), default=0) for key, outcomes in folds.items() if key != ENSEMBLE}
+    if minutes is None or not all(learned.values()):
+        return []
+    most, fewest = max(learned, key=lambda key: learned[key]), min(learned, key=lambda key: learned[key])
+    return [
+        f"{minutes:g} minutes of one core, of 45 that were allowed: in these the {most} took {learned[most]} steps and",
+        f"{fewest} {learned[fewest]}. So this tells what a short training is worth, and little of what a network can.",
+        "",
+    ]
+
+
+def _commits(folds: Mapping[str, Sequence[Outcome]]) -> str:
+    """Return the commits that trained the parents, with their days, the oldest first."""
+    cards = [outcome.evaluation.checkpoint.card for key, found in folds.items() if key != ENSEMBLE for outcome in found]
+    made = sorted({(card.created_utc[:10], card.commit[:7]) for card in cards if card.commit})
+    return ", ".join(f"`{commit}` ({day})" for day, commit in made) or "no commit that they name"
+
+
+def _steps(key: str, outcomes: Sequence[Outcome]) -> str:
+    return "–" if key == ENSEMBLE else " or ".join(str(steps) for steps in sorted(_learned(outcomes)))
+
+
 def _learned(outcomes: Sequence[Outcome]) -> set[int]:
     """Return how many steps the parents of some folds learned."""
     return {outcome.steps for outcome in outcomes if outcome.steps is not None}
 
 
-def _costs(key: str, one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:
+def _costs(one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:
     seconds = one.seconds_per_slice
     told = "–" if seconds is None else f"{seconds:.2f}"
-    steps = "–" if key == ENSEMBLE else " or ".join(str(steps) for steps in sorted(_learned(outcomes)))
     return [
-        steps,
         f"{outcomes[0].file_mb:.1f}",
         told,
         f"{max(outcome.peak_mb for outcome in outcomes):.0f}",

@@ -8,7 +8,6 @@ commands is left alone unless ``--again``.
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import shutil
 import subprocess
@@ -17,8 +16,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from model_card import card_page, stamped
+from model_card import card_page, cross_validated, stamped
 
 from napari_covseg.networks import Checkpoint, available, checkpoint, sums
 from napari_covseg.networks.checkpoint import SHIPPED
@@ -79,7 +79,7 @@ def main() -> int:
             failed.append(network)  # it has said why; the others need not wait for it
             continue
         if made is not None:
-            publish(made, commands, _cross_validated(words.cross_validated, network))
+            publish(made, commands, cross_validated(network))
     print(table())
     print(*(f"{network} failed; see above." for network in failed), sep="\n", end="\n" if failed else "")
     return 1 if failed else 0
@@ -103,7 +103,7 @@ def recorded_commands(network: str, cases: list[Path]) -> tuple[str, ...]:
     return tuple(commands)
 
 
-def publish(made: Path, commands: tuple[str, ...], cross_validated: Mapping[str, float]) -> None:
+def publish(made: Path, commands: tuple[str, ...], folds: Mapping[str, Any]) -> None:
     """Move finished weights into the package, stamped with how they were made, and write their card's page.
 
     Parameters
@@ -112,8 +112,8 @@ def publish(made: Path, commands: tuple[str, ...], cross_validated: Mapping[str,
         The weights, beside those of the earlier parts.
     commands
         What made them.
-    cross_validated
-        Dice of the same recipe in cross-validation, as ``dice_<name>``; weights with held-out patients do without.
+    folds
+        What the same recipe is worth in cross-validation, as `cross_validated` has it.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def publish(made: Path, commands: tuple[str, ...], cross_validated: Mapping[str,
     shipped = SHIPPED / f"{card.network}_compact.safetensors"
     measured = made.with_name(_out_of(commands[0])) if len(commands) > 1 else shipped
     before = checkpoint.read(measured) if measured.exists() else None
-    kept = stamped(checkpoint.read(made), commands, ROOT, cross_validated, before)
+    kept = stamped(checkpoint.read(made), commands, ROOT, folds, before)
     others = [file for file in SHIPPED.glob("*.safetensors") if file.name != shipped.name]
     size_mb = made.stat().st_size / 1e6
     if size_mb > LARGEST_FILE_MB or size_mb + sum(f.stat().st_size for f in others) / 1e6 > LARGEST_SUM_MB:
@@ -145,13 +145,6 @@ def table() -> str:
                 shown = ", ".join(f"{name.removeprefix('dice_')} {value:.3f}" for name, value in dice.items())
                 lines.append(f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {shown or 'not measured'}")
     return "\n".join(lines)
-
-
-def _cross_validated(file: Path | None, network: str) -> dict[str, float]:
-    """Return what ``crossval.py --json`` found for a network."""
-    found = json.loads(file.read_text("utf-8")) if file else {}
-    scores = found.get(network, {}).get("pooled", {})
-    return {f"dice_{name}": one["dice"] for name, one in sorted(scores.items()) if one["dice"] is not None}
 
 
 def _is_shipped(network: str, commands: tuple[str, ...]) -> bool:
@@ -210,7 +203,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=Path, action="append", required=True, help="folders of cases, or a pack")
     parser.add_argument("--networks", nargs="+", default=list(available()), choices=available())
     parser.add_argument("--minutes", type=float, default=60.0, help="per network and call")
-    parser.add_argument("--cross-validated", type=Path, metavar="FILE", help="what crossval.py --json printed")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--again", action="store_true", help="also what is shipped already")
     return parser.parse_args()

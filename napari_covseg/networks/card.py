@@ -56,7 +56,14 @@ class _Gate(BaseModel):
 
 
 class _Sibling(BaseModel):
+    held_out: tuple[str, ...] = ()
     held_out_pooled: Dice = {}
+
+
+class _CrossValidated(BaseModel):
+    pooled: Dice = {}
+    patients: int = 0
+    steps: int = 0
 
 
 class _BeforeAndAfter(BaseModel):
@@ -69,7 +76,7 @@ class _Figures(BaseModel):
 
     held_out: tuple[str, ...] = ()
     held_out_pooled: Dice = {}
-    cross_validated_pooled: Dice = {}
+    cross_validated: _CrossValidated = _CrossValidated()
     sibling: _Sibling = _Sibling()
     gate: _Gate = _Gate()
     on_the_learned_slices: _BeforeAndAfter = _BeforeAndAfter()
@@ -127,12 +134,8 @@ class Card(BaseModel):
         Where everybody was taught, nobody is left to measure it on: then it is that of a sibling, which learned by the
         same recipe without some patients, else the same recipe's in cross-validation. Empty where none was measured.
         """
-        sibling: Mapping[str, Dice] = self.metrics.get("sibling", {})
-        found: Dice = (
-            self.metrics.get("held_out_pooled")
-            or sibling.get("held_out_pooled")
-            or self.metrics.get("cross_validated_pooled", {})
-        )
+        told = _Figures.model_validate(self.metrics)
+        found = told.held_out_pooled or told.sibling.held_out_pooled or told.cross_validated.pooled
         return {name: dice for name, dice in found.items() if dice is not None}
 
     @field_validator("created_utc")

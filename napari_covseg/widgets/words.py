@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Run
 from napari_covseg.networks import Card
 from napari_covseg.review import ReviewSession
@@ -81,12 +82,22 @@ def how_far(run: Run[Any]) -> str:
 
 def measured_dice(card: Card) -> str:
     """Return a checkpoint's measured Dice in one sentence; empty where none was measured."""
+    folds = card.metrics.get("cross_validated", {})
     if dice := dice_by_class(card.measured_dice):
         whose = "Dice" if card.metrics.get("held_out_pooled") else "Dice of the same recipe"  # a sibling's, or folds'
+        held_out = card.metrics.get("held_out") or card.metrics.get("sibling", {}).get("held_out", ())
+        on = count(len(held_out), "patient") if held_out else "patients"
         values = ", ".join(f"{title} {value:.2f}" for title, value in dice.items())
-        return f"{whose} on patients it never saw: {values}"
+        return f"{whose} on {on} it never saw: {values}{_in_turn(folds) if held_out else ''}"
     learned = before_and_after(card.metrics)
     return "Dice on the slices it learned from: " + "; ".join(learned) if learned else ""
+
+
+def _in_turn(folds: Mapping[str, Any]) -> str:
+    """Return what cross-validation adds: few patients may be easy ones."""
+    if (dice := folds.get("pooled", {}).get("dice_lesion")) is None:
+        return ""
+    return f"; on {folds['patients']} in turn, after a shorter training: {SHORT_TITLES['lesion']} {dice:.2f}"
 
 
 def before_and_after(metrics: Mapping[str, Any]) -> list[str]:

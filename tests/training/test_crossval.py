@@ -139,7 +139,7 @@ def test_every_network_learns_as_many_steps_as_fit_into_the_same_minutes(module,
     pace = json.loads((tmp_path / "outcomes" / "pace.json").read_text())["plain_unet"]
     assert pace["steps"] == max(1, int(0.6 / pace["seconds_per_step"]))
     assert "as fit into 0.01 minutes a fold" in page
-    assert rows(page, "## What it costs")["plain U-Net (baseline)"][0] == str(max(1, pace["steps"]))
+    assert rows(page, "(pooled)")["plain U-Net (baseline)"][-1] == str(max(1, pace["steps"]))
     with pytest.raises(SystemExit, match=r"holds 0\.01 minutes, not 0\.02; name another --outcomes"):
         cross_validated("--networks", "plain_unet", "--fold-minutes", 0.02)
 
@@ -157,3 +157,14 @@ def test_a_lung_stage_counts_by_its_share(module, cases, tmp_path):
         pace.steps_that_fit("chs_net", (), 3.0, "cpu", damaged)
     spec = pace.load("chs_net")
     assert [pace._share(spec, index) for index in (0, 1)] == [0.5, 1.0]
+
+
+def test_what_no_confusion_matrix_gives_is_found_by_arithmetic(module):
+    papers = module("papers")
+    whole = papers.Figures("one", "data", "task", dice="0.750", jaccard="0.600", sensitivity="0.750", precision="0.750")
+    assert whole.odd == ()
+    odd = {(one.paper, one.task): one.odd for one in papers.PRINTED}
+    assert odd["COVID-SegNet", "lung"] == ()
+    assert odd["COVID-SegNet", "infection"] == ("P and S give 0.738",)
+    assert odd["CHS-Net", "lung"] == ("Jaccard > Dice",)
+    assert odd["Residual Attention U-Net", "three classes"] == ("accuracy < Dice",)

@@ -1,7 +1,6 @@
 """What `make weights` publishes: weights in the package, and a card that tells what they are worth and nothing else."""
 
 import importlib
-import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +11,12 @@ from napari_covseg.networks import checkpoint
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COMMAND = "covseg train --network res_att_unet --out res_att_unet_compact.safetensors"
 ONE, TWO = (COMMAND,), (COMMAND, COMMAND.replace("compact.", "compact_2."))
-WORTH = {"res_att_unet": {"pooled": {"lesion": {"dice": 0.71}, "effusion": {"dice": 0.31}, "lung": {"dice": None}}}}
+FOLDS = {
+    "pooled": {"dice_lesion": 0.71, "dice_effusion": 0.31},
+    "lesion_by_patient": {"m1": 0.9, "m2": None},
+    "patients": 2,
+    "steps": 800,
+}
 
 
 @pytest.fixture
@@ -41,27 +45,40 @@ def made(untrained, tmp_path):
 
 
 def test_weights_that_everybody_taught_tell_what_cross_validation_found(script, made, tmp_path):
-    printed = tmp_path / "crossval.json"
-    printed.write_text(json.dumps(WORTH))
-    script.publish(made({}), ONE, script._cross_validated(printed, "res_att_unet"))
+    script.publish(made({}), ONE, FOLDS)
     kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors")
     assert kept.card.measured_dice == {"dice_lesion": 0.71, "dice_effusion": 0.31}
     assert kept.card.command == COMMAND
-    assert kept.card.known_failures[0] == "More wrong than right on patients it never saw, by Dice: effusion (0.31)."
+    assert kept.card.known_failures[0] == (
+        "More wrong than right in cross-validation, after 800 steps, by Dice: effusion (0.31)."
+    )
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
-    assert "## Measured in cross-validation" in page
+    assert "## Cross-validated" in page
     assert "never of these very weights" in page
+    assert "| m1 | m2 |" in page
+    assert "| 0.90 | – |" in page
     assert kept.sha256 in page
 
 
-def test_weights_with_held_out_patients_tell_what_these_found(script, made, tmp_path):
-    metrics = {"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}
-    script.publish(made(metrics), ONE, {"dice_lesion": 0.71})
+def test_weights_with_held_out_patients_tell_what_these_found_and_the_folds_beside(script, made, tmp_path):
+    metrics = {"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.46}}
+    script.publish(made(metrics), ONE, FOLDS)
     kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors")
-    assert kept.card.measured_dice == {"dice_lesion": 0.66}
-    assert "cross_validated_pooled" not in kept.card.metrics
+    assert kept.card.measured_dice == {"dice_lesion": 0.46}
+    assert kept.card.known_failures[:2] == (
+        "More wrong than right on m1, whom it never saw, by Dice: lesion (0.46).",
+        "More wrong than right in cross-validation, after 800 steps, by Dice: effusion (0.31).",
+    )
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
-    assert "## Measured on the held-out patients" in page
+    assert "## Measured on m1" in page
+    assert "## Cross-validated" in page
+
+
+def test_what_the_folds_found_is_read_from_what_is_kept_of_all_of_them(script):
+    found = script.cross_validated("masc_net")
+    assert found["patients"] == len(found["lesion_by_patient"]) == 12
+    assert min(found["lesion_by_patient"].values()) < found["pooled"]["dice_lesion"]
+    assert script.cross_validated("masc_net", Path("nowhere")) == {}
 
 
 def test_weights_that_everybody_taught_hand_on_what_was_held_out_before(script, made, tmp_path):
@@ -69,13 +86,13 @@ def test_weights_that_everybody_taught_hand_on_what_was_held_out_before(script, 
     shipped = tmp_path / "shipped" / "res_att_unet_compact.safetensors"
     sibling = checkpoint.read(shipped).sha256
     for _ in range(2):
-        script.publish(made({}), ("another command",), {"dice_lesion": 0.4})
+        script.publish(made({}), ("another command",), FOLDS)
         kept = checkpoint.read(shipped).card
         assert kept.measured_dice == {"dice_lesion": 0.66}
         assert (kept.metrics["sibling"]["sha256"], kept.metrics["sibling"]["command"]) == (sibling, COMMAND)
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
-    assert "## Measured on a sibling" in page
-    assert "m1 held out:" in page
+    assert "## Measured on m1" in page
+    assert "with them held out:" in page
     assert COMMAND in page
 
 
@@ -83,14 +100,14 @@ def test_weights_of_two_parts_tell_what_the_first_is_worth_and_both_commands(scr
     measured = {"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}
     first = made(measured, config={"patience": 8})
     second = made({}, "res_att_unet_compact_2", commit="what trained it")
-    script.publish(second, TWO, {"dice_lesion": 0.4})
+    script.publish(second, TWO, FOLDS)
     kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors").card
     assert kept.measured_dice == {"dice_lesion": 0.66}
     assert (kept.command.splitlines(), kept.commit) == ([*TWO], "what trained it")
     assert kept.metrics["sibling"]["sha256"] == checkpoint.read(first).sha256
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
     assert page.startswith("# Residual Attention U-Net, compact: `res_att_unet_compact`")
-    assert "m1 held out, who chose its best step as well, which flatters a little:" in page
+    assert "with them held out, who chose its best step as well, which flatters a little:" in page
 
 
 def test_the_recorded_commands_start_from_each_other(script):

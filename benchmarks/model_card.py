@@ -5,9 +5,11 @@ Run as a script it writes both anew for what ships, as cross-validation has meas
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fold_outcome import kept as outcome_of
@@ -46,12 +48,14 @@ POOR_DICE = 0.5
 
 def main() -> None:
     """Write the headers and pages of what ships."""
-    for network in available():
-        for one in checkpoint.known(network):
-            if one.is_shipped:
-                kept = stamped(one, one.card.command.splitlines(), ROOT, cross_validated(network))
-                page = PAGES / f"{one.path.stem}.md"
-                page.write_text(card_page(kept, one.path, page.read_text("utf-8")), "utf-8")
+    shipped = [one for network in available() for one in checkpoint.known(network) if one.is_shipped]
+    with TemporaryDirectory(dir=SHIPPED) as beside:
+        for one in shipped:
+            copy = checkpoint.read(Path(shutil.copy(one.path, beside)))
+            kept = stamped(copy, one.card.command.splitlines(), ROOT, cross_validated(one.card.network))
+            page = PAGES / f"{one.path.stem}.md"
+            page.write_text(card_page(kept, one.path, page.read_text("utf-8")), "utf-8")
+            kept.path.replace(one.path)
     sums.write_list(SHIPPED, "*.safetensors")
 
 
@@ -155,6 +159,7 @@ def _facts(kept: Checkpoint, shipped: Path) -> str:
     card, size_mb = kept.card, kept.path.stat().st_size / 1e6
     stages = ", ".join(stage.name for stage in load(card.network).stages)
     held_out = ", ".join(card.metrics.get("held_out", [])) or "nobody: everything was taught"
+    last = " of the last part" if "\n" in card.command else ""
     rows = {
         "network": f"`{card.network}`, width `{card.width}`, {_parameters(kept)} parameters (stages: {stages})",
         "classes": ", ".join(card.scheme),
@@ -164,8 +169,8 @@ def _facts(kept: Checkpoint, shipped: Path) -> str:
         "taught": card.trained_on,
         "terms": card.terms,
         "held out": held_out,
-        "settings": ", ".join(f"{name} {value}" for name, value in card.config.items()),
-        "code": f"{card.code_version}, commit `{card.commit[:12]}`, {card.created_utc}",
+        f"settings{last}": ", ".join(f"{name} {value}" for name, value in card.config.items()),
+        f"code{last}": f"{card.code_version}, commit `{card.commit[:12]}`, {card.created_utc}",
     }
     lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "", "```", card.command]
     lines += ["```", "", *_measured(card), *_in_turn(card)]

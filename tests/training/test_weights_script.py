@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_covseg.networks import checkpoint
+from napari_covseg.networks import available, checkpoint
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 COMMAND = "covseg train --network res_att_unet --out res_att_unet_compact.safetensors"
@@ -155,3 +155,11 @@ def test_weights_too_large_to_ship_stay_where_they_are(script, made, monkeypatch
     with pytest.raises(ValueError, match=r"a file may have 0\.5, all 25"):
         script.publish(made({}), ONE, {})
     assert not list((tmp_path / "shipped").iterdir())
+
+
+@pytest.mark.parametrize("network", available())
+def test_the_page_of_what_ships_is_what_its_header_says(script, network):
+    (shipped,) = (one for one in checkpoint.known(network) if one.is_shipped)
+    page = (BENCHMARKS.parent / "docs" / "models" / f"{shipped.path.stem}.md").read_text("utf-8")
+    assert importlib.import_module("model_card").card_page(shipped, shipped.path, page) == page
+    assert shipped.card.metrics["cross_validated"] == script.cross_validated(network)

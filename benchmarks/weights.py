@@ -1,8 +1,8 @@
 """Train the weights that ship, in slices of time, and put what is finished where it belongs: ``make weights``.
 
-Each network is trained by the commands of `PARTS`, which this script writes into the model card. Run it again, with
-more minutes or on a faster machine, and it goes on where it stopped; a network whose weights were made by just these
-commands is left alone unless ``--again``.
+Each network is trained by the commands of `PARTS`, which this script writes into the model card, on the cases of
+`PATIENTS`, all of them and nobody else's: the card says so. Run it again, with more minutes or on a faster machine, and
+it goes on where it stopped; a network whose weights were made by just these commands is left alone unless ``--again``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 
 from model_card import card_page, cross_validated, stamped
 
+from napari_covseg.io.case_listing import MOST_NAMED
+from napari_covseg.io.cases import find_cases
 from napari_covseg.networks import Checkpoint, available, checkpoint, sums
 from napari_covseg.networks.checkpoint import SHIPPED
 
@@ -47,6 +49,16 @@ class Part:
     learning_rate: float | None = None
 
 
+PATIENTS = frozenset(
+    (
+        *("c01", "c02", "c03", "c04", "c05", "c06", "c07"),
+        *("l002", "l005", "l016", "l018"),
+        *("m1", "m2", "m8", "m9"),
+        "slices",
+    )
+)
+"""Whose cases the weights that ship are made from, as the project's data calls them (`model_card.DATA`)."""
+
 MEASURED_ON = ("m1", "c07", "l018")
 
 GONE_ON_WITH = 1e-3
@@ -67,6 +79,7 @@ LARGEST_FILE_MB, LARGEST_SUM_MB = 5.0, 25.0
 def main() -> int:
     """Train what is asked for, publish what is finished, print the table, and return the exit code."""
     words = _arguments()
+    _refuse_other_cases(words.cases)
     WORKING.mkdir(parents=True, exist_ok=True)
     failed = []
     for network in words.networks:
@@ -145,6 +158,26 @@ def table() -> str:
                 shown = ", ".join(f"{name.removeprefix('dice_')} {value:.3f}" for name, value in dice.items())
                 lines.append(f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {shown or 'not measured'}")
     return "\n".join(lines)
+
+
+def _refuse_other_cases(folders: list[Path]) -> None:
+    """Refuse cases of anybody else: what they taught would ship under a card that claims the project's data."""
+    try:
+        given = {case.patient for case in find_cases(folders, lambda _: None)}  # a training tells what is left out
+    except ValueError as error:
+        raise SystemExit(str(error)) from error
+    others, missing = sorted(given - PATIENTS), sorted(PATIENTS - given)
+    wrong = [f"{len(others)} of other patients ({_some(others)})"] if others else []
+    wrong += [f"none of {_some(missing)}"] if missing else []
+    if wrong:
+        raise SystemExit(
+            f"This makes the weights that ship, from the project's own {len(PATIENTS)} patients and sets alone, and "
+            f"these cases are others: {', '.join(wrong)}; train on your own with 'covseg train'."
+        )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
 
 
 def _is_shipped(network: str, commands: tuple[str, ...]) -> bool:

@@ -27,14 +27,6 @@ def test_the_benchmark_of_the_blocks_prints_its_keys():
         assert found[key] > 0
 
 
-def test_a_network_that_cannot_be_trained_does_not_stop_the_others(tmp_path):
-    command = [sys.executable, BENCHMARKS / "weights.py", "--cases", tmp_path, "--networks", "masc_net", "chs_net"]
-    ended = subprocess.run([*command, "--again"], check=False, capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert ended.stdout.endswith("masc_net failed; see above.\nchs_net failed; see above.\n")
-    assert "Traceback" not in ended.stderr
-
-
 @pytest.mark.slow
 def test_the_benchmark_of_opening_breaks_scans_without_a_traceback_or_a_wrong_load(covseg_data):
     command = [sys.executable, BENCHMARKS / "bench_io.py", "--json", "--quick", "--count", "300"]

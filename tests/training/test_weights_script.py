@@ -1,6 +1,8 @@
 """What `make weights` publishes: weights in the package, and a card that tells what they are worth and nothing else."""
 
 import importlib
+import json
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -108,6 +110,56 @@ def test_weights_of_two_parts_tell_what_the_first_is_worth_and_both_commands(scr
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
     assert page.startswith("# Residual Attention U-Net, compact: `res_att_unet_compact`")
     assert "with them held out, who chose its best step as well, which flatters a little:" in page
+
+
+@pytest.fixture
+def called(script, monkeypatch, tmp_path, capsys):
+    """Call the script with cases of some patients, and no training that comes to anything; return how it ended."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+
+    def call(patients, trainings):
+        for number, _ in enumerate(patients):
+            for part in ("image", "label"):
+                (folder / f"{number}_{part}.png").touch()
+        told = {str(number): {"patient": patient} for number, patient in enumerate(patients)}
+        (folder / "cases.json").write_text(json.dumps(told))
+        words = ["weights.py", "--again", "--cases", str(folder), "--networks", "masc_net", "chs_net"]
+        monkeypatch.setattr("sys.argv", words)
+
+        def fail(command, *_):
+            trainings.append(command)
+            raise subprocess.CalledProcessError(1, command)
+
+        monkeypatch.setattr(script, "_run", fail)
+        return script.main(), capsys.readouterr().out
+
+    return call
+
+
+def test_a_network_that_cannot_be_trained_does_not_stop_the_others(called, script):
+    trainings = []
+    status, said = called(sorted(script.PATIENTS), trainings)
+    assert (status, len(trainings)) == (1, 2)
+    assert said.endswith("masc_net failed; see above.\nchs_net failed; see above.\n")
+
+
+@pytest.mark.parametrize("change", [lambda own: own | {"p1"}, lambda own: own - {"m1"}, lambda _: {"p1", "p2"}])
+def test_cases_of_other_patients_are_refused_before_anything_is_trained(called, script, change):
+    trainings, given = [], change(script.PATIENTS)
+    with pytest.raises(SystemExit, match="train on your own with 'covseg train'") as refused:
+        called(sorted(given), trainings)
+    assert not trainings
+    assert ("of other patients (p1" in str(refused.value)) is ("p1" in given)
+    assert ("none of " in str(refused.value)) is ("m1" not in given)
+
+
+def test_the_patients_it_is_made_for_are_those_whom_the_cards_name(script):
+    for shipped in script.available():
+        (weights,) = (one for one in checkpoint.known(shipped) if one.is_shipped)
+        assert weights.card.patients is not None
+        assert weights.card.patients <= script.PATIENTS
+    assert {patient for part in script.PARTS.values() for one in part for patient in one.hold_out} < script.PATIENTS
 
 
 def test_the_recorded_commands_start_from_each_other(script):

@@ -79,12 +79,19 @@ class Recipe:
         Kinds of it, as `training.augment` knows them.
     patience
         Checks out of twenty without a better one after which the paper stopped; 0 where it says nothing of it.
+    unstated
+        What of its training the paper does not state, so that it is ours: ``optimiser``, ``crop``, ``loss`` or a name
+        above. How long it trained is the caller's with every paper.
+    otherwise
+        What the paper says of its training and is done otherwise here, a sentence each.
     """
 
     learning_rate: float = 1e-3
     batch: int = 4
     augmentation: Names = ()
     patience: int = 0
+    unstated: Names = ()
+    otherwise: Names = ()
 
 
 @dataclass(frozen=True, slots=True)

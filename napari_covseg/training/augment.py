@@ -28,9 +28,21 @@ GREY, LABELS, REGIONS = "grey", "labels", "regions"
 SHIPPED = ("rotate", "rescale", "flip", "window", "gamma", "blur", "noise")
 """What the shipped weights are trained with."""
 
-LARGEST_ZOOM_OUT = 1.33
 ROTATION_DEGREES = 20
+ROWS_RESCALED = 0.25
+LARGEST_ZOOM_OUT = 1.33
+"""Of the columns; rows and columns are rescaled each for themselves."""
+
 TRANSLATION = 0.1
+"""Share of the side, along the rows' axis alone."""
+
+WINDOW_SPREAD = 0.2
+GAMMA = (0.7, 1.5)
+BLUR_PX = (0.4, 1.0)
+LARGEST_NOISE = 0.03
+OFTEN = {"rotate_90": 0.75, "flip": 0.5, "window": 0.7, "gamma": 0.4, "blur": 0.15, "noise": 0.3}
+"""Share of the samples that each befalls; those that are not here befall every one, by a random amount."""
+
 REACH = 1.7
 """How many times as wide as the crop its surroundings must be, so that no rotation or scale looks beyond them."""
 
@@ -64,8 +76,9 @@ def augmentation(names: tuple[str, ...], side: int, seed: int) -> Compose:
     Parameters
     ----------
     names
-        Of ``rotate`` (±20°), ``rescale`` (0.75–1.33), ``translate`` (10 %), ``rotate_90``, ``flip`` (left–right),
-        ``window``, ``gamma``, ``blur``, ``noise``; ``random_crop`` is there for all.
+        Of ``rotate`` (±20°), ``rescale`` (±25 % in rows, ±33 % in columns), ``translate`` (10 % up or down),
+        ``rotate_90``, ``flip`` (left–right), ``window``, ``gamma``, ``blur``, ``noise``; ``random_crop`` is there for
+        all.
     side
         Rows and columns of the result, cut from the middle.
     seed
@@ -106,7 +119,7 @@ def _moved(names: tuple[str, ...], side: int) -> RandAffined:
         [GREY, LABELS, REGIONS],
         prob=1.0,
         rotate_range=radians(ROTATION_DEGREES) if "rotate" in names else 0.0,
-        scale_range=(-0.25, LARGEST_ZOOM_OUT - 1) if "rescale" in names else 0.0,
+        scale_range=(-ROWS_RESCALED, LARGEST_ZOOM_OUT - 1) if "rescale" in names else 0.0,  # ± so much, an axis each
         translate_range=TRANSLATION * side if "translate" in names else 0.0,
         spatial_size=(side, side),
         mode=("bilinear", "nearest", "nearest"),
@@ -117,10 +130,10 @@ def _moved(names: tuple[str, ...], side: int) -> RandAffined:
 def _simple_steps() -> dict[str, Any]:
     everything, grey = [GREY, LABELS, REGIONS], [GREY]
     return {
-        "rotate_90": RandRotate90d(everything, prob=0.75, max_k=3),
-        "flip": RandFlipd(everything, prob=0.5, spatial_axis=1),
-        "window": RandWindowd(grey, spread=0.2, prob=0.7),
-        "gamma": RandAdjustContrastd(grey, prob=0.4, gamma=(0.7, 1.5)),
-        "blur": RandGaussianSmoothd(grey, prob=0.15, sigma_x=(0.4, 1.0), sigma_y=(0.4, 1.0)),
-        "noise": RandGaussianNoised(grey, prob=0.3, std=0.03),
+        "rotate_90": RandRotate90d(everything, prob=OFTEN["rotate_90"], max_k=3),
+        "flip": RandFlipd(everything, prob=OFTEN["flip"], spatial_axis=1),
+        "window": RandWindowd(grey, spread=WINDOW_SPREAD, prob=OFTEN["window"]),
+        "gamma": RandAdjustContrastd(grey, prob=OFTEN["gamma"], gamma=GAMMA),
+        "blur": RandGaussianSmoothd(grey, prob=OFTEN["blur"], sigma_x=BLUR_PX, sigma_y=BLUR_PX),
+        "noise": RandGaussianNoised(grey, prob=OFTEN["noise"], std=LARGEST_NOISE),
     }

@@ -1,8 +1,11 @@
 """Augmentation by name, each on what it may change."""
 
+from math import radians
+
 import pytest
 import torch
 
+from napari_covseg.training import augment as strengths
 from napari_covseg.training.augment import SHIPPED, augmentation, augmented
 
 SIDE = 24
@@ -38,6 +41,17 @@ def test_moves_take_labels_and_regions_along(picture, name):
     assert any(not torch.equal(labels, picture[1]) for _, labels, _ in found)
     for _, labels, seen in found:
         assert torch.equal(seen, labels > 1)
+
+
+def test_rows_and_columns_are_rescaled_each_for_itself_and_no_further_than_is_written_down():
+    affine = augmentation(("rescale", "translate", "rotate"), SIDE, 0).transforms[0].rand_affine.rand_affine_grid
+    found = []
+    for _ in range(1000):
+        affine.randomize()
+        found.append((*affine.scale_params, *affine.translate_params, *affine.rotate_params))
+    most = torch.tensor(found).sub(torch.tensor([1.0, 1, 0, 0])).abs().amax(0).tolist()
+    far = (strengths.ROWS_RESCALED, strengths.LARGEST_ZOOM_OUT - 1, strengths.TRANSLATION * SIDE)
+    assert most == pytest.approx([*far, radians(strengths.ROTATION_DEGREES)], rel=0.02)
 
 
 def test_a_flip_exchanges_left_and_right_alone(picture):

@@ -1,5 +1,8 @@
 """Recipes: the shipped one for all five networks, and each paper's own as its spec says."""
 
+import importlib
+from pathlib import Path
+
 import pytest
 
 from napari_covseg.networks import available, load
@@ -50,3 +53,23 @@ def test_the_shipped_recipe_differs_only_in_what_a_patch_is(key):
 def test_batch_rate_and_patience_may_be_others(recipe):
     config = training_config(load("chs_net"), recipe, steps=7, batch=3, learning_rate=0.5, patience=0)
     assert (config.batch, config.learning_rate, config.patience) == (3, 0.5, 0)
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """What writes docs/recipes.md."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    return importlib.import_module("recipes_page")
+
+
+def test_the_page_of_recipes_is_what_the_code_does(script):
+    assert script.PAGE.read_text("utf-8") == script.page(), "run benchmarks/recipes_page.py"
+
+
+def test_the_page_of_recipes_knows_every_augmentation_and_whatever_a_paper_left_open(script):
+    with pytest.raises(ValueError, match="there are") as refused:
+        augmentation(("elastic",), 8, 0)
+    known = str(refused.value).rpartition("there are ")[2].rstrip(".").split(", ")
+    assert sorted(script.STRENGTHS) == known
+    rows = {name for names, _ in script._SETTINGS.values() for name in names}
+    assert all({*load(key).recipe.unstated} <= rows for key in available())

@@ -375,6 +375,16 @@ SPEC = NetworkSpec(
             within=("lung",),
         ),
     ),
-    recipe=Recipe(learning_rate=1e-3, batch=8, patience=3),
+    recipe=Recipe(
+        learning_rate=1e-3,
+        batch=8,
+        patience=3,
+        unstated=("learning_rate", "batch", "augmentation", "patience"),
+        otherwise=(
+            "“SGD as training weights optimizer, Adam as a learning rate optimizer” is taken for Adam.",
+            "Eq. 13 sums the cross-entropy over the pixels; here it is their mean, lest it drown the Dice.",
+            "The second part learns on the lung that the first one finds; how the paper did it, it does not say.",
+        ),
+    ),
     encoder=("encoders", "pools"),
 )

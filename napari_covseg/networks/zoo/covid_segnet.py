@@ -328,7 +328,12 @@ SPEC = NetworkSpec(
             loss="dice_ce",
         ),
     ),
-    recipe=Recipe(learning_rate=1e-4, batch=2, augmentation=("random_crop",)),
+    recipe=Recipe(
+        learning_rate=1e-4,
+        batch=2,
+        augmentation=("random_crop",),
+        otherwise=("“Learning rate decay of 1e−6” per step is practically constant, and left out.",),
+    ),
     encoder=("encoders", "downs"),
     patch=(64, 128, 128),
 )

@@ -288,6 +288,6 @@ SPEC = NetworkSpec(
             name="lesion", streams=(Stream(_CT), Stream((*_CT, Equalise()))), channels=sigmoid_or_softmax, loss="dice"
         ),
     ),
-    recipe=Recipe(learning_rate=1e-3, batch=4),
+    recipe=Recipe(learning_rate=1e-3, batch=4, unstated=("batch", "augmentation")),
     encoder=("rfb_ct", "rfb_eq", "encoders"),
 )

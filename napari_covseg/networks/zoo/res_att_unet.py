@@ -354,7 +354,16 @@ SPEC = NetworkSpec(
             loss="cross_entropy",
         ),
     ),
-    recipe=Recipe(learning_rate=1e-3, batch=2, augmentation=("rotate_90", "rescale")),
+    recipe=Recipe(
+        learning_rate=1e-3,
+        batch=2,
+        augmentation=("rotate_90", "rescale"),
+        unstated=("batch",),
+        otherwise=(
+            "It trained for 100 epochs.",
+            "It added copies of each image turned by 90°, 180°, 270°, scaled to 0.5 and 1.5; here that is random.",
+        ),
+    ),
     in_full_precision=("attentions", "encoders.2"),
     encoder=("stem", "encoders"),
 )

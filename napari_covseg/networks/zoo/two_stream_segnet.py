@@ -214,7 +214,16 @@ SPEC = NetworkSpec(
     grain="slice",
     multiple_of=32,
     stages=STAGES,
-    recipe=Recipe(learning_rate=1e-3, batch=4, augmentation=("rotate", "translate", "rescale")),
+    recipe=Recipe(
+        learning_rate=1e-3,
+        batch=4,
+        augmentation=("rotate", "translate", "rescale"),
+        unstated=("optimiser", "learning_rate", "batch", "crop"),
+        otherwise=(
+            "§3.3 augments by rotation and translation, §4.1 by rotation and rescaling; here all three are done.",
+            "The later parts learn on what the earlier ones find; how the paper did it, it does not say.",
+        ),
+    ),
     encoder=("structure", "texture"),
     in_full_precision=("structure", "texture"),
 )

@@ -13,11 +13,16 @@ from napari_covseg.cli.figures import figures, shown
 from napari_covseg.cli.folds import Fold, Folds, parsed_fold, taught_by
 from napari_covseg.cli.options import Device, OnDevice, known_network_or_all
 from napari_covseg.cli.verb import Answer, verb
+from napari_covseg.io.sentences import count
 
 if TYPE_CHECKING:
     from napari_covseg.io.cases import Case
     from napari_covseg.networks import Checkpoint
     from napari_covseg.training.evaluation import Evaluation
+    from napari_covseg.training.seen_before import Origins
+
+MOST_NAMED = 10
+"""Of cases that taught; the patients that did are told too."""
 
 Networks = Annotated[
     list[str],
@@ -58,15 +63,21 @@ def evaluate(
 
     A class is scored only on cases where it was annotated, and only where the network knows it.
     """
+    from napari_covseg.training.seen_before import Origins
+
     trained = _trained(network, _split(checkpoint or []))
     found = _wanted(cases, _split(patients or []), fold, folds)
-    for one in {member.sha256: member for members in trained for member in members}.values():
+    each_once = {member.sha256: member for members in trained for member in members}.values()
+    for one in each_once:
         _warn_of_taught(one, found)
-    evaluations = [_evaluated(one, found, device) for one in trained]
+    origins = Origins()
+    evaluations = [_evaluated(one, found, device, origins) for one in trained]
     for each in evaluations:
         if not each.names:
             known = ", ".join(each.checkpoint.card.scheme)
             say(f"{each.checkpoint.name} knows {known}, and none of that is annotated here; nothing was scored.")
+    for one in each_once:
+        _tell_what_taught(one, origins)
     pictures = any(case.is_picture for case in found)
     answer = shown(evaluations, per_case=per_case, pixels_for_mm=pictures)
     return Answer(figures(evaluations), answer, done=all(each.names for each in evaluations))
@@ -108,12 +119,12 @@ def _wanted(folders: Sequence[Path], named: Sequence[str], fold: int | None, fol
     return [case for case in cases if not patients or case.patient in patients]
 
 
-def _evaluated(trained: Sequence[Checkpoint], cases: Sequence[Case], device: str) -> Evaluation:
+def _evaluated(trained: Sequence[Checkpoint], cases: Sequence[Case], device: str, origins: Origins) -> Evaluation:
     from napari_covseg.inference import woken
     from napari_covseg.training.evaluation import evaluated
 
     segmenter = woken(trained, device)
-    return followed(evaluated(segmenter, cases), f"Evaluating {segmenter.checkpoint.name}")
+    return followed(evaluated(segmenter, cases, origins.note), f"Evaluating {segmenter.checkpoint.name}")
 
 
 def _warn_of_taught(trained: Checkpoint, cases: Sequence[Case]) -> None:
@@ -123,3 +134,13 @@ def _warn_of_taught(trained: Checkpoint, cases: Sequence[Case]) -> None:
     if trained.card.patients is None:
         among = "others here" if known else "some here"
         say(f"{trained.name} does not name all patients who taught it: {among} may be among them.")
+
+
+def _tell_what_taught(trained: Checkpoint, origins: Origins) -> None:
+    """Say which of the cases hold slices that taught a checkpoint, whatever they are called, or that nobody knows."""
+    if taught := origins.that_taught(trained):
+        hold = f"{count(len(taught), 'case')} {'holds' if len(taught) == 1 else 'hold'} slices that taught it"
+        names = ", ".join(case.name for case in taught[:MOST_NAMED]) + (" …" if len(taught) > MOST_NAMED else "")
+        say(f"{trained.name}: {hold}: {names}; what it scores there says little of new patients.")
+    elif not trained.card.learned:
+        say(f"{trained.name} does not record which slices taught it: scans that did are known by their patients alone.")

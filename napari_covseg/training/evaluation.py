@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,9 +25,13 @@ from napari_covseg.measure import (
     slice_mean,
 )
 from napari_covseg.networks import Checkpoint
+from napari_covseg.volume import Volume
 
 DECIMALS = 6
 """A specificity differs from 1 in the fifth."""
+
+Note = Callable[[Case, Volume], object]
+"""Hears of a case, with its scan, as it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +114,11 @@ class Evaluation:
         return {**_mean(case_mean(self.of(name)), "cases"), **marked}
 
 
-def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case]) -> Job[Evaluation]:
+def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case], note: Note = lambda *_: None) -> Job[Evaluation]:
     """Let a network segment annotated cases and compare; yields progress, returns the evaluation.
 
-    Only the slices of a case that count are segmented, and no case on which nothing could be scored.
+    Only the slices of a case that count are segmented, and no case on which nothing could be scored; each that is read
+    is noted.
 
     Raises
     ------
@@ -125,7 +130,7 @@ def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case]) -> Job[Eva
     for done, case in enumerate(cases):
         yield Progress(done, len(cases), case.name)
         tell = partial(_as_one_case, case.name, done, len(cases))
-        scores.append((yield from retold(_compared(segmenter, case), tell)))
+        scores.append((yield from retold(_compared(segmenter, case, note), tell)))
     yield Progress(len(cases), len(cases))
     seconds = round(time.monotonic() - started, 2)
     return Evaluation(segmenter.checkpoint, tuple(scores), segmenter.device.type, seconds)
@@ -158,11 +163,12 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, PairedDiffer
     return found
 
 
-def _compared(segmenter: Segmenter | Ensemble, case: Case) -> Job[CaseScore]:
+def _compared(segmenter: Segmenter | Ensemble, case: Case, note: Note) -> Job[CaseScore]:
     known = segmenter.checkpoint.card.scheme
     if case.slices == () or (case.lung is None and not scorable(known, case.annotated)):
         return CaseScore(case.name, case.patient, {})
     scan, reference, lung = read_case(case)
+    note(case, scan)
     asked = case.indices(scan.geometry.shape[0])
     started = time.monotonic()
     proposal = yield from segmenter.segment(scan, asked)

@@ -3,9 +3,11 @@
 import json
 
 import imageio.v3 as imageio
+import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.io.pseudonyms import pseudonym
 from napari_covseg.measure import SCORES
 from napari_covseg.networks import Card, checkpoint, load
@@ -93,6 +95,52 @@ def test_whom_a_fine_tuned_network_or_its_parents_saw_is_told_and_that_not_all_a
     by_pseudonym = {"x": Learned(taught=(1,), patients=(pseudonym("patient", "p1"),))}
     assert "own was trained on p1" in said("own.safetensors", "1 reviewed slice of 1 session", learned=by_pseudonym)
     assert "old does not name all patients who taught it: some here may be" in said("old.safetensors", "1 session")
+
+
+def learned_from(folder, slices, judged=()):
+    """What a card records of a folder's first case, of which some slices taught."""
+    case = find_cases([folder])[0]
+    scan, *_ = read_case(case)
+    seen = Learned.of([number - 1 for number in slices], [number - 1 for number in judged], scan.slices_sha256)
+    return {scan.voxels_sha256: seen}
+
+
+def test_scans_that_taught_are_known_under_another_patients_name(covseg, cases, tmp_path):
+    import torch
+
+    (cases / "cases.json").write_text('{"a": {"patient": "new", "slices": [3, 4]}, "b": {"patient": "other"}}')
+    other = nib.load(cases / "b_ct.nii.gz")
+    nib.save(nib.Nifti1Image(np.asarray(other.dataobj) + 1, other.affine), cases / "b_ct.nii.gz")
+
+    def said(learned, patients="new,other"):
+        torch.manual_seed(0)
+        card = Card(network="res_att_unet", width="compact", scheme=("ggo",), trained_on="1 patient or set: p7")
+        module = load("res_att_unet").build(card.scheme, "compact")
+        path = checkpoint.save(
+            module, card.model_copy(update={"learned": learned}), tmp_path / "theirs.safetensors"
+        ).path
+        words = (*EVALUATE, "--checkpoint", path, "--cases", cases, "--patients", patients, "--device", "cpu", "--json")
+        told = covseg(*words)
+        assert told.status == 0, told.err
+        return [line for line in told.err.splitlines() if "taught it" in line]
+
+    (sentence,) = said(learned_from(cases, [4, 5]))
+    assert sentence == (
+        "theirs: 1 case holds slices that taught it: a; what it scores there says little of new patients."
+    )
+    assert not said(learned_from(cases, [5, 6]))  # which do not count here
+    assert not said(learned_from(cases, [5], judged=[3, 4]))
+    assert not said(learned_from(cases, [3]), patients="other")
+    unknown = {scan: seen.model_copy(update={"taught": None}) for scan, seen in learned_from(cases, [1]).items()}
+    assert said(unknown)
+    whole_third, whole_fourth = (learned_from(cases, [number]) for number in (3, 4))
+    for part in ("ct", "lesion", "lung"):
+        cut = nib.load(cases / f"a_{part}.nii.gz").slicer[:, :, :-1]  # the apex is cut off: its slice 4 is the third
+        nib.save(nib.Nifti1Image(np.asarray(cut.dataobj).copy(), cut.affine), cases / f"a_{part}.nii.gz")
+    assert said(whole_fourth)
+    assert not said(whole_third)
+    (sentence,) = said({})
+    assert "theirs does not record which slices taught it" in sentence
 
 
 def test_some_patients_only(covseg, cases):

@@ -149,15 +149,25 @@ def publish(made: Path, commands: tuple[str, ...], folds: Mapping[str, Any]) -> 
 
 
 def table() -> str:
-    """Return what ships, one line per network."""
+    """Return what ships, one line per network: its Dice on patients it never saw, and on whom that was measured."""
     lines = []
     for network in available():
         for one in checkpoint.known(network):
             if one.is_shipped:
                 dice = one.card.measured_dice
                 shown = ", ".join(f"{name.removeprefix('dice_')} {value:.3f}" for name, value in dice.items())
-                lines.append(f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {shown or 'not measured'}")
+                told = f"Dice {shown} ({_measured_on(one.card.metrics)})" if dice else "not measured"
+                lines.append(f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {told}")
     return "\n".join(lines)
+
+
+def _measured_on(metrics: Mapping[str, Any]) -> str:
+    """Return in words what a card's `measured_dice` is of, and on whom."""
+    if metrics.get("held_out_pooled"):
+        return f"on {', '.join(metrics['held_out'])}, held out"
+    if sibling := metrics.get("sibling"):
+        return f"of a sibling, the part or weights before it, on {', '.join(sibling['held_out'])}, held out"
+    return "of the same recipe, in cross-validation"
 
 
 def _refuse_other_cases(folders: list[Path]) -> None:

@@ -202,6 +202,25 @@ def test_what_another_command_left_is_not_shipped_as_what_is_recorded(script, ma
     assert script._made("res_att_unet", commands, [], 0, "cpu") == last
 
 
+def test_the_table_says_on_whom_a_figure_was_measured_and_of_which_weights(script, made, monkeypatch, tmp_path):
+    held_out = {"held_out": ["c07", "m1"], "held_out_pooled": {"dice_lesion": 0.66}}
+    told = {
+        "on c07, m1, held out": held_out,
+        "of a sibling, the part or weights before it, on c07, m1, held out": {"sibling": held_out},
+        "of the same recipe, in cross-validation": {"cross_validated_pooled": {"dice_lesion": 0.66}},
+        "": {},
+    }
+    monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "working")
+    monkeypatch.setattr(script, "available", lambda: ["res_att_unet"])
+    for number, metrics in enumerate(told.values()):
+        made(metrics, f"w{number}")
+    lines = script.table().splitlines()
+    assert [line.partition(" MB  ")[2] for line in lines] == [
+        *(f"Dice lesion 0.660 ({words})" for words in told if words),
+        "not measured",
+    ]
+
+
 def test_weights_too_large_to_ship_stay_where_they_are(script, made, monkeypatch, tmp_path):
     monkeypatch.setattr(script, "LARGEST_FILE_MB", 0.5)
     with pytest.raises(ValueError, match=r"a file may have 0\.5, all 25"):

@@ -18,7 +18,7 @@ class PlainUNet(nn.Module):
     n_out
         Output channels.
     widths
-        Channels of its levels; these give 2.3 M parameters.
+        Channels of its levels; these give 2.1 M parameters.
     """
 
     def __init__(self, n_out: int, widths: tuple[int, ...] = (20, 40, 80, 160, 256)) -> None:

@@ -37,6 +37,12 @@ def cross_validated(module, monkeypatch, cases, tmp_path, capsys):
     return run
 
 
+def test_the_plain_u_net_is_as_large_as_it_says(module):
+    plain = module("baseline")
+    assert sum(p.numel() for p in plain.build(plain.SPEC.scheme, "compact").parameters()) == 2_061_653
+    assert "2.1 M parameters" in plain.PlainUNet.__doc__
+
+
 def rows(page, heading):
     """Return the rows under a heading by their first cell."""
     under = page.split(heading)[1].split("\n#")[0]

@@ -241,7 +241,8 @@ def find(network: str, name: str | Path | None = None, folder: Path | None = Non
     for checkpoint in known(network, folder):
         if checkpoint.name == str(name):
             return checkpoint
-    checkpoint = read(Path(name))
+    namesakes = () if Path(name).exists() else (one for one in _all(folder or home()) if one.name == str(name))
+    checkpoint = next(iter(namesakes), None) or read(Path(name))
     if checkpoint.card.network != network:
         raise ValueError(f"{checkpoint.path.name} holds {checkpoint.card.network}, not {network}.")
     return checkpoint

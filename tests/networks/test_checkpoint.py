@@ -116,6 +116,13 @@ def test_own_checkpoints_are_listed_newest_first_and_found_by_name(module, card,
     assert checkpoint.find("res_att_unet", "old", tmp_path / "home").name == "old"
 
 
+def test_a_name_that_another_networks_checkpoint_has_is_said_to_be_of_that(module, card, tmp_path):
+    checkpoint.save(module, card, tmp_path / checkpoint.OWN_FOLDER / "theirs.safetensors")
+    for name, held in (("theirs", "res_att_unet"), ("covid_segnet_compact", "covid_segnet")):
+        with pytest.raises(ValueError, match=rf"{name}\.safetensors holds {held}, not masc_net"):
+            checkpoint.find("masc_net", name, tmp_path)
+
+
 def test_a_missing_checkpoint_is_named(tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         checkpoint.find("res_att_unet", tmp_path / "nowhere.safetensors")

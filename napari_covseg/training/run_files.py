@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -127,9 +128,9 @@ def alone(out: Path) -> Iterator[None]:
     Raises
     ------
     ValueError
-        If another run makes it now.
+        If another run makes it now, or no file can be made there.
     OSError
-        If nothing can be written there.
+        If nothing may be written there.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     file = out.with_name(f".{out.name}{LOCK}")
@@ -137,6 +138,8 @@ def alone(out: Path) -> Iterator[None]:
     try:
         held.acquire()
     except Timeout:
+        if not file.exists() and not _takes_files(out.parent):
+            raise ValueError(f"No file can be made in {out.parent}; choose another place for {out.name}.") from None
         raise ValueError(
             f"{out.name} is being made by another run now; wait until that has ended, or choose another name."
         ) from None
@@ -146,6 +149,17 @@ def alone(out: Path) -> Iterator[None]:
         with suppress(OSError):  # Windows removes it when it is let go of
             file.unlink()
         held.release()
+
+
+def _takes_files(folder: Path) -> bool:
+    """Whether a file can be made in a folder; where none can, as in ``/proc``, a lock is never had either."""
+    probe = folder / f".{secrets.token_hex(4)}{LOCK}"
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return False
+    return True
 
 
 def keep_finished(done: Path, network: nn.Module, config: TrainingConfig, *, ended_early: bool = False) -> None:

@@ -20,7 +20,7 @@ from torch import nn
 from napari_covseg.inference import Segmenter, chosen_device
 from napari_covseg.io.cases import Case, origin_of
 from napari_covseg.io.pseudonyms import patient_of_case
-from napari_covseg.jobs import Job, Remark
+from napari_covseg.jobs import Job, Progress, Remark, retold
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
 from napari_covseg.networks.spec import Names, Stage, Width
@@ -138,7 +138,12 @@ def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[C
     held_out = [case for case in cases if case.patient in request.held_out]
     kept = yield from taken_up(request, taught)
     if kept is None:
-        kept = yield from _saved(request, taught, held_out)
+        try:
+            kept = yield from _saved(request, taught, held_out)
+        except BaseException:  # stopped, too
+            if Processes.here().first and not request.files.hold_any_work:
+                request.files.forget()  # what says which training it was, with nothing of it to go on with
+            raise
     if kept is None or not Processes.here().first:
         return kept
     if not is_measured(kept, request):
@@ -197,7 +202,7 @@ def measured(kept: Checkpoint, cases: Sequence[Case], device: str = "auto") -> J
     device
         Where to segment them.
     """
-    evaluation = yield from evaluated(Segmenter(kept, device), cases)
+    evaluation = yield from retold(evaluated(Segmenter(kept, device), cases), _as_measuring)
     dice = {f"dice_{name}": scores["dice"] for name, scores in evaluation.pooled().items()}
     known = {name: round(value, 4) for name, value in sorted(dice.items()) if value is not None}
     metrics = {"held_out": sorted({case.patient for case in cases}), "held_out_pooled": known}
@@ -238,6 +243,10 @@ def _learned(
     if finished is not None and Processes.here().first:
         keep_finished(done, finished, config)
     return finished
+
+
+def _as_measuring(step: Progress) -> Progress:
+    return replace(step, doing=f"measuring on the patients held out{step.doing and ', '}{step.doing}")
 
 
 def _stays(request: TrainingRequest, stage: Stage, taught: Sequence[Stack]) -> bool:

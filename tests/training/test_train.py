@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from napari_covseg.inference import Segmenter
 from napari_covseg.io import write_labels
 from napari_covseg.io.cases import find_cases, read_case
 from napari_covseg.io.scans import read_labels
-from napari_covseg.jobs import Remark, drain
+from napari_covseg.jobs import Progress, Remark, drain
 from napari_covseg.networks import Card, available, checkpoint, load
 from napari_covseg.networks.learned import Learned
 from napari_covseg.training.config import TrainingConfig
@@ -76,6 +77,24 @@ def test_two_trainings_do_not_make_one_checkpoint(cases, tmp_path):
         next(train(replace(asked, resume=True), find_cases([cases])))
     job.close()
     next(train(replace(asked, resume=True), find_cases([cases])))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that takes no file from anybody")
+def test_where_no_file_can_be_made_nobody_else_is_blamed(cases):
+    with pytest.raises(ValueError, match=r"No file can be made in /proc; choose another place for z\.safetensors"):
+        next(train(replace(request("chs_net", Path("/proc")), out=Path("/proc/z.safetensors")), find_cases([cases])))
+
+
+def test_what_leaves_nothing_to_go_on_with_leaves_nothing(cases, tmp_path, monkeypatch):
+    broken = replace(request("res_att_unet", tmp_path), config=replace(CONFIG, learning_rate=1e30))
+    with pytest.raises(ValueError, match="no number any more"):
+        drain(train(broken, find_cases([cases])))
+    assert not list(tmp_path.glob("*mine*"))
+    monkeypatch.setattr("napari_covseg.training.loop.SAVE_EVERY_SECONDS", 0)
+    with pytest.raises(ValueError, match="no number any more"):
+        drain(train(broken, find_cases([cases])))
+    assert broken.files.about.exists()  # beside what was saved after the first step
+    assert broken.files.hold_any_work
 
 
 def test_a_cascade_stopped_in_its_second_stage_goes_on_to_the_same_bits(cases, tmp_path, monkeypatch):
@@ -158,7 +177,12 @@ def test_without_held_out_patients_nothing_is_checked(cases, tmp_path):
 
 
 def test_held_out_patients_are_not_taught_but_measured(cases, tmp_path):
-    kept = drain(train(request("res_att_unet", tmp_path, held_out=frozenset({"m1"})), find_cases([cases])))
+    asked, told = request("res_att_unet", tmp_path, held_out=frozenset({"m1"})), []
+    kept = drain(train(asked, find_cases([cases])), told.append)
+    doing = [step.doing for step in told if isinstance(step, Progress)]
+    measuring = [words for words in doing if words.startswith("measuring on the patients held out")]
+    assert measuring
+    assert doing[-len(measuring) :] == measuring
     assert kept.card.trained_on == "2 patients or sets: c1, e1"
     assert kept.card.config["held_out"] == ["m1"]
     assert kept.card.metrics["held_out"] == ["m1"]
@@ -332,7 +356,7 @@ def left_behind(asked, cases):
 def test_what_another_training_left_is_not_gone_on_with(other, cases, tmp_path):
     asked = request("chs_net", tmp_path)
     left_behind(asked, cases)
-    with pytest.raises(ValueError, match="other cases or patients; give the same"):
+    with pytest.raises(ValueError, match="other cases, files or patients; give the same"):
         drain(train(replace(asked, resume=True, **other), find_cases([cases])))
     assert asked.files.finished(load("chs_net").stages[0]).exists()
 

@@ -207,7 +207,7 @@ def test_the_table_says_on_whom_a_figure_was_measured_and_of_which_weights(scrip
     told = {
         "on c07, m1, held out": held_out,
         "of a sibling, the part or weights before it, on c07, m1, held out": {"sibling": held_out},
-        "of the same recipe, in cross-validation": {"cross_validated_pooled": {"dice_lesion": 0.66}},
+        "of the same recipe, in cross-validation": {"cross_validated": {"pooled": {"dice_lesion": 0.66}}},
         "": {},
     }
     monkeypatch.setattr(checkpoint, "SHIPPED", tmp_path / "working")

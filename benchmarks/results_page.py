@@ -56,7 +56,7 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         "",
         *_cost_of_steps(folds, minutes),
         "The weights that ship learned longer; docs/models/ tells from whom, and what they are worth, on few patients.",
-        f"The parents of the folds were trained by the code of {_commits(folds)};",
+        f"The networks of the folds were trained by the code of {_commits(folds)};",
         "decision 7 tells what a lung stage learns from since.",
         *([f"Not yet measured: {missing}."] if missing else []),
         "",
@@ -278,8 +278,9 @@ def _cost_of_steps(folds: Mapping[str, Sequence[Outcome]], minutes: float | None
         return []
     most, fewest = max(learned, key=lambda key: learned[key]), min(learned, key=lambda key: learned[key])
     return [
-        f"{minutes:g} minutes of one core, of 45 that were allowed: in these the {most} took {learned[most]} steps and",
-        f"{fewest} {learned[fewest]}. So this tells what a short training is worth, and little of what a network can.",
+        f"{minutes:g} minutes of one core, of 45 that were allowed, by the pace of a few steps (on a busy machine they",
+        f"took longer): the {most} took {learned[most]} steps and {fewest} {learned[fewest]}. So this tells",
+        "what a short training is worth, and little of what a network can.",
         "",
     ]
 

@@ -71,7 +71,7 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     "two_stream_segnet": (Part(3000, MEASURED_ON), Part(2000, learning_rate=GONE_ON_WITH)),
     "res_att_unet": (Part(1500, MEASURED_ON), Part(1300, learning_rate=GONE_ON_WITH)),
 }
-"""First measured with some patients held out, then taught by everybody; CHS-Net's second part is not made yet."""
+"""First measured with some patients held out, then taught by everybody."""
 
 LARGEST_FILE_MB, LARGEST_SUM_MB = 5.0, 25.0
 

@@ -65,13 +65,18 @@ GONE_ON_WITH = 1e-3
 """Peak rate of what goes on: less than the recipe's, lest the first steps undo what is there."""
 
 PARTS: Mapping[str, tuple[Part, ...]] = {
-    "masc_net": (Part(4000),),
+    "masc_net": (Part(4000), Part(1000, learning_rate=GONE_ON_WITH)),
     "covid_segnet": (Part(4000, MEASURED_ON), Part(1000, learning_rate=GONE_ON_WITH)),
     "chs_net": (Part(1500, MEASURED_ON), Part(1500, learning_rate=GONE_ON_WITH)),
-    "two_stream_segnet": (Part(3000, MEASURED_ON), Part(2000, learning_rate=GONE_ON_WITH)),
+    "two_stream_segnet": (
+        Part(3000, MEASURED_ON),
+        Part(2000, learning_rate=GONE_ON_WITH),
+        Part(1000, learning_rate=GONE_ON_WITH),
+    ),
     "res_att_unet": (Part(1500, MEASURED_ON), Part(1300, learning_rate=GONE_ON_WITH)),
 }
-"""First measured with some patients held out, then taught by everybody."""
+"""First measured with some patients held out, then taught by everybody; the last parts of MASC-Net and two-stream
+SegNet, which bring them what lungs and unspecified opacities teach today, are still to be made."""
 
 LARGEST_FILE_MB, LARGEST_SUM_MB = 5.0, 25.0
 
@@ -135,8 +140,9 @@ def publish(made: Path, commands: tuple[str, ...], folds: Mapping[str, Any]) -> 
     """
     card = checkpoint.read(made).card
     shipped = SHIPPED / f"{card.network}_compact.safetensors"
-    measured = made.with_name(_out_of(commands[0])) if len(commands) > 1 else shipped
-    before = checkpoint.read(measured) if measured.exists() else None
+    first = made.with_name(_out_of(commands[0]))  # whose held-out patients tell; what ships hands on what they told
+    earlier = [file for file in (first, shipped) if file != made and file.exists()]
+    before = checkpoint.read(earlier[0]) if earlier else None
     kept = stamped(checkpoint.read(made), commands, ROOT, folds, before)
     others = [file for file in SHIPPED.glob("*.safetensors") if file.name != shipped.name]
     size_mb = made.stat().st_size / 1e6
@@ -200,9 +206,12 @@ def _made(network: str, commands: tuple[str, ...], cases: list[Path], minutes: f
     deadline = time.monotonic() + 60 * minutes
     folders = {folder.name: folder for folder in cases}
     parent: Checkpoint | None = None
+    shipped = max((number for number in range(1, len(commands)) if _is_shipped(network, commands[:number])), default=0)
     for number, (command, part) in enumerate(zip(commands, PARTS[network], strict=True), start=1):
         out = WORKING / _out_of(command)
-        if not out.exists() and number < len(commands) and _is_shipped(network, commands[:number]):
+        if number < shipped:
+            continue
+        if number == shipped and not out.exists():
             shutil.copy(SHIPPED / f"{network}_compact.safetensors", out)  # the parts to come start from it
         left = (deadline - time.monotonic()) / 60
         if not out.exists() and left > 0:
@@ -211,7 +220,8 @@ def _made(network: str, commands: tuple[str, ...], cases: list[Path], minutes: f
             print(f"{network}: to go on")
             return None
         made = checkpoint.read(out)
-        _refuse_another(made, part, parent)
+        if number != shipped:
+            _refuse_another(made, part, parent)
         parent = made
     print(f"{network}: finished")
     return parent.path if parent else None

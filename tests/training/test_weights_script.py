@@ -185,6 +185,16 @@ def test_what_ships_of_the_first_part_is_not_trained_again(script, made, monkeyp
     assert [path.name for path in script.WORKING.iterdir()] == ["res_att_unet_compact.safetensors"]
 
 
+def test_a_further_part_goes_on_from_all_that_ships(script, made, monkeypatch):
+    commands = script.recorded_commands("two_stream_segnet", [])
+    script.publish(made({"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.6}}), commands[:1], {})
+    shipped = script.SHIPPED / "res_att_unet_compact.safetensors"
+    shipped.rename(shipped.with_name("two_stream_segnet_compact.safetensors"))
+    monkeypatch.setattr(script, "_is_shipped", lambda _, told: told == commands[:2])
+    assert script._made("two_stream_segnet", commands, [], 0, "cpu") is None
+    assert [path.name for path in script.WORKING.iterdir()] == ["two_stream_segnet_compact_2.safetensors"]
+
+
 def test_what_another_command_left_is_not_shipped_as_what_is_recorded(script, made, tmp_path):
     commands = script.recorded_commands("res_att_unet", [])
     parts = script.PARTS["res_att_unet"]

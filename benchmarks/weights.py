@@ -75,8 +75,8 @@ PARTS: Mapping[str, tuple[Part, ...]] = {
     ),
     "res_att_unet": (Part(1500, MEASURED_ON), Part(1300, learning_rate=GONE_ON_WITH)),
 }
-"""First measured with some patients held out, then taught by everybody; the last parts of MASC-Net and two-stream
-SegNet, which bring them what lungs and unspecified opacities teach today, are still to be made."""
+"""First measured with some patients held out, then taught by everybody; the last part of two-stream SegNet, which
+brings it what lungs teach today, is still to be made."""
 
 LARGEST_FILE_MB, LARGEST_SUM_MB = 5.0, 25.0
 

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from fold_outcome import Outcome
 from fold_outcome import kept as outcome_of
 from results_page import joined, lesion_by_patient
 
+from napari_covseg.measure import SCORED
 from napari_covseg.networks import Card, Checkpoint, available, checkpoint, load, sums
 from napari_covseg.networks.checkpoint import SHIPPED
 from napari_covseg.training.folds import FOLDS
@@ -42,8 +45,6 @@ OWN_FAILURES = {
 }
 """What a network's design brings with it, however long it learned."""
 
-WHOSE_VOXELS = "93 % of the lesions there are m1's, and all ground-glass and consolidation; all effusion is l018's."
-
 POOR_DICE = 0.5
 """Below it more is wrong than right."""
 
@@ -66,10 +67,9 @@ def cross_validated(network: str, outcomes: Path = OUTCOMES) -> Mapping[str, Any
 
     Of all folds, or nothing.
     """
-    files = [outcomes / f"{network}_fold{fold}.json" for fold in range(1, FOLDS + 1)]
-    if not all(file.exists() for file in files):
+    folds = _folds(network, outcomes)
+    if not folds:
         return {}
-    folds = [outcome_of(file) for file in files]
     found = joined(folds)
     dice = {f"dice_{name}": scores["dice"] for name, scores in sorted(found.pooled().items())}
     by_patient = lesion_by_patient(found)
@@ -79,6 +79,27 @@ def cross_validated(network: str, outcomes: Path = OUTCOMES) -> Mapping[str, Any
         "patients": len(by_patient),
         "steps": min(fold.steps or 0 for fold in folds),
     }
+
+
+def whose_voxels(network: str, patients: Sequence[str], outcomes: Path = OUTCOMES) -> str:
+    """Return which of some patients has most of what is to be found of each class, and how much of it."""
+    told = []
+    for name in SCORED:
+        voxels: Counter[str] = Counter()
+        for case in (case for fold in _folds(network, outcomes) for case in fold.evaluation.cases):
+            if case.patient in patients and name in case.classes:
+                overlap = case.classes[name].overlap
+                voxels[case.patient] += overlap.true_positive + overlap.false_negative
+        if voxels.total():
+            patient, most = voxels.most_common(1)[0]
+            told.append(f"{name} {patient} ({most / voxels.total():.0%})")
+    return ", ".join(told)
+
+
+def _folds(network: str, outcomes: Path) -> list[Outcome]:
+    """Return the kept outcomes of all folds, or none."""
+    files = [outcomes / f"{network}_fold{fold}.json" for fold in range(1, FOLDS + 1)]
+    return [outcome_of(file) for file in files] if all(file.exists() for file in files) else []
 
 
 def stamped(
@@ -188,8 +209,8 @@ def _measured(card: Card) -> list[str]:
         return []
     held_out = ", ".join(whose["held_out"])
     lines = [f"## Measured on {held_out}", "", *_dice(whose["held_out_pooled"]), ""]
-    if set(whose["held_out"]) == {"c07", "l018", "m1"}:
-        lines += [WHOSE_VOXELS, ""]
+    if told := whose_voxels(card.network, whose["held_out"]):
+        lines += [f"Patients with most of the voxels to be found there: {told}.", ""]
     if whose is not sibling:
         return [*lines, f"They were held out{_flattered(bool(card.config.get('patience')))}.", ""]
     chosen = _flattered(sibling.get("chose_the_step", False))

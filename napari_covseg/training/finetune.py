@@ -114,6 +114,10 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
 def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
     """Write down what the run is about, and return what there is to learn, scan by scan."""
     refuse_taken(request.out)  # another run may have ended just now
+    lessons, card = joined([lesson for lesson in request.lessons if lesson.reviewed]), request.parent.card
+    if not _say_something(lessons, load(card.network), card.scheme):
+        known = ", ".join(card.scheme)
+        raise ValueError(f"Nobody looked on the reviewed slices for what {request.parent.name} knows ({known}).")
     files = request.files
     if not (request.resume and files.about.exists()):
         if files.hold_any_work:
@@ -126,10 +130,6 @@ def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
         files.refuse_damaged()
         if request.knows_names_alone:
             yield Remark(NAMES_ALONE)
-    lessons, card = joined([lesson for lesson in request.lessons if lesson.reviewed]), request.parent.card
-    if not _say_something(lessons, load(card.network), card.scheme):
-        known = ", ".join(card.scheme)
-        raise ValueError(f"Nobody looked on the reviewed slices for what {request.parent.name} knows ({known}).")
     request.begin()
     return lessons
 

@@ -173,9 +173,11 @@ def test_where_nobody_looked_for_what_the_network_knows_it_is_said_before_anythi
 ):
     old = parent("masc_net", ("ggo", "consolidation"))
     asked = request(old, replace(lesson, annotated=frozenset({"effusion"})), tmp_path / "child.safetensors")
+    earlier = asked.files.state(load("masc_net").stages[0])
+    earlier.write_bytes(b"what a run that was stopped had learned")
     with pytest.raises(ValueError, match=r"Nobody looked .* for what masc_net knows \(ggo, consolidation\)"):
         next(finetuned(asked))
-    assert not list(tmp_path.glob("*child*"))
+    assert list(tmp_path.glob("*child*")) == [earlier]  # nothing is made, and what was there is not lost
 
 
 def test_a_child_replaces_no_file(lesson, parent, tmp_path):

@@ -81,6 +81,10 @@ def test_what_the_folds_found_is_read_from_what_is_kept_of_all_of_them(script):
     assert found["patients"] == len(found["lesion_by_patient"]) == 12
     assert min(found["lesion_by_patient"].values()) < found["pooled"]["dice_lesion"]
     assert script.cross_validated("masc_net", Path("nowhere")) == {}
+    cards = importlib.import_module("model_card")
+    assert cards.whose_voxels("masc_net", ["c07", "l018", "m1"]).startswith("lesion m1 (93%)")
+    assert cards.whose_voxels("masc_net", ["l018"]) == "effusion l018 (100%)"
+    assert cards.whose_voxels("masc_net", ["m1"], Path("nowhere")) == ""
 
 
 def test_weights_that_everybody_taught_hand_on_what_was_held_out_before(script, made, tmp_path):

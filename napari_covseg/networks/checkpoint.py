@@ -44,6 +44,7 @@ _RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT
 _HEADER_KEY, _SUM_KEY = "covseg", "tensors_sha256"
 _SMALL = 2048
 """Tensors of at most as many numbers stay fp32: depthwise kernels, first layers, attention gates, heads."""
+_COUNTERS = ".num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +318,11 @@ def _sha256(path: Path, _modified_ns: int, _size: int) -> str:
 
 
 def _packed(module: nn.ModuleDict, spec: NetworkSpec) -> dict[str, Tensor]:
+    """Return what a file keeps, in half precision where that is harmless.
+
+    How many batches a normalisation has seen is left out, which takes more room to name than to keep: with a fixed
+    momentum nothing reads it, and torch counts anew where it is missing.
+    """
     exact = tuple(f"{stage.name}.{part}." for stage in spec.stages for part in spec.in_full_precision)
 
     def stored(name: str, tensor: Tensor) -> Tensor:
@@ -324,4 +330,5 @@ def _packed(module: nn.ModuleDict, spec: NetworkSpec) -> dict[str, Tensor]:
         small = tensor.ndim <= 1 or tensor.numel() <= _SMALL or not tensor.is_floating_point()
         return tensor.clone() if small or name.startswith(exact) else tensor.half()
 
-    return {name: stored(name, tensor) for name, tensor in module.state_dict().items()}
+    kept = {name: tensor for name, tensor in module.state_dict().items() if not name.endswith(_COUNTERS)}
+    return {name: stored(name, tensor) for name, tensor in kept.items()}

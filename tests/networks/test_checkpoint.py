@@ -66,6 +66,15 @@ def test_what_a_card_does_not_say_takes_no_space(module, card, tmp_path):
     assert checkpoint.read(saved.path).card == said
 
 
+def test_what_normalisations_have_counted_and_nothing_reads_is_not_kept(module, card, tmp_path):
+    counters = [name for name in module.state_dict() if name.endswith("num_batches_tracked")]
+    module.state_dict()[counters[0]].fill_(7)
+    saved = checkpoint.save(module, card, tmp_path / "a.safetensors")
+    with safe_open(saved.path, framework="pt") as file:
+        assert {*module.state_dict()} - {*file.keys()} == {*counters}
+    assert not checkpoint.revived(saved).state_dict()[counters[0]]
+
+
 def test_the_file_is_about_half_the_size_of_fp32(module, card, tmp_path):
     saved = checkpoint.save(module, card, tmp_path / "a.safetensors")
     assert saved.path.stat().st_size < 5_000_000

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,6 +21,7 @@ from results_page import joined, lesion_by_patient
 from napari_covseg.measure import SCORED
 from napari_covseg.networks import Card, Checkpoint, available, checkpoint, load, sums
 from napari_covseg.networks.checkpoint import SHIPPED
+from napari_covseg.networks.learned import Record, merged
 from napari_covseg.training.folds import FOLDS
 
 ROOT = Path(__file__).parents[1]
@@ -50,16 +52,27 @@ POOR_DICE = 0.5
 
 
 def main() -> None:
-    """Write the headers and pages of what ships."""
+    """Write the headers of what ships, where they said something else, and the pages."""
     shipped = [one for network in available() for one in checkpoint.known(network) if one.is_shipped]
+    every = merged(*(one.card.learned for one in shipped))
     with TemporaryDirectory(dir=SHIPPED) as beside:
         for one in shipped:
             copy = checkpoint.read(Path(shutil.copy(one.path, beside)))
+            copy = replace(copy, card=_recognising(copy.card, every))
             kept = stamped(copy, one.card.command.splitlines(), ROOT, cross_validated(one.card.network))
+            if kept.card == one.card:
+                kept = one
             page = PAGES / f"{one.path.stem}.md"
             page.write_text(card_page(kept, one.path, page.read_text("utf-8")), "utf-8")
             kept.path.replace(one.path)
     sums.write_list(SHIPPED, "*.safetensors")
+
+
+def _recognising(card: Card, every: Record) -> Card:
+    """Return a card that knows its scans' slices by all fingerprints that any card has of the same voxels."""
+    known = {scan: every[scan].slices_sha256 for scan in card.learned}
+    learned = {scan: seen.model_copy(update={"slices_sha256": known[scan]}) for scan, seen in card.learned.items()}
+    return card.model_copy(update={"learned": learned})
 
 
 def cross_validated(network: str, outcomes: Path = OUTCOMES) -> Mapping[str, Any]:

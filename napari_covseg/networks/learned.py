@@ -96,7 +96,7 @@ class Learned(BaseModel):
     def beside(self, other: Learned) -> Learned:
         """Return what both have seen; a slice that taught one of them is no longer one that only judged."""
         both = Learned(
-            slices_sha256=self.slices_sha256 or other.slices_sha256,
+            slices_sha256=max(self.slices_sha256, other.slices_sha256, key=_length),
             patients=tuple(sorted({*self.patients, *other.patients})),
             places=self.places or other.places,
         )
@@ -142,6 +142,11 @@ def merged(*records: Record) -> dict[str, Learned]:
         for scan, learned in record.items():
             every[scan] = learned.beside(every.get(scan, Learned()))
     return every
+
+
+def _length(slices_sha256: tuple[str, ...]) -> int:
+    """Return how much fingerprints tell: older records have one of a slice, or none."""
+    return sum(map(len, slices_sha256))
 
 
 def _numbers(indices: Collection[int]) -> tuple[int, ...]:

@@ -50,6 +50,11 @@ def test_fingerprints_stay_with_what_is_merged():
     assert merged({"x": Learned(taught=None)}, known)["x"].slices_sha256 == ALL
 
 
+def test_of_a_slices_fingerprints_those_that_tell_more_stay():
+    older, newer = {"x": Learned.of((0,), (), ("a", "b"))}, {"x": Learned.of((0,), (), ("a c", "b"))}
+    assert merged(older, newer) == merged(newer, older) == newer
+
+
 def test_an_old_card_names_scans_and_no_slices():
     assert learned_by(CARD) == {}
     assert learned_by(CARD.model_copy(update={"scans_sha256": ("x",)})) == {"x": Learned(taught=None)}

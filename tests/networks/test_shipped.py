@@ -13,6 +13,7 @@ from napari_covseg.inference.cascade import region_seen, stage_prediction
 from napari_covseg.io import read_volume
 from napari_covseg.io.sample import sample_scan
 from napari_covseg.networks import available, checkpoint, load, sums
+from napari_covseg.networks.learned import merged
 from napari_covseg.preprocess import prepared
 from napari_covseg.volume import cropped, reoriented
 
@@ -94,3 +95,14 @@ def test_a_shipped_file_with_one_changed_bit_is_refused(tmp_path, monkeypatch):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="is damaged: its weights are not those that were saved"):
         checkpoint.revived(checkpoint.read(path))
+
+
+@pytest.mark.parametrize("found", SHIPPED, ids=lambda one: one.name)
+def test_slices_that_taught_are_known_in_cropped_copies_too(found):
+    """By two fingerprints, of which the second is of what lies in the lungs: nobody is judged by what taught them."""
+    every = merged(*(one.card.learned for one in SHIPPED))
+    assert {scan: seen.slices_sha256 for scan, seen in found.card.learned.items()} == {
+        scan: every[scan].slices_sha256 for scan in found.card.learned
+    }
+    told = [each for seen in found.card.learned.values() for each in seen.slices_sha256]
+    assert sum(len(each.split()) == 2 for each in told) > 0.8 * len(told)

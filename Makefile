@@ -46,8 +46,8 @@ types: setup    ## mypy, strict
 contracts: setup  ## which room may import which
 	.venv/bin/lint-imports
 
-weights: setup  ## train the weights that ship, MINUTES per network and call; CASES names the folders
-	.venv/bin/python benchmarks/weights.py $(foreach folder,$(CASES),--cases $(folder)) --minutes $(MINUTES)
+weights: setup  ## train what is missing of the weights that ship, or with AGAIN=1 all, MINUTES per network; CASES names the folders
+	.venv/bin/python benchmarks/weights.py $(foreach folder,$(CASES),--cases $(folder)) --minutes $(MINUTES) $(if $(AGAIN),--again)
 
 gpu: setup      ## where CUDA is: every network on it, checked against the CPU and timed; writes docs/gpu.md
 	.venv/bin/python benchmarks/gpu.py --json .cache/gpu.json

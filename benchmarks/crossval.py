@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
-import resource
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from baseline import SPEC as BASELINE
-from fold_outcome import Outcome, keep, kept
+from fold_outcome import Outcome, keep, kept, voxels_of
 from pace import steps_that_fit
+from peak import keep_peak, kept_peaks, measured_peak
 from results_page import joined, page
 
 from napari_covseg.inference import Ensemble, Segmenter
@@ -67,6 +65,11 @@ class Plan:
         """Return the measured fold."""
         return self.outcomes / f"{network}_fold{fold}.json"
 
+    @property
+    def peaks(self) -> Path:
+        """Return what memory every network took."""
+        return self.outcomes / "peaks.json"
+
 
 def main() -> int:
     """Train and measure what is missing, write the page, and return the exit code."""
@@ -92,8 +95,9 @@ def main() -> int:
     for network in (*words.networks, ENSEMBLE):
         for fold in range(1, FOLDS + 1):
             measure_fold(plan, network, fold)
+        measure_peak(plan, network)
     found = {key: parts for key in (*words.networks, ENSEMBLE) if (parts := _folds(plan, key))}
-    words.page.write_text(page(found, BASELINE.key, words.steps, words.fold_minutes), "utf-8")
+    words.page.write_text(page(found, BASELINE.key, kept_peaks(plan.peaks), words.steps, words.fold_minutes), "utf-8")
     if words.json:
         whole = {key: joined(parts) for key, parts in found.items()}
         print(json.dumps({key: {"pooled": one.pooled(), "case_mean": one.case_mean()} for key, one in whole.items()}))
@@ -173,28 +177,38 @@ def _refuse_others(parent: Checkpoint, plan: Plan, network: str, fold: int) -> N
 
 
 def measure_fold(plan: Plan, network: str, fold: int) -> None:
-    """Measure the parent of one fold on the patients it never saw, in a process of its own for the sake of its peak."""
-    members = available() if network == ENSEMBLE else (network,)
-    files = [plan.weights(member, fold) for member in members]
-    outcome = plan.outcome(network, fold)
+    """Measure the parent of one fold on the patients it never saw."""
+    files, outcome = _files(plan, network, fold), plan.outcome(network, fold)
     if _is_measured(plan, network, fold) or not all(file.exists() for file in files):
         return
-    for member, file in zip(members, files, strict=True):
+    for member, file in zip(_members(network), files, strict=True):
         _refuse_others(checkpoint.read(file), plan, member, fold)
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=1, mp_context=fresh) as alone:
-        measured = alone.submit(_measured, plan, files, fold, f"measuring {network}, fold {fold}").result()
-    keep(measured, outcome)
-
-
-def _measured(plan: Plan, files: list[Path], fold: int, doing: str) -> Outcome:
-    registry.invite(BASELINE)
-    torch.set_num_threads(plan.threads)
     segmenters = [Segmenter(checkpoint.read(file), plan.device) for file in files]
     asked = Ensemble(segmenters) if len(segmenters) > 1 else segmenters[0]
+    doing = f"measuring {network}, fold {fold}"
     evaluation = drain(evaluated(asked, _outside(plan, fold)), lambda step: _told(doing, step))
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Outcome(evaluation, sum(file.stat().st_size for file in files) / 1e6, peak_mb)
+    keep(Outcome(evaluation, sum(file.stat().st_size for file in files) / 1e6), outcome)
+
+
+def measure_peak(plan: Plan, network: str) -> None:
+    """Measure what memory a network takes for the largest scan of all folds, by the parent that never saw it."""
+    outcomes = _folds(plan, network)
+    if not outcomes or network in kept_peaks(plan.peaks):
+        return
+    fold = max(range(1, FOLDS + 1), key=lambda one: voxels_of(outcomes[one - 1].largest))
+    files = _files(plan, network, fold)
+    if all(file.exists() for file in files):
+        name = outcomes[fold - 1].largest.case
+        case = next(one for one in _outside(plan, fold) if one.name == name)
+        keep_peak(plan.peaks, network, measured_peak(files, case, plan.device, plan.threads))
+
+
+def _members(network: str) -> tuple[str, ...]:
+    return available() if network == ENSEMBLE else (network,)
+
+
+def _files(plan: Plan, network: str, fold: int) -> list[Path]:
+    return [plan.weights(member, fold) for member in _members(network)]
 
 
 def _folds(plan: Plan, network: str) -> list[Outcome]:

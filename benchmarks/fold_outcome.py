@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from napari_covseg.io.files import written
-from napari_covseg.training.evaluation import Evaluation
+from napari_covseg.training.evaluation import CaseScore, Evaluation
 
 JUDGED_ON = {"consolidation": ("lesion_1", "lesion_2")}
 """The only cases a class is judged on, where they are measured: the other volumes have next to no consolidation."""
@@ -16,11 +16,10 @@ JUDGED_ON = {"consolidation": ("lesion_1", "lesion_2")}
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One fold: what its parent is worth, the size of its files, and the peak of the process that measured it."""
+    """One fold: what its parent is worth, and the size of its files."""
 
     evaluation: Evaluation
     file_mb: float
-    peak_mb: float
 
     @property
     def judged(self) -> Evaluation:
@@ -30,6 +29,11 @@ class Outcome:
             for one in self.evaluation.cases
         ]
         return replace(self.evaluation, cases=tuple(kept))
+
+    @property
+    def largest(self) -> CaseScore:
+        """The case of the most voxels that were compared."""
+        return max(self.evaluation.cases, key=voxels_of)
 
     @property
     def steps(self) -> int | None:
@@ -58,6 +62,12 @@ def kept(path: Path) -> Outcome:
         If the file is no outcome.
     """
     return OUTCOMES.validate_json(path.read_bytes())
+
+
+def voxels_of(one: CaseScore) -> int:
+    """Return how many voxels of a case were compared."""
+    counts = [found.overlap for found in one.classes.values()]
+    return max((n.true_positive + n.false_positive + n.false_negative + n.true_negative for n in counts), default=0)
 
 
 def _judges(case: str, name: str) -> bool:

@@ -6,7 +6,6 @@ Run as a script it writes both anew for what ships, as cross-validation has meas
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -47,6 +46,9 @@ OWN_FAILURES = {
 }
 """What a network's design brings with it, however long it learned."""
 
+DIGITS = 6
+"""Of what is kept; the page, which shows fewer, must not round what was rounded."""
+
 POOR_DICE = 0.5
 """Below it more is wrong than right."""
 
@@ -59,7 +61,7 @@ def main() -> None:
         for one in shipped:
             copy = checkpoint.read(Path(shutil.copy(one.path, beside)))
             copy = replace(copy, card=_recognising(copy.card, every))
-            kept = stamped(copy, one.card.command.splitlines(), ROOT, cross_validated(one.card.network))
+            kept = stamped(copy, one.card.command.splitlines(), cross_validated(one.card.network))
             if kept.card == one.card:
                 kept = one
             page = PAGES / f"{one.path.stem}.md"
@@ -87,8 +89,8 @@ def cross_validated(network: str, outcomes: Path = OUTCOMES) -> Mapping[str, Any
     dice = {f"dice_{name}": scores["dice"] for name, scores in sorted(found.pooled().items())}
     by_patient = lesion_by_patient(found)
     return {
-        "pooled": {name: round(value, 4) for name, value in dice.items() if value is not None},
-        "lesion_by_patient": {name: None if dice is None else round(dice, 4) for name, dice in by_patient.items()},
+        "pooled": {name: round(value, DIGITS) for name, value in dice.items() if value is not None},
+        "lesion_by_patient": {name: None if dice is None else round(dice, DIGITS) for name, dice in by_patient.items()},
         "patients": len(by_patient),
         "steps": min(fold.steps or 0 for fold in folds),
     }
@@ -118,14 +120,15 @@ def _folds(network: str, outcomes: Path) -> list[Outcome]:
 def stamped(
     made: Checkpoint,
     commands: Sequence[str],
-    repository: Path,
     cross_validated: Mapping[str, Any],
     before: Checkpoint | None = None,
+    parent: Checkpoint | None = None,
 ) -> Checkpoint:
     """Write into a checkpoint's header how it was made, on what, what that is worth, and where it fails.
 
     Of weights that everybody taught, what shipped before them tells most, if some patients were held out from it; few
-    patients may be easy ones, so that the same recipe's cross-validation stands beside.
+    patients may be easy ones, so that the same recipe's cross-validation stands beside. ``commit`` has a line for every
+    part, as ``command`` has; those of the earlier ones are the parent's.
     """
     metrics = {name: value for name, value in made.card.metrics.items() if name != "cross_validated"}
     if cross_validated:
@@ -133,9 +136,10 @@ def stamped(
     if not metrics.get("held_out_pooled") and before is not None and (sibling := _sibling(before, commands[0])):
         metrics["sibling"] = sibling
     card = made.card.model_copy(update={"metrics": metrics})
+    commits = [*(parent.card.commit.splitlines() if parent else ()), made.card.commit]
     found = {
         "command": "\n".join(commands),
-        "commit": made.card.commit or _commit(repository),
+        "commit": "\n".join(commits),
         "data": DATA,
         "known_failures": (*_poorly_found(card), *OWN_FAILURES.get(made.card.network, ()), *KNOWN_FAILURES),
     }
@@ -159,23 +163,35 @@ def _sibling(before: Checkpoint, command: str) -> Mapping[str, Any]:
     }
 
 
-def _commit(repository: Path) -> str:
-    """Return the state of the code, of weights that do not say by which they were trained."""
-    call = ["git", "-C", str(repository), "rev-parse", "HEAD"]
-    return subprocess.run(call, check=True, capture_output=True, text=True).stdout.strip()
-
-
 def _poorly_found(card: Card) -> list[str]:
     """Return sentences for what they found badly, as far as that was measured."""
     folds, sibling = card.metrics.get("cross_validated", {}), card.metrics.get("sibling", {})
     held_out = card.metrics.get("held_out") or sibling.get("held_out", ())
     told = []
     if held_out and (poor := _poor(card.measured_dice)):
-        whom = "whom it never saw" if card.metrics.get("held_out") else "whom the weights before it never saw"
+        whom = f"whom {'it' if card.metrics.get('held_out') else measured_part(card)} never saw"
         told.append(f"More wrong than right on {', '.join(held_out)}, {whom}, by Dice: {poor}.")
     if folds and (poor := _poor(folds["pooled"])):
-        told.append(f"More wrong than right in cross-validation, after {folds['steps']} steps, by Dice: {poor}.")
+        told.append(f"More wrong than right in cross-validation, after {_steps(card)}, by Dice: {poor}.")
     return told
+
+
+def measured_part(card: Card) -> str:
+    """Return whose figures of held-out patients a card tells that has none of its own."""
+    made_by = card.metrics["sibling"].get("command")
+    return "its first part" if made_by in card.command.splitlines()[:1] else "a sibling"
+
+
+def _draws_lungs(card: Card) -> bool:
+    stages = load(card.network).stages
+    return any(stage.target == "lung" or "lung" in stage.channels(card.scheme) for stage in stages)
+
+
+def _steps(card: Card) -> str:
+    """Return how long the networks of the folds learned."""
+    has_lung_stage = any(stage.target == "lung" for stage in load(card.network).stages)
+    halved = ", half as many for its lungs" if has_lung_stage else ""
+    return f"{card.metrics['cross_validated']['steps']} steps a stage{halved}"
 
 
 def _poor(measured: Mapping[str, float]) -> str:
@@ -197,21 +213,34 @@ def _facts(kept: Checkpoint, shipped: Path) -> str:
     stages = ", ".join(stage.name for stage in load(card.network).stages)
     held_out = ", ".join(card.metrics.get("held_out", [])) or "nobody: everything was taught"
     last = " of the last part" if "\n" in card.command else ""
+    commits = ", ".join(f"`{commit[:12]}`" for commit in card.commit.splitlines())
     rows = {
         "network": f"`{card.network}`, width `{card.width}`, {_parameters(kept)} parameters (stages: {stages})",
-        "classes": ", ".join(card.scheme),
+        "classes": ", ".join([*card.scheme, *(["lung"] if _draws_lungs(card) else [])]),
         "file": f"`napari_covseg/networks/weights/{shipped.name}`, {size_mb:.1f} MB",
         "sha256": f"`{kept.sha256}`",
         "data": card.data,
         "taught": card.trained_on,
         "terms": card.terms,
         "held out": held_out,
-        f"settings{last}": ", ".join(f"{name} {value}" for name, value in card.config.items()),
-        f"code{last}": f"{card.code_version}, commit `{card.commit[:12]}`, {card.created_utc}",
+        "code": f"{card.code_version}, by commit {commits}{', a command each' if last else ''}; {card.created_utc}",
     }
-    lines = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), "", "```", card.command]
-    lines += ["```", "", *_measured(card), *_in_turn(card)]
+    lines = [*_table(rows), "", "```", card.command, "```", "", *_measured(card), *_in_turn(card)]
+    lines += [f"## Settings{last}", "", *_table({name: _told(value) for name, value in card.config.items()}), ""]
     return "\n".join([*lines, "## Known failures", "", *(f"- {failure}" for failure in card.known_failures)])
+
+
+def _table(rows: Mapping[str, str]) -> list[str]:
+    return ["| | |", "|---|---|", *(f"| {name.replace('_', ' ')} | {value} |" for name, value in rows.items())]
+
+
+def _told(value: object) -> str:
+    """Return a setting as a reader says it."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "–"
+    if value is None:
+        return "as the device has it"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 def _measured(card: Card) -> list[str]:
@@ -227,10 +256,11 @@ def _measured(card: Card) -> list[str]:
     if whose is not sibling:
         return [*lines, f"They were held out{_flattered(bool(card.config.get('patience')))}.", ""]
     chosen = _flattered(sibling.get("chose_the_step", False))
+    by = f"at commit `{commit[:12]}`" if (commit := sibling.get("commit", "")) else "by code that nobody recorded"
     return [
         *lines,
-        "Not of these very weights, which everybody taught, but of those that this command made at commit",
-        f"`{sibling.get('commit', '')[:12]}`, with them held out{chosen}:",
+        f"Not of these very weights, which everybody taught, but of {measured_part(card)}, which this command made",
+        f"{by}, with them held out{chosen}:",
         "",
         "```",
         sibling["command"],
@@ -250,7 +280,7 @@ def _in_turn(card: Card) -> list[str]:
         *_dice(folds["pooled"]),
         "",
         f"Of the same recipe, never of these very weights: each of {folds['patients']} patients or sets with lesions",
-        f"held out in turn, after {folds['steps']} steps a stage. Any lesion, by patient:",
+        f"held out in turn, after {_steps(card)}. Any lesion, by patient:",
         "",
         f"| {' | '.join(folds['lesion_by_patient'])} |",
         f"|{'---|' * len(folds['lesion_by_patient'])}",

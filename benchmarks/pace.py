@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from napari_covseg.inference.devices import chosen_device
 from napari_covseg.io.cases import Case
 from napari_covseg.io.files import written
 from napari_covseg.jobs import drain
@@ -70,7 +71,8 @@ def _kept_in(kept: Path) -> dict[str, dict[str, Any]]:
 
 def _seconds_per_step(network: str, cases: Sequence[Case], device: str) -> float:
     """Return what one step of every stage takes together, a lung stage's by its share."""
-    spec, clock = load(network), time.process_time if device == "cpu" else time.perf_counter
+    spec = load(network)
+    clock = time.process_time if chosen_device(device).type == "cpu" else time.perf_counter
     ends: list[list[float]] = []
 
     def heard(step: object) -> None:

@@ -30,7 +30,13 @@ BEST_LESION, EVERY_LESION, EFFUSION, LUNG = 0.75, 0.65, 0.75, 0.97
 TITLES = {ENSEMBLE: "all five together"}
 
 
-def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minutes: float | None = None) -> str:
+def page(
+    folds: Mapping[str, Sequence[Outcome]],
+    baseline: str,
+    peaks: Mapping[str, Any],
+    steps: int,
+    minutes: float | None = None,
+) -> str:
     """Return the page as Markdown.
 
     Parameters
@@ -39,6 +45,8 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         The measured folds of a network, by key.
     baseline
         Key of what the others are compared with.
+    peaks
+        What memory each network took, by key, as `peak.kept_peaks` has it.
     steps
         Optimiser steps of every stage that are asked for now; of folds that were measured, their cards say it.
     minutes
@@ -106,11 +114,11 @@ def page(folds: Mapping[str, Sequence[Outcome]], baseline: str, steps: int, minu
         "## What it costs",
         "",
         "Segmenting the held-out patients, reading and comparing aside, on machines that did other work besides; the",
-        "memory is the peak of the whole process.",
+        f"memory is the peak of a process that reads and segments {_scans_of(peaks)} and nothing else.",
         "",
         *table(
             ["network", "weights, MB", "seconds a slice", "peak memory, MB", "device"],
-            ([title(key), *_costs(found[key], folds[key])] for key in found),
+            ([title(key), *_costs(found[key], folds[key], peaks.get(key))] for key in found),
         ),
         "",
         *_compared(found, baseline, "Against the plain U-Net", f"network − {title(baseline)}"),
@@ -301,13 +309,18 @@ def _learned(outcomes: Sequence[Outcome]) -> set[int]:
     return {outcome.steps for outcome in outcomes if outcome.steps is not None}
 
 
-def _costs(one: Evaluation, outcomes: Sequence[Outcome]) -> list[str]:
+def _scans_of(peaks: Mapping[str, Any]) -> str:
+    """Return the names of the largest held-out scans; one, unless the cases were others for some networks."""
+    return " or ".join(sorted({peak["case"] for peak in peaks.values()})) or "the largest of their scans"
+
+
+def _costs(one: Evaluation, outcomes: Sequence[Outcome], peak: Mapping[str, Any] | None) -> list[str]:
     seconds = one.seconds_per_slice
     told = "–" if seconds is None else f"{seconds:.2f}"
     return [
         f"{outcomes[0].file_mb:.1f}",
         told,
-        f"{max(outcome.peak_mb for outcome in outcomes):.0f}",
+        "–" if peak is None else f"{peak['peak_mb']:.0f}",
         one.device,
     ]
 

@@ -13,16 +13,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_card import card_page, cross_validated, stamped
+from model_card import card_page, cross_validated, measured_part, stamped
 
 from napari_covseg.io.case_listing import MOST_NAMED
 from napari_covseg.io.cases import find_cases
-from napari_covseg.networks import Checkpoint, available, checkpoint, sums
+from napari_covseg.networks import Card, Checkpoint, available, checkpoint, sums
 from napari_covseg.networks.checkpoint import SHIPPED
 
 ROOT = Path(__file__).parents[1]
@@ -92,10 +92,11 @@ def main() -> int:
     failed = []
     for network in words.networks:
         commands = recorded_commands(network, words.cases)
-        if not words.again and _is_shipped(network, commands):
+        if not words.again and _shipped_part(network, commands) == len(commands):
+            print(f"{network}: ships as these commands make it; AGAIN=1, or --again, trains it anew")
             continue
         try:
-            made = _made(network, commands, words.cases, words.minutes, words.device)
+            made = _made(network, commands, words.cases, words.minutes, words.device, again=words.again)
         except subprocess.CalledProcessError:
             failed.append(network)  # it has said why; the others need not wait for it
             continue
@@ -146,7 +147,9 @@ def publish(made: Path, commands: tuple[str, ...], folds: Mapping[str, Any]) -> 
     first = made.with_name(_out_of(commands[0]))  # whose held-out patients tell; what ships hands on what they told
     earlier = [file for file in (first, shipped) if file != made and file.exists()]
     before = checkpoint.read(earlier[0]) if earlier else None
-    kept = stamped(checkpoint.read(made), commands, ROOT, folds, before)
+    at_hand = (checkpoint.read(file) for file in (*sorted(made.parent.glob("*.safetensors")), shipped) if file.exists())
+    parent = next((one for one in at_hand if one.sha256 == card.parent_sha256), None)
+    kept = stamped(checkpoint.read(made), commands, folds, before, parent)
     others = [file for file in SHIPPED.glob("*.safetensors") if file.name != shipped.name]
     size_mb = made.stat().st_size / 1e6
     if size_mb > LARGEST_FILE_MB or size_mb + sum(f.stat().st_size for f in others) / 1e6 > LARGEST_SUM_MB:
@@ -165,17 +168,17 @@ def table() -> str:
             if one.is_shipped:
                 dice = one.card.measured_dice
                 shown = ", ".join(f"{name.removeprefix('dice_')} {value:.3f}" for name, value in dice.items())
-                told = f"Dice {shown} ({_measured_on(one.card.metrics)})" if dice else "not measured"
+                told = f"Dice {shown} ({_measured_on(one.card)})" if dice else "not measured"
                 lines.append(f"{one.name:32} {one.path.stat().st_size / 1e6:4.1f} MB  {told}")
     return "\n".join(lines)
 
 
-def _measured_on(metrics: Mapping[str, Any]) -> str:
+def _measured_on(card: Card) -> str:
     """Return in words what a card's `measured_dice` is of, and on whom."""
-    if metrics.get("held_out_pooled"):
-        return f"on {', '.join(metrics['held_out'])}, held out"
-    if sibling := metrics.get("sibling"):
-        return f"of a sibling, the part or weights before it, on {', '.join(sibling['held_out'])}, held out"
+    if card.metrics.get("held_out_pooled"):
+        return f"on {', '.join(card.metrics['held_out'])}, held out"
+    if sibling := card.metrics.get("sibling"):
+        return f"of {measured_part(card)}, on {', '.join(sibling['held_out'])}, held out"
     return "of the same recipe, in cross-validation"
 
 
@@ -199,17 +202,29 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
 
 
-def _is_shipped(network: str, commands: tuple[str, ...]) -> bool:
-    told = "\n".join(commands)
-    return any(one.is_shipped and one.card.command == told for one in checkpoint.known(network))
+def _shipped_part(network: str, commands: tuple[str, ...]) -> int:
+    """Return how many of a network's commands made what ships; 0 where it was made by others."""
+    ships = [_in_any_order(one.card.command.splitlines()) for one in checkpoint.known(network) if one.is_shipped]
+    meant = _in_any_order(commands)
+    return max((number for number in range(1, len(meant) + 1) if meant[:number] in ships), default=0)
 
 
-def _made(network: str, commands: tuple[str, ...], cases: list[Path], minutes: float, device: str) -> Path | None:
-    """Run what is missing of a network's commands for some minutes; return the last one's weights if they are there."""
+def _in_any_order(commands: Sequence[str]) -> list[list[str]]:
+    """Return the words of commands, so that those which name the same folders in another order are equal."""
+    return [sorted(shlex.split(command)) for command in commands]
+
+
+def _made(
+    network: str, commands: tuple[str, ...], cases: list[Path], minutes: float, device: str, *, again: bool = False
+) -> Path | None:
+    """Run what is missing of a network's commands for some minutes; return the last one's weights if they are there.
+
+    It goes on from what ships, or with all parts ``again``.
+    """
     deadline = time.monotonic() + 60 * minutes
     folders = {folder.name: folder for folder in cases}
     parent: Checkpoint | None = None
-    shipped = max((number for number in range(1, len(commands)) if _is_shipped(network, commands[:number])), default=0)
+    shipped = 0 if again else min(_shipped_part(network, commands), len(commands) - 1)
     for number, (command, part) in enumerate(zip(commands, PARTS[network], strict=True), start=1):
         out = WORKING / _out_of(command)
         if number < shipped:
@@ -260,7 +275,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--networks", nargs="+", default=list(available()), choices=available())
     parser.add_argument("--minutes", type=float, default=60.0, help="per network and call")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--again", action="store_true", help="also what is shipped already")
+    parser.add_argument("--again", action="store_true", help="also what ships already, from its first part")
     return parser.parse_args()
 
 

@@ -52,7 +52,7 @@ def test_weights_that_everybody_taught_tell_what_cross_validation_found(script, 
     assert kept.card.measured_dice == {"dice_lesion": 0.71, "dice_effusion": 0.31}
     assert kept.card.command == COMMAND
     assert kept.card.known_failures[0] == (
-        "More wrong than right in cross-validation, after 800 steps, by Dice: effusion (0.31)."
+        "More wrong than right in cross-validation, after 800 steps a stage, by Dice: effusion (0.31)."
     )
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
     assert "## Cross-validated" in page
@@ -69,7 +69,7 @@ def test_weights_with_held_out_patients_tell_what_these_found_and_the_folds_besi
     assert kept.card.measured_dice == {"dice_lesion": 0.46}
     assert kept.card.known_failures[:2] == (
         "More wrong than right on m1, whom it never saw, by Dice: lesion (0.46).",
-        "More wrong than right in cross-validation, after 800 steps, by Dice: effusion (0.31).",
+        "More wrong than right in cross-validation, after 800 steps a stage, by Dice: effusion (0.31).",
     )
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
     assert "## Measured on m1" in page
@@ -98,22 +98,24 @@ def test_weights_that_everybody_taught_hand_on_what_was_held_out_before(script, 
         assert (kept.metrics["sibling"]["sha256"], kept.metrics["sibling"]["command"]) == (sibling, COMMAND)
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
     assert "## Measured on m1" in page
-    assert "with them held out:" in page
+    assert "but of a sibling, which this command made\nby code that nobody recorded, with them held out:" in page
     assert COMMAND in page
 
 
 def test_weights_of_two_parts_tell_what_the_first_is_worth_and_both_commands(script, made, tmp_path):
     measured = {"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.66}}
-    first = made(measured, config={"patience": 8})
-    second = made({}, "res_att_unet_compact_2", commit="what trained it")
+    first = made(measured, config={"patience": 8}, command=TWO[0], commit="first")
+    parent = checkpoint.read(first).sha256
+    second = made({}, "res_att_unet_compact_2", commit="second", parent_sha256=parent)
     script.publish(second, TWO, FOLDS)
     kept = checkpoint.read(tmp_path / "shipped" / "res_att_unet_compact.safetensors").card
     assert kept.measured_dice == {"dice_lesion": 0.66}
-    assert (kept.command.splitlines(), kept.commit) == ([*TWO], "what trained it")
+    assert (kept.command.splitlines(), kept.commit.splitlines()) == ([*TWO], ["first", "second"])
     assert kept.metrics["sibling"]["sha256"] == checkpoint.read(first).sha256
     page = (tmp_path / "cards" / "res_att_unet_compact.md").read_text("utf-8")
     assert page.startswith("# Residual Attention U-Net, compact: `res_att_unet_compact`")
-    assert "with them held out, who chose its best step as well, which flatters a little:" in page
+    assert "but of its first part, which this command made\nat commit `first`, with them held out, who chose" in page
+    assert "by commit `first`, `second`, a command each;" in page
 
 
 @pytest.fixture
@@ -184,7 +186,7 @@ def test_what_ships_of_the_first_part_is_not_trained_again(script, made, monkeyp
     part = script.PARTS["res_att_unet"][0]
     script.publish(made({}, config={"steps": part.steps, "held_out": [*part.hold_out]}), commands[:1], {})
     assert not list(script.WORKING.iterdir())
-    monkeypatch.setattr(script, "_is_shipped", lambda _, told: told == commands[:1])
+    monkeypatch.setattr(script, "_shipped_part", lambda *_: 1)
     assert script._made("res_att_unet", commands, [], 0, "cpu") is None
     assert [path.name for path in script.WORKING.iterdir()] == ["res_att_unet_compact.safetensors"]
 
@@ -194,9 +196,21 @@ def test_a_further_part_goes_on_from_all_that_ships(script, made, monkeypatch):
     script.publish(made({"held_out": ["m1"], "held_out_pooled": {"dice_lesion": 0.6}}), commands[:1], {})
     shipped = script.SHIPPED / "res_att_unet_compact.safetensors"
     shipped.rename(shipped.with_name("two_stream_segnet_compact.safetensors"))
-    monkeypatch.setattr(script, "_is_shipped", lambda _, told: told == commands[:2])
+    monkeypatch.setattr(script, "_shipped_part", lambda *_: 2)
     assert script._made("two_stream_segnet", commands, [], 0, "cpu") is None
     assert [path.name for path in script.WORKING.iterdir()] == ["two_stream_segnet_compact_2.safetensors"]
+
+
+def test_what_ships_is_known_whatever_the_order_of_the_folders_and_again_begins_anew(
+    script, made, monkeypatch, tmp_path
+):
+    one, other = (script.recorded_commands("res_att_unet", [Path(a), Path(b)]) for a, b in ("ab", "ba"))
+    monkeypatch.setattr(checkpoint, "SHIPPED", script.SHIPPED)
+    script.publish(made({}), one, {})
+    assert script._shipped_part("res_att_unet", other) == len(one)
+    assert script._shipped_part("res_att_unet", script.recorded_commands("res_att_unet", [Path("c")])) == 0
+    assert script._made("res_att_unet", other, [], 0, "cpu", again=True) is None
+    assert not list(script.WORKING.iterdir())
 
 
 def test_what_another_command_left_is_not_shipped_as_what_is_recorded(script, made, tmp_path):
@@ -220,7 +234,7 @@ def test_the_table_says_on_whom_a_figure_was_measured_and_of_which_weights(scrip
     held_out = {"held_out": ["c07", "m1"], "held_out_pooled": {"dice_lesion": 0.66}}
     told = {
         "on c07, m1, held out": held_out,
-        "of a sibling, the part or weights before it, on c07, m1, held out": {"sibling": held_out},
+        "of a sibling, on c07, m1, held out": {"sibling": held_out},
         "of the same recipe, in cross-validation": {"cross_validated": {"pooled": {"dice_lesion": 0.66}}},
         "": {},
     }

@@ -88,7 +88,7 @@ def drain(job: Job[Result], on_step: Callable[[Any], None] | None = None) -> Res
 
 
 def retold(job: Job[Result], tell: Callable[[Progress], Progress]) -> Job[Result]:
-    """Run a job as part of a larger one, its progress told as the larger one's; nothing else it yields is passed on.
+    """Run a job as part of a larger one, its progress told as the larger one's; of all else only remarks are passed on.
 
     Parameters
     ----------
@@ -97,7 +97,13 @@ def retold(job: Job[Result], tell: Callable[[Progress], Progress]) -> Job[Result
     tell
         From the part's progress to the whole's.
     """
-    return (yield from _passed_on(job, lambda step: (tell(step),) if isinstance(step, Progress) else ()))
+
+    def told(step: Any) -> tuple[Any, ...]:
+        if isinstance(step, Progress):
+            return (tell(step),)
+        return (step,) if isinstance(step, Remark) else ()
+
+    return (yield from _passed_on(job, told))
 
 
 def overheard(job: Job[Result], hear: Callable[[Any], None]) -> Job[Result]:

@@ -16,6 +16,7 @@ from napari_covseg.cli.verb import Answer, verb
 from napari_covseg.io.sentences import count
 
 if TYPE_CHECKING:
+    from napari_covseg.io.case_doubts import Doubts
     from napari_covseg.io.cases import Case
     from napari_covseg.networks import Checkpoint
     from napari_covseg.training.evaluation import Evaluation
@@ -63,6 +64,7 @@ def evaluate(
 
     A class is scored only on cases where it was annotated, and only where the network knows it.
     """
+    from napari_covseg.io.case_doubts import Doubts
     from napari_covseg.training.seen_before import Origins
 
     trained = _trained(network, _split(checkpoint or []))
@@ -70,8 +72,8 @@ def evaluate(
     each_once = {member.sha256: member for members in trained for member in members}.values()
     for one in each_once:
         _warn_of_taught(one, found)
-    origins = Origins()
-    evaluations = [_evaluated(one, found, device, origins) for one in trained]
+    origins, doubts = Origins(), Doubts()
+    evaluations = [_evaluated(one, found, device, origins, doubts) for one in trained]
     for each in evaluations:
         if not each.names:
             known = ", ".join(each.checkpoint.card.scheme)
@@ -119,12 +121,14 @@ def _wanted(folders: Sequence[Path], named: Sequence[str], fold: int | None, fol
     return [case for case in cases if not patients or case.patient in patients]
 
 
-def _evaluated(trained: Sequence[Checkpoint], cases: Sequence[Case], device: str, origins: Origins) -> Evaluation:
+def _evaluated(
+    trained: Sequence[Checkpoint], cases: Sequence[Case], device: str, origins: Origins, doubts: Doubts
+) -> Evaluation:
     from napari_covseg.inference import woken
     from napari_covseg.training.evaluation import evaluated
 
     segmenter = woken(trained, device)
-    return followed(evaluated(segmenter, cases, origins.note), f"Evaluating {segmenter.checkpoint.name}")
+    return followed(evaluated(segmenter, cases, origins.note, doubts), f"Evaluating {segmenter.checkpoint.name}")
 
 
 def _warn_of_taught(trained: Checkpoint, cases: Sequence[Case]) -> None:

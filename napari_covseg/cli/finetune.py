@@ -135,13 +135,14 @@ def _either(freeze_batch_norm: bool, learn_batch_norm: bool) -> bool | None:
 
 
 def _lessons(folder: Path, parent: Checkpoint) -> list[Lesson]:
-    """Return what a session, or a folder of cases, has to teach; whether the parent saw these patients is said.
+    """Return what a session, or a folder of cases, has to teach; doubts, and patients that the parent saw, are said.
 
     Raises
     ------
     ValueError
         If it is neither.
     """
+    from napari_covseg.io.case_doubts import Doubts
     from napari_covseg.io.cases import find_cases
     from napari_covseg.review.recovery import FILE_NAME
     from napari_covseg.training.lesson import lesson_of_case
@@ -151,7 +152,13 @@ def _lessons(folder: Path, parent: Checkpoint) -> list[Lesson]:
     cases = find_cases([folder], say)
     if known := taught_by(parent, {case.patient for case in cases}, recorded=False):
         say(f"{parent.name} was trained on {', '.join(known)}; what is judged on their slices flatters both.")
-    return [lesson_of_case(case) for case in cases]
+    lessons, doubts = [lesson_of_case(case) for case in cases], Doubts()
+    for case, lesson in zip(cases, lessons, strict=True):
+        for remark in doubts.about(case, lesson.scan, lesson.labels):
+            say(remark.words)
+    for remark in doubts.about_the_others():
+        say(remark.words)
+    return lessons
 
 
 def _of_session(folder: Path) -> Lesson:

@@ -20,7 +20,7 @@ from napari_covseg.io import nifti, packs
 from napari_covseg.io.case_listing import MOST_NAMED, assumed, case_entries, entry_of, require_names, require_slices
 from napari_covseg.io.hounsfield import windowed
 from napari_covseg.io.label_pictures import read_label_picture
-from napari_covseg.io.label_values import known
+from napari_covseg.io.label_values import classes_alone, known
 from napari_covseg.io.pictures import NOMINAL_MM, grey_of_picture, reading_grid
 from napari_covseg.io.scans import plausible, read_labels
 from napari_covseg.io.stated import UnstatedError
@@ -132,20 +132,16 @@ def find_cases(folders: Sequence[Path], tell: Callable[[str], object] = warnings
 def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
     """Return scan, lesion labels and, where there is one, lung mask, all on one grid in reading order.
 
+    The notes of each tell what is doubtful about it (`case_doubts.Doubts` tells them on); values that are no class are
+    told there and left out.
+
     Raises
     ------
     ValueError
         If a file cannot be read, the scan is no chest CT in Hounsfield units, or the labels are not of it.
     """
-    if entry := _packed(case):
-        return packs.read_entry(case.image.parent.parent, entry)
-    if case.is_picture:
-        scan = _png_slice(case.image)
-        return scan, _png_labels(case.labels, scan), _png_labels(case.lung, scan, LUNGS) if case.lung else None
-    scan = _scan(case.image)
-    labels = reoriented(fitted(read_labels(case.labels), scan))
-    lung = reoriented(fitted(read_labels(case.lung, LUNGS), scan)) if case.lung else None
-    return reoriented(scan), labels, lung
+    scan, labels, lung = _read(case)
+    return scan, classes_alone(labels), None if lung is None else classes_alone(lung)
 
 
 def origin_of(case: Case, scan: Volume) -> Origin:
@@ -159,6 +155,21 @@ def packs_of_unknown_scans(cases: Sequence[Case]) -> tuple[Path, ...]:
     """Return those of the cases' packs that do not say which scans they hold: they were made before packs did."""
     unknown = {case.image.parent.parent for case in cases if (entry := _packed(case)) and not entry.voxels_sha256}
     return tuple(sorted(unknown))
+
+
+def _read(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
+    if entry := _packed(case):
+        pack = case.image.parent.parent
+        scan, labels, lung = packs.read_entry(pack, entry)
+        labels = known(labels, f"{case.labels.name} in {pack.name}")
+        return scan, labels, known(lung, f"{case.name} in {pack.name}") if lung is not None else None
+    if case.is_picture:
+        scan = _png_slice(case.image)
+        return scan, _png_labels(case.labels, scan), _png_labels(case.lung, scan, LUNGS) if case.lung else None
+    scan = _scan(case.image)
+    labels = reoriented(fitted(read_labels(case.labels), scan))
+    lung = reoriented(fitted(read_labels(case.lung, LUNGS), scan)) if case.lung else None
+    return reoriented(scan), labels, lung
 
 
 def _packed(case: Case) -> packs.PackEntry | None:

@@ -31,6 +31,14 @@ def known(labels: LabelMap, name: str) -> LabelMap:
     )
 
 
+def classes_alone(labels: LabelMap) -> LabelMap:
+    """Return the labels with nothing where a value is no class, so that nothing takes it for one."""
+    counting = np.zeros(256, np.uint8)
+    for each in labels.scheme:
+        counting[each.value] = each.value
+    return labels.with_voxels(counting[labels.values], labels.geometry)
+
+
 def values_in(labels: LabelMap) -> list[int]:
     """Return the values that are there, but for the background's 0."""
     counts = sum((np.bincount(plane.ravel(), minlength=256) for plane in labels.values.T), np.zeros(256, np.int64))

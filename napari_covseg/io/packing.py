@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.transform import resize_local_mean
 
+from napari_covseg.io.case_doubts import Doubts
 from napari_covseg.io.cases import Case, origin_of, read_case
 from napari_covseg.io.files import written
 from napari_covseg.io.packs import PackedCase, PackEntry, PackWriter, checked, grey_of
@@ -75,7 +76,8 @@ def packed(cases: Sequence[Case], out: Path, max_mb: float | None = None) -> Job
     """Write cases as one training pack, read it back, and return it; yields progress per case.
 
     Above the limit, slices are resampled within their plane, the largest first; if that is not enough, the largest
-    cases keep fewer slices: the run of neighbours that bears most lesion.
+    cases keep fewer slices: the run of neighbours that bears most lesion. What is doubtful about a case is remarked
+    once; numbers in its labels that are no class are left out.
 
     Raises
     ------
@@ -83,29 +85,32 @@ def packed(cases: Sequence[Case], out: Path, max_mb: float | None = None) -> Job
         If a case cannot be read or names slices that it does not have, or the limit cannot be kept.
     """
     limit = None if max_mb is None else round(max_mb * BYTES_PER_MB)
+    doubts = Doubts()
     with written(out) as draft:
         limits = _Limits()
-        found = yield from _attempt(cases, draft, limits)
+        found = yield from _attempt(cases, draft, limits, doubts)
         while limit is not None and draft.stat().st_size >= limit:
             limits = _tighter(limits, found, draft.stat().st_size, limit, out)
-            found = yield from _attempt(cases, draft, limits)
+            found = yield from _attempt(cases, draft, limits, doubts)
         yield Progress(0, 0, "reading the pack back")
         entries = checked(draft)
     patients = len({entry.patient for entry in entries})
     return Pack(out, len(entries), patients, out.stat().st_size, tuple(_notes(found, limits, cases)))
 
 
-def _attempt(cases: Sequence[Case], draft: Path, limits: _Limits) -> Job[list[_Size]]:
+def _attempt(cases: Sequence[Case], draft: Path, limits: _Limits, doubts: Doubts) -> Job[list[_Size]]:
     found: list[_Size] = []
     doing = "packing" if limits == _Limits() else "packing smaller"
     with PackWriter(draft) as pack:
         for position, case in enumerate(cases):
             yield Progress(position, len(cases), f"{doing}: {case.name}")
             scan, labels, lung = read_case(case)
+            yield from doubts.about(case, scan, labels, lung)
             depth, *plane = scan.geometry.shape
             run = _best_run(labels.values, case.indices(depth), limits.slices.get(position, depth))
             size = pack.add(_small(f"{position:04d}", case, (scan, labels, lung), run, limits.side))
             found.append(_Size(size, max(plane), depth, len(run)))
+    yield from doubts.about_the_others()
     return found
 
 

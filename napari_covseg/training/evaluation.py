@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from napari_covseg.inference import Ensemble, Segmenter
+from napari_covseg.io.case_doubts import Doubts
 from napari_covseg.io.cases import Case, read_case
 from napari_covseg.jobs import Job, Progress, retold
 from napari_covseg.measure import (
@@ -114,11 +115,16 @@ class Evaluation:
         return {**_mean(case_mean(self.of(name)), "cases"), **marked}
 
 
-def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case], note: Note = lambda *_: None) -> Job[Evaluation]:
-    """Let a network segment annotated cases and compare; yields progress, returns the evaluation.
+def evaluated(
+    segmenter: Segmenter | Ensemble,
+    cases: Sequence[Case],
+    note: Note = lambda *_: None,
+    doubts: Doubts | None = None,
+) -> Job[Evaluation]:
+    """Let a network segment annotated cases and compare; yields progress and doubts, returns the evaluation.
 
     Only the slices of a case that count are segmented, and no case on which nothing could be scored; each that is read
-    is noted.
+    is noted. Of cases of which ``doubts`` were told before they are not told again.
 
     Raises
     ------
@@ -126,11 +132,12 @@ def evaluated(segmenter: Segmenter | Ensemble, cases: Sequence[Case], note: Note
         If a case cannot be read, or names slices that it does not have.
     """
     started = time.monotonic()
-    scores = []
+    scores, doubts = [], doubts or Doubts()
     for done, case in enumerate(cases):
         yield Progress(done, len(cases), case.name)
         tell = partial(_as_one_case, case.name, done, len(cases))
-        scores.append((yield from retold(_compared(segmenter, case, note), tell)))
+        scores.append((yield from retold(_compared(segmenter, case, note, doubts), tell)))
+    yield from doubts.about_the_others()
     yield Progress(len(cases), len(cases))
     seconds = round(time.monotonic() - started, 2)
     return Evaluation(segmenter.checkpoint, tuple(scores), segmenter.device.type, seconds)
@@ -163,11 +170,12 @@ def differences(first: Evaluation, second: Evaluation) -> dict[str, PairedDiffer
     return found
 
 
-def _compared(segmenter: Segmenter | Ensemble, case: Case, note: Note) -> Job[CaseScore]:
+def _compared(segmenter: Segmenter | Ensemble, case: Case, note: Note, doubts: Doubts) -> Job[CaseScore]:
     known = segmenter.checkpoint.card.scheme
     if case.slices == () or (case.lung is None and not scorable(known, case.annotated)):
         return CaseScore(case.name, case.patient, {})
     scan, reference, lung = read_case(case)
+    yield from doubts.about(case, scan, reference, lung)
     note(case, scan)
     asked = case.indices(scan.geometry.shape[0])
     started = time.monotonic()

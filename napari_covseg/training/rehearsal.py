@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_covseg.io.case_doubts import Doubts
 from napari_covseg.io.cases import Case, Origin, origin_of, packs_of_unknown_scans, read_case
 from napari_covseg.io.packs import grey_of
 from napari_covseg.io.pseudonyms import patient_of_case
@@ -93,10 +94,10 @@ def rehearsal(
     if left := [case.name for case in cases if case not in others]:
         are = f"{left[0]} is" if len(left) == 1 else f"{count(len(left), 'case')} are"
         yield Remark(f"{are} left out of the older cases: what is learned now is of the same patient.")
-    return (yield from _read(others, spec, learned))
+    return (yield from _read(others, spec, learned, Doubts()))
 
 
-def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume]) -> Job[Rehearsal]:
+def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume], doubts: Doubts) -> Job[Rehearsal]:
     rehearsed, asked = _sides(cases)
     lone = not asked
     fewer = OF_A_LONE_PATIENT if lone else 1
@@ -110,7 +111,8 @@ def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume])
         origin = origin_of(case, scan)
         if any(_is_of(origin, scan, each) for each in learned):
             yield Remark(f"{case.name} is left out of the older cases: it is a scan whose corrections are learned now.")
-            return (yield from _read([each for each in cases if each is not case], spec, learned))
+            return (yield from _read([each for each in cases if each is not case], spec, learned, doubts))
+        yield from doubts.about(case, scan, labels, lung)
         slices = case.indices(scan.geometry.shape[0])
         upper, lower = _halves(slices, scan.geometry.spacing_mm[0]) if lone else (slices, slices)
         if upper and (lone or not is_asked):
@@ -131,6 +133,7 @@ def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume])
             share = -(-ASKED // fewer // max(1, len(asked)))
             kept = _spread(labels, lower, share, together=together)
             lessons.append(Lesson(scan, labels, kept, case.name, case.annotated - {"lung"}))
+    yield from doubts.about_the_others()
     return Rehearsal(
         tuple(stack for stack in stacks if (stack.labels != IGNORED).any()),
         tuple(lesson for lesson in recalled if lesson.reviewed)[:RECALLED],

@@ -10,6 +10,7 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from napari_covseg.io.case_doubts import Doubts
 from napari_covseg.io.cases import Case, read_case
 from napari_covseg.jobs import Job, Progress
 from napari_covseg.networks import NetworkSpec
@@ -99,22 +100,27 @@ def stack_of(
 
 
 def read_stacks(
-    cases: Sequence[Case], spec: NetworkSpec, note: Callable[[Case, Volume], object] = lambda *_: None
+    cases: Sequence[Case],
+    spec: NetworkSpec,
+    note: Callable[[Case, Volume], object] = lambda *_: None,
+    doubts: Doubts | None = None,
 ) -> Job[list[Stack]]:
-    """Read every annotated slice of some cases; yields progress per case, and notes each with its scan.
+    """Read every annotated slice of some cases; yields progress and doubts per case, and notes each with its scan.
 
     For a network of patches the lone slices of one patient, ``<patient>-<number>``, become one stack.
     """
-    stacks = []
+    stacks, doubts = [], doubts or Doubts()
     for done, case in enumerate(cases):
         yield Progress(done, len(cases), f"reading {case.name}")
         scan, labels, lung = read_case(case)
+        yield from doubts.about(case, scan, labels, lung)
         indices = case.indices(scan.geometry.shape[0])
         if not indices:
             continue
         note(case, scan)
         known = {"annotated": case.annotated, "case": case.name, "patient": case.patient}
         stacks.append(stack_of(scan, labels, lung, spec, slices=indices, **known))  # type: ignore[arg-type]
+    yield from doubts.about_the_others()
     return _piled(stacks) if spec.grain == "patch" else stacks
 
 

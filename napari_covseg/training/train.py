@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter, chosen_device
+from napari_covseg.io.case_doubts import Doubts
 from napari_covseg.io.cases import Case, origin_of
 from napari_covseg.io.pseudonyms import patient_of_case
 from napari_covseg.jobs import Job, Progress, Remark, retold
@@ -136,10 +137,11 @@ def train(request: TrainingRequest, cases: Sequence[Case]) -> Job[Checkpoint | N
 
 def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[Case]) -> Job[Checkpoint | None]:
     held_out = [case for case in cases if case.patient in request.held_out]
+    doubts = Doubts()
     kept = yield from taken_up(request, taught)
     if kept is None:
         try:
-            kept = yield from _saved(request, taught, held_out)
+            kept = yield from _saved(request, taught, held_out, doubts)
         except BaseException:  # stopped, too
             if Processes.here().first and not request.files.hold_any_work:
                 request.files.forget()  # what says which training it was, with nothing of it to go on with
@@ -147,12 +149,14 @@ def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[C
     if kept is None or not Processes.here().first:
         return kept
     if not is_measured(kept, request):
-        kept = yield from measured(kept, held_out, request.device)
+        kept = yield from measured(kept, held_out, request.device, doubts)
     request.files.forget()  # not before: a run that is killed while it measures would be trained again
     return kept
 
 
-def _saved(request: TrainingRequest, taught: Sequence[Case], held_out: Sequence[Case]) -> Job[Checkpoint | None]:
+def _saved(
+    request: TrainingRequest, taught: Sequence[Case], held_out: Sequence[Case], doubts: Doubts
+) -> Job[Checkpoint | None]:
     """Train every stage and save the checkpoint, not measured yet; None when time ran out."""
     started = time.monotonic()
     spec, device = load(request.network), chosen_device(request.device)
@@ -160,8 +164,8 @@ def _saved(request: TrainingRequest, taught: Sequence[Case], held_out: Sequence[
     module = _first_weights(request, spec)
     learned: dict[str, Learned] = {}
     stacks = _Stacks(
-        (yield from read_stacks(taught, spec, partial(_note, learned))),
-        check_sample((yield from read_stacks(held_out, spec)), spec),
+        (yield from read_stacks(taught, spec, partial(_note, learned), doubts)),
+        check_sample((yield from read_stacks(held_out, spec, doubts=doubts)), spec),
     )
     staying = [stage for stage in spec.stages if _stays(request, stage, stacks.taught)]
     check_taught(stacks.taught, spec, [stage for stage in spec.stages if stage not in staying], request.scheme)
@@ -187,7 +191,9 @@ def _saved(request: TrainingRequest, taught: Sequence[Case], held_out: Sequence[
     return checkpoint.read(request.out)
 
 
-def measured(kept: Checkpoint, cases: Sequence[Case], device: str = "auto") -> Job[Checkpoint]:
+def measured(
+    kept: Checkpoint, cases: Sequence[Case], device: str = "auto", doubts: Doubts | None = None
+) -> Job[Checkpoint]:
     """Write into a checkpoint's card what it is worth on cases it was not taught; yields progress per case.
 
     Where the same patients chose the step that was kept, as in `train`, the figures flatter a little; cross-validation
@@ -201,8 +207,10 @@ def measured(kept: Checkpoint, cases: Sequence[Case], device: str = "auto") -> J
         Of held-out patients.
     device
         Where to segment them.
+    doubts
+        What of these cases was told before.
     """
-    evaluation = yield from retold(evaluated(Segmenter(kept, device), cases), _as_measuring)
+    evaluation = yield from retold(evaluated(Segmenter(kept, device), cases, doubts=doubts), _as_measuring)
     dice = {f"dice_{name}": scores["dice"] for name, scores in evaluation.pooled().items()}
     known = {name: round(value, 4) for name, value in sorted(dice.items()) if value is not None}
     metrics = {"held_out": sorted({case.patient for case in cases}), "held_out_pooled": known}

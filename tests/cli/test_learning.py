@@ -172,6 +172,29 @@ def test_a_pack_is_taken_wherever_a_folder_is(covseg, cases, own_checkpoint, tmp
     assert [case["case"] for case in said.json["results"][0]["cases"]] == ["a", "b"]
 
 
+def test_training_packing_and_evaluating_tell_once_what_measuring_tells_of_a_label_map(
+    covseg, cases, own_checkpoint, write_mask, tmp_path
+):
+    lesion = np.zeros((24, 20, 6))
+    lesion[8:12, 8:12, 2:4], lesion[8, 8, 2] = 1, 7
+    moved = np.array([[-2.0, 0, 0, 30], [0, -2.0, 0, 40], [0, 0, 5.0, -45], [0, 0, 0, 1]])
+    for name in "ab":
+        write_mask(cases / f"{name}_lesion.nii.gz", lesion, moved)
+    said = covseg("measure", cases / "b_lesion.nii.gz", "--scan", cases / "b_ct.nii.gz")
+    notes = [line for line in said.err.splitlines() if line.startswith("b_lesion.nii.gz")]
+    assert ["holds 7" in notes[0], "another grid" in notes[1]] == [True, True]
+    found, out = ("--cases", cases), tmp_path / "mine.safetensors"
+    two_networks = ("--network", "res_att_unet,res_att_unet", "--checkpoint", f"{own_checkpoint},{own_checkpoint}")
+    for words in (
+        ("train", *NETWORK, *found, "--out", out, *BRIEF, "--hold-out", "b"),
+        ("pack", *found, "--out", tmp_path / "few.npz", "--max-mb", "0.003"),
+        ("evaluate", *two_networks, *found, "--device", "cpu"),
+    ):
+        said = covseg(*words)
+        assert said.status == 0, said.err
+        assert [line for line in said.err.splitlines() if line.startswith("b_lesion.nii.gz")] == notes
+
+
 def test_a_pack_says_what_it_made_smaller(covseg, cases, tmp_path):
     said = covseg("pack", "--cases", cases, "--out", tmp_path / "all.npz", "--max-mb", "0.003")
     assert said.status == 0, said.err

@@ -87,6 +87,16 @@ def test_a_case_of_a_patient_whose_other_scan_is_learned_is_neither_rehearsed_no
     ]
 
 
+def test_what_is_doubtful_about_an_older_case_is_told(cases, write_picture):
+    labels = np.zeros((24, 24))
+    labels[2:8, 2:8], labels[12:16, 2:8] = 1, 7
+    write_picture(cases, "d1", np.zeros((24, 24)), labels, patient="d1", annotated=["ggo"])
+    told = []
+    drain(rehearsal(find_cases([cases]), SLICES), told.append)
+    said = [step.words for step in told if isinstance(step, Remark)]
+    assert [words for words in said if words.startswith("d1_label.png also holds 7")] == said
+
+
 @pytest.mark.parametrize("number", [0, 5])
 def test_a_slice_that_there_is_not_is_refused(number, cases):
     (case,) = [replace(one, slices=(1, number)) for one in find_cases([cases]) if one.name == "m1"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_covseg.io.cases import find_cases
-from napari_covseg.jobs import Progress, drain
+from napari_covseg.jobs import Progress, Remark, drain
 from napari_covseg.networks import load
 from napari_covseg.training.stacks import HEALTHY_LUNG, IGNORED, hounsfield, read_stacks, stack_of
 from napari_covseg.volume import LUNGS, Geometry, LabelMap, Volume
@@ -108,6 +108,18 @@ def test_reading_tells_which_case_it_is_at(cases):
     drain(read_stacks(find_cases([cases]), SLICES), told.append)
     assert told[0] == Progress(0, 4, "reading c1-1")
     assert len(told) == 4
+
+
+def test_reading_tells_what_is_doubtful_about_a_case_and_teaches_nothing_that_is_no_class(write_picture, tmp_path):
+    labels = np.zeros((24, 24))
+    labels[2:8, 2:8], labels[12:16, 2:8], labels[12:16, 12:16] = 1, HEALTHY_LUNG, IGNORED
+    write_picture(tmp_path, "p-1", np.zeros((24, 24)), labels, patient="p", annotated=["ggo"])
+    told = []
+    (stack,) = drain(read_stacks(find_cases([tmp_path]), SLICES), told.append)
+    assert [step.words.split(", which")[0] for step in told if isinstance(step, Remark)] == [
+        "p-1_label.png also holds 5, 255"
+    ]
+    assert sorted(np.unique(stack.labels)) == [0, 1]
 
 
 def test_a_stack_learns_what_a_stage_saw_and_stays_itself(make_stack):

@@ -38,6 +38,8 @@ class HowTrained(StrEnum):
     paper = "paper"
 
 
+GOES_ON = "the same command with --resume goes on"
+
 LESION_CLASSES = ("ggo", "consolidation", "effusion")
 
 
@@ -137,6 +139,10 @@ def train(
     )
     try:
         kept = followed(training(request, found), f"Training {network}")
+    except KeyboardInterrupt:
+        if request.files.hold_any_work:
+            say(f"{out} is not finished; {GOES_ON}.")
+        raise
     except TakenError as error:
         raise ValueError(f"{str(error).removesuffix('.')} (--overwrite).") from error
     return _unfinished(out, minutes) if kept is None else _finished(kept)
@@ -164,5 +170,5 @@ def _finished(kept: Checkpoint) -> Answer:
 
 
 def _unfinished(out: Path, minutes: float | None) -> Answer:
-    words = f"{minutes:g} minutes are over and {out} is not finished; the same command with --resume goes on."
+    words = f"{minutes:g} minutes are over and {out} is not finished; {GOES_ON}."
     return Answer({"finished": False, "checkpoint": None}, words)

@@ -17,6 +17,7 @@ from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.learner import Beside, Learner, Loss
 from napari_covseg.training.processes import Processes
 from napari_covseg.training.source import BatchSource, prepared_ahead
+from napari_covseg.training.unbroken import unbroken
 
 UNSAVED = "The training goes on, but what it learned so far would be lost in a kill."
 
@@ -71,7 +72,8 @@ def trained(
     device
         Where to compute.
     state_file
-        Saved every few minutes, and when the job is closed; resumed from where it exists.
+        Saved every few minutes, and after the last whole step when the job is closed or Ctrl-C is pressed; resumed from
+        where it exists.
     deadline
         Stop at this `time.monotonic`; with a state file the training can go on later, and None is returned.
     workers
@@ -103,14 +105,18 @@ def trained(
     parts = processes.share(config.parts)
     places = [(step, part) for step in range(first, config.steps) for part in parts]
     ahead = prepared_ahead(batch_at, places, workers)
-    taken, saved = first, first
+    taken, saved, is_whole = first, first, True
     try:
         for step in range(first, config.steps):
-            value = run.step(step, [next(ahead) for _ in parts], loss, processes)
-            taken = step + 1
+            batches = [next(ahead) for _ in parts]
+            with unbroken():
+                is_whole, is_checked = False, looked_at is not None and _is_check(step + 1, config)
+                value = run.step(step, batches, loss, processes)
+                checked = run.keep_if_better(looked_at(run.average)) if looked_at and is_checked else inf
+                taken, is_whole = step + 1, True
             yield StepDone(step + 1, value, run.learning_rate(step))
-            if looked_at and _is_check(step + 1, config):
-                yield CheckDone(step + 1, run.keep_if_better(looked_at(run.average)))
+            if is_checked:
+                yield CheckDone(step + 1, checked)
                 if check and config.patience and processes.any(run.worse_checks >= config.patience):
                     break
             yield Progress(step + 1, config.steps, f"learning, loss {value:.3f}")
@@ -131,8 +137,8 @@ def trained(
                     unsaved = True
             if out_of_time:
                 return None
-    except GeneratorExit:  # stopped between two steps
-        if state_file and processes.first and taken > saved:
+    except (GeneratorExit, KeyboardInterrupt):
+        if state_file and processes.first and is_whole and taken > saved:
             with suppress(OSError):
                 run.save(state_file, taken)
         raise

@@ -1,6 +1,7 @@
 """`covseg train`, `finetune` and `export`: the loop from cases to a checkpoint and from sessions to masks."""
 
 import json
+import signal
 import sqlite3
 import sys
 from contextlib import closing
@@ -9,10 +10,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from napari_covseg.cli.verb import STOPPED
 from napari_covseg.networks import checkpoint, lineage
 from napari_covseg.review import ReviewSession
 from napari_covseg.training import finetune
 from napari_covseg.training.gate import Verdict
+from napari_covseg.training.learner import Learner
+from napari_covseg.training.tensor_files import read_tensors
 from napari_covseg.volume import Provenance
 
 NETWORK = ("--network", "res_att_unet")
@@ -59,6 +63,27 @@ def test_training_stopped_by_the_clock_can_be_resumed(covseg, cases, tmp_path):
     assert refused.status == 1
     assert "other settings; give them, or start anew." in refused.err
     assert "to resume from" not in refused.err
+
+
+def test_training_stopped_with_ctrl_c_keeps_its_last_whole_step_and_can_be_resumed(
+    covseg, cases, tmp_path, monkeypatch
+):
+    out = tmp_path / "mine.safetensors"
+    words = ("train", *NETWORK, "--cases", cases, "--out", out, *SMALL, "--steps", "3", "--resume")
+    step = Learner.step
+
+    def pressed(self, number, *given):
+        if number == 1:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, number, *given)
+
+    monkeypatch.setattr(Learner, "step", pressed)
+    said = covseg(*words)
+    assert said.status == 130
+    assert said.err.endswith(f"{out} is not finished; the same command with --resume goes on.\n{STOPPED}\n")
+    assert read_tensors(tmp_path / "mine.safetensors.lesion.state")["step"] == 2
+    assert covseg(*words).status == 0
+    assert out.exists()
 
 
 def test_resuming_nothing_starts_and_says_so(covseg, cases, tmp_path):

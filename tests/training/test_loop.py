@@ -76,6 +76,54 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(tmp_path):
     assert torch.equal(weights(whole), weights(resumed))
 
 
+@pytest.fixture
+def pressing():
+    """A loss during whose fifth step Ctrl-C is pressed so many times."""
+    found = small.stage_loss(small.STAGE, small.THREE, CONFIG.loss)
+
+    def pressed(times):
+        calls = []
+
+        def loss(*given):
+            calls.append(given)
+            for _ in range(times if len(calls) == 5 else 0):
+                signal.raise_signal(signal.SIGINT)
+            return found(*given)
+
+        return loss
+
+    return pressed
+
+
+def test_ctrl_c_within_a_step_keeps_that_step_whole_and_the_training_goes_on_to_the_same_bits(pressing, tmp_path):
+    whole, _ = run()
+    state = tmp_path / "w.state"
+    with pytest.raises(KeyboardInterrupt):
+        run(state_file=state, loss=pressing(1))
+    assert read_tensors(state)["step"] == 5
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert torch.equal(weights(whole), weights(run(state_file=state)[0]))
+
+
+def test_ctrl_c_twice_does_not_wait_and_keeps_no_half_step(pressing, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(state_file=tmp_path / "w.state", loss=pressing(2))
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_training_closed_at_a_step_that_is_checked_has_had_its_check(tmp_path):
+    def judged(network):
+        return float(weights(network).sum())
+
+    config, state = replace(CONFIG, checks=3), tmp_path / "w.state"
+    job = small.training(config, state_file=state, check=judged)
+    while not (isinstance(step := next(job), StepDone) and step.step == 4):
+        pass
+    job.close()
+    assert read_tensors(state)["best"][1] is not None
+
+
 def test_a_state_of_other_settings_is_refused(tmp_path):
     state = tmp_path / "w.state"
     run(state_file=state, deadline=0.0)

@@ -49,6 +49,10 @@ class Remark:
     words: str
 
 
+class LeftError(ValueError):
+    """What an earlier run left cannot be gone on with; whoever asks knows how to start anew."""
+
+
 class Enough:
     """A wish that a job end early with what it has; asked on any thread, looked at by the job."""
 

@@ -170,5 +170,5 @@ def _finished(kept: Checkpoint) -> Answer:
 
 
 def _unfinished(out: Path, minutes: float | None) -> Answer:
-    words = f"{minutes:g} minutes are over and {out} is not finished; {GOES_ON}."
+    words = f"{round(minutes or 0, 2):g} minutes are over and {out} is not finished; {GOES_ON}."
     return Answer({"finished": False, "checkpoint": None}, words)

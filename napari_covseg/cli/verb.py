@@ -20,8 +20,10 @@ from napari_covseg.cli.helping import Verb, Verbs
 from napari_covseg.cli.options import ANSWERS
 from napari_covseg.io import UnstatedError
 from napari_covseg.io.sentences import sentence_of
+from napari_covseg.jobs import LeftError
 
 MORE = "--debug shows where."
+ANEW = "the same command without --resume"
 STOPPED = "Stopped; what was finished is kept, and no file was left half-written."
 
 app = typer.Typer(
@@ -83,8 +85,10 @@ def gave_up(error: Exception) -> str:
 
 
 def _told(error: Exception) -> str:
-    """Return an error as one sentence, with the options that answer what a scan does not say."""
+    """Return an error as one sentence, with the options that answer what a scan does not say, or that remedy it."""
     sentence = sentence_of(error, MORE)
+    if isinstance(error, LeftError):
+        return f"{sentence.removesuffix('.')} ({ANEW})."
     if not isinstance(error, UnstatedError):
         return sentence
     return f"{sentence.removesuffix('.')} ({' '.join(ANSWERS[question] for question in error.questions)})."

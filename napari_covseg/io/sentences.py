@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -41,6 +42,12 @@ def _of_the_system(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         where = f" {error.filename} lies on" if named else ""
         return f"The disk{where} is full; make room on it and try again."
+    if named and error.errno == errno.EROFS:
+        return f"{error.filename} is on a disk that can only be read; choose another place."
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        for place in (Path(error.filename or ""), *Path(error.filename or "").parents):
+            if place.is_file():
+                return f"{place} is a file and not a folder; choose another place."
     what = f"{error.filename}: " if named else ""
     return f"{what}{error.strerror}; check the path and that it may be read and written."
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter
-from napari_covseg.jobs import Job, Progress, Remark, overheard
+from napari_covseg.jobs import Job, LeftError, Progress, Remark, overheard
 from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.networks.learned import learned_by
@@ -125,7 +125,7 @@ def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
         forget_held(request.out)
     elif not request.is_left:
         what = "other corrections, older cases or settings"
-        raise ValueError(f"{files.about.name} is about {what}; give them again, or start anew.")
+        raise LeftError(f"{files.about.name} is about {what}; give them again, or start anew.")
     else:
         files.refuse_damaged()
         if request.knows_names_alone:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_covseg.jobs import LeftError
 from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.frugal import compute_twice
 from napari_covseg.training.processes import Processes
@@ -125,7 +126,7 @@ class Learner:
             return 0
         state = read_tensors(path, self.device)
         if not self.config.is_as_saved(state["config"]):
-            raise ValueError(f"{path.name} belongs to a training with other settings; give them, or start anew.")
+            raise LeftError(f"{path.name} belongs to a training with other settings; give them, or start anew.")
         self.module.load_state_dict(state["module"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])

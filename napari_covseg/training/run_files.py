@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from napari_covseg.io import written
+from napari_covseg.jobs import LeftError
 from napari_covseg.networks.spec import Stage
 from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.tensor_files import read_tensors, write_tensors
@@ -68,7 +69,7 @@ class RunFiles:
             saved = left.pop("config") if config else {}
             return left == about and (config is None or config.is_as_saved(saved))
         except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.about.name} is damaged; start anew.") from error
+            raise LeftError(f"{self.about.name} is damaged; start anew.") from error
 
     @property
     def hold_any_work(self) -> bool:
@@ -143,6 +144,8 @@ def alone(out: Path) -> Iterator[None]:
         raise ValueError(
             f"{out.name} is being made by another run now; wait until that has ended, or choose another name."
         ) from None
+    except OSError as error:  # nobody has heard of the lock
+        raise OSError(error.errno, error.strerror, str(out)) from error
     try:
         yield
     finally:
@@ -178,5 +181,5 @@ def finished_in(done: Path, config: TrainingConfig) -> tuple[dict[str, torch.Ten
     """
     kept = read_tensors(done)
     if not config.is_as_saved(kept["config"]):
-        raise ValueError(f"{done.name} belongs to a training with other settings; give them, or start anew.")
+        raise LeftError(f"{done.name} belongs to a training with other settings; give them, or start anew.")
     return kept["weights"], bool(kept.get("ended_early", False))

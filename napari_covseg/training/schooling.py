@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from napari_covseg.jobs import Job, Remark
+from napari_covseg.jobs import Job, LeftError, Remark
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
 from napari_covseg.training.classroom import Classroom, Pupil, mixed_source, parts_of
@@ -93,7 +93,7 @@ def schooled(
         job.close()
         words, attempt, kind = next(rungs, ("", attempt, ""))
         if not kind and saved is not None:
-            raise ValueError(f"{state_file.name} belongs to a training with other settings; give them, or start anew.")
+            raise LeftError(f"{state_file.name} belongs to a training with other settings; give them, or start anew.")
         if not kind:
             raise ValueError("There is not enough memory to learn, even in the smallest pieces; close other programs.")
         where = torch.device(kind) if kind != where.type else where

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_covseg.io.case_sums import contents_sha256
 from napari_covseg.io.cases import Case
-from napari_covseg.jobs import Job, Remark
+from napari_covseg.jobs import Job, LeftError, Remark
 from napari_covseg.networks import Card, Checkpoint, checkpoint
 from napari_covseg.networks.card import told_of_patients
 from napari_covseg.networks.lineage import cases_sha256
@@ -104,7 +104,7 @@ def _saved(request: TrainingRequest, taught: Sequence[Case]) -> Checkpoint | Non
             raise TakenError(f"{request.out} is there already; {REMEDY}.")
         return None
     if not _is_left(request, taught):
-        raise ValueError(
+        raise LeftError(
             f"What lies beside {request.out.name} belongs to a training of another network, or on other cases, "
             "files or patients; give the same, or start anew."
         )

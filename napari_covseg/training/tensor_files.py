@@ -11,6 +11,7 @@ from zipfile import BadZipFile, ZipFile
 import torch
 
 from napari_covseg.io import written
+from napari_covseg.jobs import LeftError
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
@@ -40,16 +41,16 @@ def read_tensors(path: Path, device: torch.device | str = "cpu") -> dict[str, An
     try:
         with ZipFile(path) as parts:
             if parts.testzip() is not None:  # torch does not compare the sums that it writes
-                raise ValueError(damaged)
+                raise LeftError(damaged)
         content: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
     except (RuntimeError, EOFError, LookupError, ValueError, AttributeError, TypeError, NotImplementedError) as error:
-        raise ValueError(damaged) from error
+        raise LeftError(damaged) from error
     except (UnpicklingError, BadZipFile) as error:
-        raise ValueError(damaged) from error
+        raise LeftError(damaged) from error
     except OSError as error:
         if error.errno != EINVAL:  # of a place in the file that is none
             raise
-        raise ValueError(damaged) from error
+        raise LeftError(damaged) from error
     if not isinstance(content, dict) or "config" not in content:
-        raise ValueError(damaged)
+        raise LeftError(damaged)
     return content

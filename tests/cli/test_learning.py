@@ -1,5 +1,6 @@
 """`covseg train`, `finetune` and `export`: the loop from cases to a checkpoint and from sessions to masks."""
 
+import errno
 import json
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ from contextlib import closing
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from napari_covseg.cli.verb import STOPPED
 from napari_covseg.networks import checkpoint, lineage
@@ -54,15 +56,18 @@ def test_training_leaves_a_checkpoint_measured_on_the_held_out(covseg, cases, tm
 def test_training_stopped_by_the_clock_can_be_resumed(covseg, cases, tmp_path):
     out = tmp_path / "mine.safetensors"
     words = ("train", *NETWORK, "--cases", cases, "--out", out, *SMALL)
-    said = covseg(*words, "--steps", "2000", "--minutes", "0.01")
+    said = covseg(*words, "--steps", "2000", "--minutes", "0.0101234")
     assert said.status == 0, said.err
+    assert said.out.startswith("0.01 minutes are over")
     assert "--resume" in said.out
     assert not out.exists()
     assert (tmp_path / "mine.safetensors.lesion.state").exists()
     refused = covseg(*words, "--steps", "3", "--resume")
     assert refused.status == 1
-    assert "other settings; give them, or start anew." in refused.err
+    assert "other settings; give them, or start anew (the same command without --resume).\n" in refused.err
     assert "to resume from" not in refused.err
+    (tmp_path / "mine.safetensors.lesion.state").write_bytes(b"")
+    assert "is damaged; start anew (the same command without --resume).\n" in covseg(*words, "--resume").err
 
 
 def test_training_stopped_with_ctrl_c_keeps_its_last_whole_step_and_can_be_resumed(
@@ -84,6 +89,18 @@ def test_training_stopped_with_ctrl_c_keeps_its_last_whole_step_and_can_be_resum
     assert read_tensors(tmp_path / "mine.safetensors.lesion.state")["step"] == 2
     assert covseg(*words).status == 0
     assert out.exists()
+
+
+def test_where_no_checkpoint_can_be_made_nothing_hidden_is_named(covseg, cases, tmp_path, monkeypatch):
+    def read_only(held, *_, **__):
+        raise OSError(errno.EROFS, "Read-only file system", held.lock_file)
+
+    words = ("train", *NETWORK, "--cases", cases, *BRIEF, "--out")
+    said = covseg(*words, cases / "cases.json" / "x.safetensors")
+    assert (said.status, said.err) == (1, f"{cases / 'cases.json'} is a file and not a folder; choose another place.\n")
+    monkeypatch.setattr(FileLock, "acquire", read_only)
+    said, out = covseg(*words, tmp_path / "x.safetensors"), tmp_path / "x.safetensors"
+    assert (said.status, said.err) == (1, f"{out} is on a disk that can only be read; choose another place.\n")
 
 
 def test_resuming_nothing_starts_and_says_so(covseg, cases, tmp_path):

@@ -31,6 +31,22 @@ from napari_covseg.networks import Card
             OSError(errno.EIO, "Input/output error"),
             "Input/output error; check the path and that it may be read and written.",
         ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "/x/y"),
+            "/x/y is on a disk that can only be read; choose another place.",
+        ),
+        (
+            FileExistsError(errno.EEXIST, "File exists", __file__),
+            f"{__file__} is a file and not a folder; choose another place.",
+        ),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", f"{__file__}/x/y"),
+            f"{__file__} is a file and not a folder; choose another place.",
+        ),
+        (
+            NotADirectoryError(errno.ENOTDIR, "Not a directory", "/x/y"),
+            "/x/y: Not a directory; check the path and that it may be read and written.",
+        ),
         (OSError("It was not saved."), "It was not saved."),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"), "'utf-8' codec can't decode byte 0xff"),
         (ValueError(), "That did not work (ValueError: ); look here."),

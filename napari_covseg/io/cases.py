@@ -23,6 +23,7 @@ from napari_covseg.io.label_pictures import read_label_picture
 from napari_covseg.io.label_values import classes_alone, known
 from napari_covseg.io.pictures import NOMINAL_MM, grey_of_picture, reading_grid
 from napari_covseg.io.scans import plausible, read_labels
+from napari_covseg.io.sentences import count
 from napari_covseg.io.stated import UnstatedError
 from napari_covseg.volume import LESIONS, LUNGS, ClassScheme, LabelMap, Volume, fitted, reoriented
 
@@ -110,8 +111,8 @@ def find_cases(folders: Sequence[Path], tell: Callable[[str], object] = warnings
     folders
         Where to look.
     tell
-        Hears a sentence about files that are left out, as scans without labels are, and about what is assumed of cases
-        of which no ``cases.json`` says anything.
+        Hears a sentence about files that are left out, as scans without labels are, about cases that are given twice,
+        as in a folder and in its pack, and about what is assumed of those of which no ``cases.json`` says anything.
 
     Raises
     ------
@@ -122,11 +123,12 @@ def find_cases(folders: Sequence[Path], tell: Callable[[str], object] = warnings
     for place in folders:
         if places.setdefault(os.path.realpath(place), place) is not place:
             tell(f"{place} was given already; its cases count once.")
-    return tuple(
+    found = [
         case
         for place in places.values()
         for case in (_packed_in(place) if packs.is_pack(place) else _cases_in(place, tell))
-    )
+    ]
+    return tuple(_each_once(found, tell))
 
 
 def read_case(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:
@@ -155,6 +157,35 @@ def packs_of_unknown_scans(cases: Sequence[Case]) -> tuple[Path, ...]:
     """Return those of the cases' packs that do not say which scans they hold: they were made before packs did."""
     unknown = {case.image.parent.parent for case in cases if (entry := _packed(case)) and not entry.voxels_sha256}
     return tuple(sorted(unknown))
+
+
+def _each_once(cases: Sequence[Case], tell: Callable[[str], object]) -> list[Case]:
+    """Return the cases but for those that are there already, of the same name, patient and contents."""
+    alike: dict[tuple[object, ...], list[Case]] = {}
+    once, twice = [], []
+    for case in cases:
+        known = alike.setdefault((case.patient, case.name, case.annotated, case.lung is None), [])
+        if any(_are_one(case, other) for other in known):
+            twice.append(case.name)
+        else:
+            known.append(case)
+            once.append(case)
+    if twice:
+        listed = ", ".join(twice[:MOST_NAMED]) + (" …" if len(twice) > MOST_NAMED else "")
+        tell(f"{count(len(twice), 'case')} given twice ({listed}), as in a folder and its pack; each counts once.")
+    return once
+
+
+def _are_one(one: Case, other: Case) -> bool:
+    """Whether two cases are of one scan and say the same of it, as far as a smaller copy in a pack still tells."""
+    (scan, *maps), (other_scan, *other_maps) = read_case(one), read_case(other)
+    voxels = origin_of(one, scan).voxels_sha256
+    if not voxels or voxels != origin_of(other, other_scan).voxels_sha256:
+        return False
+    if scan.geometry.shape != other_scan.geometry.shape:
+        return True
+    said = zip(maps, other_maps, strict=True)
+    return one.slices == other.slices and all(np.array_equal(a.values, b.values) for a, b in said if a and b)
 
 
 def _read(case: Case) -> tuple[Volume, LabelMap, LabelMap | None]:

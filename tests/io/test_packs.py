@@ -98,8 +98,27 @@ def test_a_case_that_names_slices_beyond_its_scan_is_not_packed(folder, tmp_path
 
 def test_cases_of_the_same_name_stay_apart(folder, tmp_path):
     cases = find_cases([folder])
-    made = pack([*cases, *cases], tmp_path / "twice.npz")
-    assert [case.name for case in find_cases([made.path, folder])] == ["a", "x-1"] * 3
+    made = pack(cases, tmp_path / "all.npz")
+    for name in (
+        "a_lesion.nii.gz",
+        "a_lung.nii.gz",
+    ):  # one says something else of the same scan, one is another picture
+        image = nib.load(folder / name)
+        nib.save(nib.Nifti1Image(np.flip(np.asarray(image.dataobj), 0), image.affine), folder / name)
+    imageio.imwrite(folder / "x-1_image.png", np.zeros((64, 48), np.uint8))
+    told = []
+    found = find_cases([made.path, folder], told.append)
+    assert [case.name for case in found] == ["a", "x-1"] * 2
+    assert told == []
+    assert [case.name for case in find_cases([pack(found, tmp_path / "both.npz").path])] == ["a", "x-1"] * 2
+
+
+@pytest.mark.parametrize("max_mb", [None, 0.2])
+def test_cases_and_their_pack_count_once_and_that_is_told(folder, tmp_path, max_mb):
+    made = pack(find_cases([folder]), tmp_path / "all.npz", max_mb)
+    told = []
+    assert find_cases([folder, made.path], told.append) == find_cases([folder])
+    assert told == ["2 cases given twice (a, x-1), as in a folder and its pack; each counts once."]
 
 
 def test_a_pack_names_no_folder_machine_or_person(folder, tmp_path):

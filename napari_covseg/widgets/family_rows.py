@@ -99,8 +99,11 @@ class FamilyRows(QWidget):  # type: ignore[misc]
         if not branch.promoted:
             self.doubted.emit(branch.checkpoint)
             return
-        trained = branch.checkpoint
-        self.desk.bench.choice.take(trained.card.network, trained)
+        trained, choice = branch.checkpoint, self.desk.bench.choice
+        self.desk.attempt(lambda: choice.promote(trained, self.desk.bench.reader))
+        if choice.checkpoint != trained:
+            self.show_family()
+            return
         decided = f" {_decided(branch.decision)}" if branch.is_overruled and branch.decision else ""
         self.desk.bench.said.emit(f"From now on Segment uses the one {_place(trained)}.{decided}")
 

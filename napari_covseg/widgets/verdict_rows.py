@@ -9,7 +9,7 @@ from napari_covseg.networks.lineage import is_promoted
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.gate_words import TABLES_TOLD, reasons, tables
 from napari_covseg.widgets.panel import button, in_a_row, stacked, words
-from napari_covseg.workbench import checkpoint_title
+from napari_covseg.workbench import checkpoint_title, gone
 
 USE, KEEP, ALL_THE_SAME = "Use it", "Keep the old one", "Use it all the same"
 USE_TOLD = "Segment with what was just learned"
@@ -109,6 +109,6 @@ class VerdictRows(QWidget):  # type: ignore[misc]
             self.clear()
             self.desk.bench.choice.take(parent.card.network, parent)
             kept = self.desk.bench.choice.checkpoint  # another one where the parent's file is gone
-            gone = "" if kept == parent else f"{checkpoint_title(parent)} is gone from its folder. "
+            missing = "" if kept == parent else f"{gone(parent)} "
             title = "nothing: no trained weights are left" if kept is None else checkpoint_title(kept)
-            self.desk.bench.said.emit(f"{gone}Segment and Learn go on with {title}.")
+            self.desk.bench.said.emit(f"{missing}Segment and Learn go on with {title}.")

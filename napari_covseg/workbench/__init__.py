@@ -5,7 +5,7 @@ from napari_covseg.workbench.long_work import Tool
 from napari_covseg.workbench.older_cases import OlderCases, older_cases
 from napari_covseg.workbench.open_scan import Lungs, OpenScan, snapshot
 from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
-from napari_covseg.workbench.words import checkpoint_title, provenance_of
+from napari_covseg.workbench.words import checkpoint_title, gone, provenance_of
 
 __all__ = [
     "LearnRequest",
@@ -16,6 +16,7 @@ __all__ = [
     "Tool",
     "Workbench",
     "checkpoint_title",
+    "gone",
     "older_cases",
     "provenance_of",
     "snapshot",

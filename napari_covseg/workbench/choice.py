@@ -10,6 +10,7 @@ from psygnal import Signal
 
 from napari_covseg.io.remembered import remember, remembered
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
+from napari_covseg.workbench.words import gone
 
 
 class Choice:
@@ -61,8 +62,10 @@ class Choice:
         Raises
         ------
         ValueError
-            If the gate did not promote it and no reason is given.
+            If its file is gone, or the gate did not promote it and no reason is given.
         """
+        if not child.path.exists():
+            raise ValueError(gone(child))
         if not lineage.is_promoted(child, self.folder):
             lineage.overrule(child, reader, reason, folder=self.folder)
         self.take(child.card.network, child)

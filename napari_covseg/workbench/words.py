@@ -14,6 +14,11 @@ def checkpoint_title(trained: Checkpoint) -> str:
     return title if trained.is_shipped else f"{title} ({trained.name})"
 
 
+def gone(trained: Checkpoint) -> str:
+    """Return, in words, that a checkpoint's file is gone."""
+    return f"{checkpoint_title(trained)} is gone from its folder."
+
+
 def provenance_of(trained: Checkpoint) -> Provenance:
     """Return what the log tells of a checkpoint: its network, its name, its fingerprint."""
     return Provenance(trained.card.network, trained.card.network, trained.name, trained.sha256)

@@ -369,6 +369,40 @@ def test_where_the_old_one_is_gone_it_tells_what_is_used_instead(learning: Any, 
     assert said.endswith(f"is gone from its folder. Segment and Learn go on with {checkpoint_title(used)}.")
 
 
+@pytest.mark.parametrize("promoted", [False, True])
+def test_what_is_gone_is_not_used_and_nothing_is_decided_about_it(
+    learning: Any, trained: Checkpoint, promoted: bool
+) -> None:
+    rows, family = learning.panel.verdict, learning.panel.family
+    gate = {"gate": {"promoted": promoted, "judged": True, "words": "so"}}
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "metrics": gate})
+    child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("child.safetensors"))
+    family.show_family()
+    rows.ask(trained, child)
+    learning.live(0.1)
+    child.path.unlink()
+    press(learning, rows.use)
+    if not promoted:
+        QTest.keyClicks(rows.why, "it finds the lower lobe")
+        QTest.keyClick(rows.why, Qt.Key.Key_Return)
+        learning.live(0.1)
+        assert rows.why.text() == "it finds the lower lobe"
+    gone = f"{checkpoint_title(child)} is gone from its folder."
+    assert learning.tabs.state_line.message.text().endswith(gone)
+    assert learning.bench.choice.checkpoint == trained
+    assert decisions() == ()
+    rows.clear()
+    learning.bench.said.emit("")
+    names = [item.toolTip(0).split(":")[0] for item in family.items]
+    click_item(learning, names.index(child.name))
+    if promoted:
+        assert learning.tabs.state_line.message.text().endswith(gone)
+        assert child.name not in [item.toolTip(0).split(":")[0] for item in family.items]
+    else:
+        assert rows.use.isVisible()
+    assert learning.bench.choice.checkpoint == trained
+
+
 def test_the_curve_of_an_attempt_for_which_memory_ran_out_goes(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()

@@ -10,8 +10,9 @@ from napari.layers import Labels
 
 from napari_covseg.io.sentences import count
 from napari_covseg.measure import millilitres
-from napari_covseg.review import CHANGES, changes, last_run
+from napari_covseg.review import CHANGES, Correction, changes, last_run
 from napari_covseg.volume import LESIONS, ClassScheme, LabelMap
+from napari_covseg.widgets import gestures
 from napari_covseg.widgets.canvas_label import CanvasLabel
 from napari_covseg.widgets.layer_list import rest_thumbnail
 from napari_covseg.widgets.layers import FILL_OPACITY, colours, placed, slipped_in
@@ -50,7 +51,8 @@ class Compare:
         self._added: list[tuple[Any, Labels]] = []
         desk.opened.connect(self.end)
         desk.labels_changed.connect(self.end)
-        desk.segmented_rest.connect(self.show_last_run)
+        desk.chose.connect(self._on_chose)
+        desk.segmented_rest.connect(self._on_rest)
 
     def next(self) -> None:
         """Show the proposal, the difference, what the last network changed, then the lesions again."""
@@ -94,6 +96,18 @@ class Compare:
         self.banner.say("")
         if layers := self.desk.link.layers:
             layers.lesions.visible = True
+
+    def _on_chose(self) -> None:
+        if self.shown == "last run":  # what it shows is not of the network in use any more
+            self.end()
+
+    def _on_rest(self, taken: Correction) -> None:
+        """Show what changed; where nothing did on the slice on screen, go to the one where most did."""
+        self.show_last_run()
+        here = gestures.slice_shown(self.desk)
+        if self.shown == "last run" and here not in taken.changed_slices and not self.desk.link.is_drawing:
+            voxels = np.count_nonzero(taken.before != taken.after, axis=(1, 2))
+            gestures.go_to(self.desk, taken.slices[int(voxels.argmax())])
 
     def _show(self, shown: Shown, opened: OpenScan, labels: LabelMap, heading: str = "") -> None:
         layers = self.desk.link.layers

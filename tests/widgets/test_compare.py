@@ -115,6 +115,25 @@ def test_where_no_network_proposed_anything_it_says_so(at_work: Any) -> None:
     assert "proposed" in said[-1]
 
 
+@pytest.mark.parametrize(("here", "shown"), [(6, 2), (3, 3)])
+def test_what_the_rest_became_is_shown_where_there_is_something_to_see(corrected: Any, here: int, shown: int) -> None:
+    """Slice 7 is the reader's; most changed on slice 3, a little on slice 4."""
+    after = corrected.session.labels.values.copy()
+    after[2, 20:30, 5:20] = 1
+    after[3, 20:22, 5:20] = 1
+    corrected.viewer.dims.set_current_step(0, here)
+    made = corrected.session.propose_rest(after, [2, 3], "a network on the rest", RUN)
+    corrected.desk.segmented_rest.emit(made)
+    corrected.live(0.1)
+    assert corrected.desk.furniture.compare.shown == "last run"
+    assert corrected.viewer.dims.current_step[0] == shown
+    choice = corrected.bench.choice
+    choice.take(choice.network)
+    corrected.live(0.1)
+    assert corrected.desk.furniture.compare.shown == "current"
+    assert corrected.lesions.visible
+
+
 @pytest.mark.parametrize("size", [(1280, 800), (1024, 640)])
 def test_the_words_about_what_changed_lie_within_the_picture_and_are_whole(
     corrected: Any, size: tuple[int, int]

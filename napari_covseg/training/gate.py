@@ -31,6 +31,10 @@ FURTHER_MM, FURTHER_SHARE = 10.0, 0.5
 """HD95 that grows by more than so much, and by more than such a share of what it was, is told: Dice hardly sees a few
 voxels marked far from every lesion."""
 
+MORE_ML, MORE_SHARE = 2.0, 0.5
+"""So is the volume of a class that is off by so much more, and by more than such a share of what it was: Dice may rise
+where a class is marked better on some slices and far too much on others."""
+
 ALL_CLASSES = "all classes taken together"
 ASIDE = "your corrected slices that it did not learn from"
 OLDER = "older cases"
@@ -123,7 +127,8 @@ def judged(
         )
         return Verdict(False, False, words, held_out, replay, *slices, margin)
     better, why = _is_better(held_out)
-    why += _aside([*_left_open(held_out, CLASS_MARGIN), *_little_worse(held_out), *_further_off(held_out)])
+    told = [*_left_open(held_out, CLASS_MARGIN), *_little_worse(held_out)]
+    why += _aside([*told, *_further_off(held_out), *_more_ml_off(held_out)])
     few = "" if slices[0] >= FEWEST_FOR_INTERVAL else f" Slices to judge by: {slices[0]}, which is little to go by."
     flattered = f" {FLATTERED}" if ended_early else ""
     return Verdict(better and remembers, True, f"{why}; {old}.{few}{flattered}", held_out, replay, *slices, margin)
@@ -199,7 +204,7 @@ def _remembers(rows: Sequence[Row], margin: float, older: str) -> tuple[bool, st
         return True, "no older case was at hand that says whether it forgot any"
     worst = [] if fall is None or fall.is_allowed else [_titled(fall.name)]
     told = [*worst, *(f"it {words}" for words in invented), *_left_open(rows, ONE_CLASS * margin)]
-    told += [*(_as_allowed(rows, margin) if remembers else []), *_further_off(rows)]
+    told += [*(_as_allowed(rows, margin) if remembers else []), *_further_off(rows), *_more_ml_off(rows)]
     return remembers, f"{'not worse' if remembers else 'worse'} on {older}{_aside(told)}"
 
 
@@ -225,15 +230,32 @@ def _further_off(rows: Sequence[Row]) -> list[str]:
     """Return, in words, of which class errors lie much further from it than before; of several the worst."""
 
     def growth_mm(row: Row) -> float:
-        before, after = row.hd95_mm_before, row.hd95_mm_after
-        grown = 0.0 if before is None or after is None else after - before
-        return grown if grown > max(FURTHER_MM, FURTHER_SHARE * (before or 0.0)) else 0.0
+        return _growth(row.hd95_mm_before, row.hd95_mm_after, FURTHER_MM, FURTHER_SHARE)
 
     worst = max(rows, key=growth_mm, default=None)
     if worst is None or not growth_mm(worst):
         return []
     grown = f"{worst.hd95_mm_before:.0f} → {worst.hd95_mm_after:.0f} mm"
     return [f"errors in {_titled(worst.name)} lie further off, HD95 {grown}"]
+
+
+def _more_ml_off(rows: Sequence[Row]) -> list[str]:
+    """Return, in words, the volume of which class that is there is off by much more; of several the worst."""
+
+    def growth_ml(row: Row) -> float:
+        return _growth(row.ml_error_before, row.ml_error_after, MORE_ML, MORE_SHARE)
+
+    worst = max((row for row in rows if row.present), key=growth_ml, default=None)
+    if worst is None or not growth_ml(worst):
+        return []
+    grown = f"{worst.ml_error_before:.1f} → {worst.ml_error_after:.1f} mL"
+    return [f"the volume of {_titled(worst.name)} is off by more, {grown}"]
+
+
+def _growth(before: float | None, after: float | None, least: float, share: float) -> float:
+    """Return by how much an error grew; 0 where that is no more than `least`, or than this share of what it was."""
+    grown = 0.0 if before is None or after is None else after - before
+    return grown if grown > max(least, share * (before or 0.0)) else 0.0
 
 
 def _is_worse(row: Row) -> bool:

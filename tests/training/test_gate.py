@@ -60,7 +60,7 @@ def test_what_forgets_more_than_the_margin_is_not(drop, promoted):
     assert old[0].gain == pytest.approx(-drop, abs=2e-4)
     verdict = judged(rows([50], [90]), old, (1, 1), MARGIN)
     assert verdict.promoted is promoted
-    assert ("; worse on older cases (ground-glass)." in verdict.words) is not promoted
+    assert ("; worse on older cases (ground-glass; " in verdict.words) is not promoted
 
 
 @pytest.mark.parametrize(("share", "promoted"), [(0.9, True), (1.1, False)])
@@ -301,3 +301,22 @@ def test_errors_that_lie_much_further_off_are_told_though_dice_rose(before_mm, a
         assert verdict.promoted
         assert ("lie further off" in verdict.words) is bool(told)
         assert told in verdict.words
+
+
+@pytest.mark.parametrize(
+    ("before_ml", "after_ml", "told"), [(0.4, 16.1, "0.4 → 16.1 mL"), (0.4, 2.4, ""), (10.0, 15.0, ""), (10.0, 5.0, "")]
+)
+def test_a_volume_that_is_off_by_much_more_is_told_though_dice_rose(before_ml, after_ml, told):
+    off = row("consolidation", (0.8, 0.9), (before_ml, after_ml))
+    others = (row("lesion", (0.8, 0.9), (14.1, 14.0 + after_ml - before_ml)), row("ggo", (0.8, 0.9), (3.0, 4.0)))
+    for held_out, older in (((*others, off), ()), (others[1:], (*others, off))):
+        verdict = judged(held_out, older, (9, 9), MARGIN)
+        assert verdict.promoted
+        assert ("is off by more" in verdict.words) is bool(told)
+        assert (f"the volume of consolidation is off by more, {told}" in verdict.words) is bool(told)
+
+
+def test_what_is_marked_where_there_is_none_of_it_is_told_once():
+    verdict = judged(rows([50], [90]), (row("effusion", (None, 0), (0.0, 9.0), voxels=0), *GGO), (1, 9), MARGIN)
+    assert "marks effusion where there is none" in verdict.words
+    assert "is off by more" not in verdict.words

@@ -11,10 +11,15 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_covseg.io.sentences import count
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import button, in_a_row, stacked, words
-from napari_covseg.workbench import OlderCases, older_cases
+from napari_covseg.workbench import OlderCases, can_rehearse_sample, older_cases
 
+NONE = "<b>none</b>"
 PACKS = "Training packs (*.npz);;All files (*)"
 WHAT_FOR = "It must not forget these: it rehearses some of them, and the verdict asks about others."
+NONE_LEFT = (
+    "The bundled sample is what it learns here, so nobody could say whether it forgets others: "
+    "choose annotated cases of before."
+)
 FOLDER_TOLD = "A folder of annotated cases, as Export and covseg export write them: *_ct.nii.gz with *_lesion.nii.gz"
 
 
@@ -34,7 +39,7 @@ class OlderRows(QWidget):  # type: ignore[misc]
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
-        self.which, self.what_for = words(), words(WHAT_FOR, faint=True)
+        self.which, self.what_for = words(), words(faint=True)
         self.folder_button = button("Choose a folder…", FOLDER_TOLD)
         self.pack_button = button("Choose a pack…", "A training pack: many annotated cases in one .npz file")
         self.back = button("Back to the bundled sample", "Rehearse the synthetic chest CT that comes with CovSeg")
@@ -56,11 +61,14 @@ class OlderRows(QWidget):  # type: ignore[misc]
 
     def show_state(self, *, is_learning: bool = False, is_judged: bool = False) -> None:
         """Say which cases they are; no more than that while it learns, and without what for beside a verdict."""
-        older = self.desk.bench.older
+        older, opened = self.desk.bench.older, self.desk.bench.current
+        has_any = older is not None or can_rehearse_sample(opened.path if opened else None)
+        what_for = WHAT_FOR if has_any else NONE_LEFT
+        self.what_for.setText(what_for)
         self.what_for.setHidden(is_learning or is_judged)
         self.others.setHidden(is_learning)
-        self.which.setText(f"Older cases: {_told(older)}")
-        self.which.setToolTip(WHAT_FOR if older is None else f"{older.place}. {WHAT_FOR}")
+        self.which.setText(f"Older cases: {_told(older) if has_any else NONE}")
+        self.which.setToolTip(what_for if older is None else f"{older.place}. {what_for}")
         self.back.setVisible(older is not None)
 
     def _take(self, older: OlderCases | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_covseg.io import sample_scan
 from napari_covseg.io.cases import find_cases
 
 
@@ -42,3 +43,12 @@ def older_cases(place: Path) -> OlderCases:
     cases = find_cases([place], remarks.append)
     names = tuple(sorted({case.name for case in cases}))
     return OlderCases(place, names, len({case.patient for case in cases}), tuple(remarks))
+
+
+def can_rehearse_sample(learned: Path | None) -> bool:
+    """Whether the bundled sample is here to be rehearsed, and is not itself the scan that is learned."""
+    try:
+        sample = sample_scan()
+    except ValueError:
+        return False
+    return learned is None or learned.resolve() != sample.resolve()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -467,6 +468,20 @@ def test_older_cases_are_chosen_kept_while_the_window_is_open_and_given_back(lea
     press(learning, rows.back)
     assert rows.which.text() == "Older cases: <b>the bundled sample</b>"
     assert learning.bench.older is None
+
+
+def test_the_sample_is_not_promised_where_it_is_what_is_learned(
+    learning: Any, scan_path: Path, older_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = learning.panel.older
+    monkeypatch.setattr(import_module("napari_covseg.workbench.older_cases"), "sample_scan", lambda: scan_path)
+    rows.show_state()
+    assert rows.which.text() == "Older cases: <b>none</b>"
+    assert "must not forget" not in rows.what_for.text() + rows.which.toolTip()
+    assert rows.what_for.text().endswith("choose annotated cases of before.")
+    rows.choose(older_folder)
+    assert rows.which.text() == "Older cases: <b>ward_7</b>, 1 case of 1 patient"
+    assert rows.what_for.text().startswith("It must not forget these")
 
 
 def test_a_pack_is_chosen_too(learning: Any, older_folder: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_covseg.jobs import Remark
 from napari_covseg.training.config import TrainingConfig
-from napari_covseg.training.loop import StepDone
+from napari_covseg.training.loop import EndedEarly, StepDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +20,6 @@ class Attempt:
     stage: str
     config: TrainingConfig
     device: str
-
-
-@dataclass(frozen=True, slots=True)
-class EndedEarly:
-    """Told of a stage that a reader, or the time she gave, ended: its weights are the best that were looked at."""
 
 
 @dataclass(slots=True)

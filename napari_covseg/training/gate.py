@@ -117,7 +117,7 @@ def judged(
     nobody
         Why no slice judges, where none does.
     ended_early
-        Whether a reader ended the training: then the best of its looks at the slices that judge was kept.
+        Whether a reader ended the training, and the best of its looks at the slices that judge was kept.
     """
     remembers, old = _remembers(replay, margin, older)
     if not slices[0]:

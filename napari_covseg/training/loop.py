@@ -41,6 +41,11 @@ class CheckDone:
     loss: float
 
 
+@dataclass(frozen=True, slots=True)
+class EndedEarly:
+    """A reader, or the time she gave, ended it, and the weights that were best at a check are kept, not the last."""
+
+
 def trained(
     module: nn.Module,
     batch_at: BatchSource,
@@ -57,7 +62,7 @@ def trained(
     beside: Beside | None = None,
     save_every_s: float | None = None,
 ) -> Job[nn.Module | None]:
-    """Train a network; yields `StepDone`, `CheckDone` and `Progress`, returns the averaged weights.
+    """Train a network; yields `StepDone`, `CheckDone`, `EndedEarly` and `Progress`, returns the averaged weights.
 
     Parameters
     ----------
@@ -121,6 +126,8 @@ def trained(
                     break
             yield Progress(step + 1, config.steps, f"learning, loss {value:.3f}")
             if enough():
+                if run.best_state is not None:
+                    yield EndedEarly()
                 return run.best()
             now = time.monotonic()
             out_of_time = step + 1 < config.steps and deadline < inf and processes.any(now > deadline)

@@ -10,15 +10,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from napari_covseg.jobs import Job, LeftError, Remark
+from napari_covseg.jobs import Job, LeftError, Remark, overheard
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
 from napari_covseg.training.classroom import Classroom, Pupil, mixed_source, parts_of
 from napari_covseg.training.config import TrainingConfig
-from napari_covseg.training.done import Attempt, EndedEarly
+from napari_covseg.training.done import Attempt
 from napari_covseg.training.frugal import is_out_of_memory, ladder
 from napari_covseg.training.keeping import Keeping, freeze, held_to
-from napari_covseg.training.loop import trained
+from napari_covseg.training.loop import EndedEarly, trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.run_files import finished_in, keep_finished
 from napari_covseg.training.tensor_files import read_tensors
@@ -70,20 +70,18 @@ def schooled(
     rungs = ladder(config, device, pupil.spec.multiple_of)
     saved = _saved_config(state_file)
     while True:
-        ending = _Ending(enough)
-        job = _lesson(network, room, pupil, attempt, keeping, where, state_file, ending)
+        ending = _Ending()
+        job = _lesson(network, room, pupil, attempt, keeping, where, state_file, enough)
         try:
             skipped = saved is not None and saved != _without_parts(attempt)
             if not skipped:
                 yield Attempt(pupil.stage.name, attempt, where.type)
-            module = None if skipped else (yield from job)
+            module = None if skipped else (yield from overheard(job, ending.note))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             module, saved, skipped = None, None, False
         if module is not None:
-            if ending.came:
-                yield EndedEarly()
             try:
                 keep_finished(finished_file, module, config, ended_early=ending.came)
                 state_file.unlink(missing_ok=True)
@@ -105,14 +103,13 @@ def schooled(
 
 @dataclass(slots=True)
 class _Ending:
-    """Whether somebody wants a stage to end; remembers whether that was so when the stage asked."""
+    """Whether a stage was told to have ended early."""
 
-    wanted: Callable[[], bool]
     came: bool = False
 
-    def __call__(self) -> bool:
-        self.came = self.came or self.wanted()
-        return self.came
+    def note(self, step: object) -> None:
+        """Take what a stage yields."""
+        self.came = self.came or isinstance(step, EndedEarly)
 
 
 def _lesson(

@@ -546,6 +546,17 @@ def test_enough_ends_it_with_the_best_so_far_which_is_judged(lesson, parent, tmp
 FLATTERS = "ended early and kept as it was best on these slices"
 
 
+def test_what_was_ended_before_any_check_is_not_called_the_best(lesson, parent, tmp_path):
+    config = replace(CONFIG, steps=9, checks=1)
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", config=config)
+    steps = []
+    child = drain(finetuned(asked, lambda: any(isinstance(step, StepDone) for step in steps)), steps.append)
+    assert max(step.step for step in steps if isinstance(step, StepDone)) < config.steps
+    assert not any(isinstance(step, CheckDone) for step in steps)
+    assert lineage.verdict_of(child)["judged"]
+    assert FLATTERS not in lineage.verdict_of(child)["words"]
+
+
 def test_that_it_was_ended_early_is_said_also_when_the_run_was_killed_while_it_was_judged(lesson, parent, tmp_path):
     enough, asked = Enough(), request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", config=CONFIG)
     job = finetuned(asked, enough)

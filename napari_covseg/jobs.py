@@ -174,7 +174,7 @@ class Run(Generic[Result]):
         self._going.set()
 
     def pause(self) -> None:
-        """Let the job rest at its next step, until it is to go on; what waits behind it waits too."""
+        """Let the job rest once it has told how far it is, until it is to go on; what waits behind it waits too."""
         if self._paused_at is None:
             self._paused_at = time.monotonic()
             self._going.clear()
@@ -331,14 +331,16 @@ class JobRunner:
 
     def _work_on(self, run: Run[Any]) -> None:
         self._mail.put(partial(self._begin, run, time.monotonic()))
+        may_rest = True
         try:
-            while run._going.wait() and not run.is_cancelling:
+            while (not may_rest or run._going.wait()) and not run.is_cancelling:
                 try:
                     step = next(run._job)
                 except StopIteration as end:
                     self._mail.put(partial(self._end, run, "finished", end.value))
                     return
                 self._mail.put(partial(self._deliver, run, step))
+                may_rest = isinstance(step, Progress)  # what is told before belongs to the same step
             run._job.close()
             self._mail.put(partial(self._end, run, "cancelled"))
         except Exception as error:  # noqa: BLE001 - the only wall a job can hit

@@ -287,6 +287,31 @@ def test_a_paused_job_rests_and_goes_on_where_it_was():
     runner.close()
 
 
+def test_a_paused_job_rests_only_when_it_has_told_how_far_it_is():
+    runner, begun, paused = JobRunner(), threading.Event(), threading.Event()
+
+    def learning():
+        begun.set()
+        paused.wait(10)
+        yield "step"
+        yield "check"
+        yield Progress(1, 2)
+        yield "step"
+
+    run, told = runner.start(learning(), "learning"), []
+    run.stepped.connect(told.append)
+    begun.wait(10)
+    run.pause()
+    paused.set()
+    time.sleep(0.1)
+    runner.pump()
+    assert told == ["step", "check", Progress(1, 2)]
+    run.go_on()
+    runner.wait(run, 10)
+    assert told[3:] == ["step"]
+    runner.close()
+
+
 def test_a_paused_job_can_be_cancelled():
     runner = JobRunner()
 

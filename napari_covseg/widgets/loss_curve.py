@@ -99,10 +99,13 @@ class LossCurve(QWidget):  # type: ignore[misc]
     def _draw(self, name: str, step: int, loss: float) -> None:
         self._drawn[name].append((self._stage_begins + step, loss))
         self._show(name)
-        self._plot.getAxis("bottom").setTickSpacing(levels=[(tick_spacing(self._stage_begins + step), 0)])
+        first = min(drawn[0][0] for drawn in self._drawn.values() if drawn)
+        self._plot.getAxis("bottom").setTickSpacing(levels=[(tick_spacing(self._stage_begins + step - first + 1), 0)])
 
     def _show(self, name: str) -> None:
-        self._curves[name].setData([step for step, _ in self._drawn[name]], [loss for _, loss in self._drawn[name]])
+        drawn = self._drawn[name]
+        symbol = "o" if name == HELD_OUT or len(drawn) == 1 else None  # a line through one point is none
+        self._curves[name].setData([step for step, _ in drawn], [loss for _, loss in drawn], symbol=symbol)
         self.setVisible(any(self._drawn.values()))
 
     def _build(self) -> None:
@@ -114,16 +117,18 @@ class LossCurve(QWidget):  # type: ignore[misc]
         self._plot.hideButtons()
         self._plot.setLabel("bottom", "step")
         self._plot.setLabel("left", "how far off")
-        self._plot.getPlotItem().layout.setContentsMargins(0, 0, 6, 6)  # without, the lowest words are cut
+        self._plot.getPlotItem().layout.setContentsMargins(0, 6, 6, 6)  # without, the highest and lowest are cut
         self._plot.getAxis("left").enableAutoSIPrefix(False)
         self._plot.setToolTip(TOLD)
         self._plot.setFixedHeight(176)
-        self._curves[LEARNED] = self._plot.plot(pen=pg.mkPen(LINE, width=2))
-        self._curves[HELD_OUT] = self._plot.plot(symbol="o", symbolSize=5)
+        self._curves[LEARNED] = self._plot.plot(
+            pen=pg.mkPen(LINE, width=2), symbolSize=5, symbolPen=LINE, symbolBrush=LINE
+        )
+        self._curves[HELD_OUT] = self._plot.plot(symbolSize=5)
         self._rows.insertWidget(1, self._plot)
 
 
-def tick_spacing(last: int) -> int:
-    """Return how many steps apart the numbers below the curves are, so that there are few, and none of half a step."""
+def tick_spacing(steps: int) -> int:
+    """Return how many steps apart the numbers below so many are, so that there are few, and none of half a step."""
     sizes = (size * int(10**power) for power in numbers() for size in (1, 2, 5))
-    return next(size for size in sizes if size * MOST_TICKS >= last)
+    return next(size for size in sizes if size * MOST_TICKS >= steps)

@@ -351,9 +351,24 @@ def test_the_key_lies_above_the_curves_and_steps_are_whole(learning: Any) -> Non
     axis = curve._plot.getAxis("bottom")
     ticks = [tick for _, values in axis.tickValues(1, 3, 300) for tick in values]
     assert sorted(ticks) == [1, 2, 3]
-    assert [tick_spacing(last) for last in (1, 6, 7, 12, 80, 600)] == [1, 1, 2, 2, 20, 100]
+    assert [tick_spacing(steps) for steps in (1, 6, 7, 12, 80, 600)] == [1, 1, 2, 2, 20, 100]
     curve.dealt(1, 0)
     assert not curve.key.isVisible()
+
+
+def test_a_single_step_is_seen_and_has_its_number(learning: Any) -> None:
+    curve = learning.panel.curve
+    curve.clear()
+    curve.dealt(1, 0)
+    curve.append(7, 0.8)
+    learning.live(0.1)
+    drawn = curve._curves["what it learns"]
+    axis = curve._plot.getAxis("bottom")
+    assert drawn.opts["symbol"] == "o"
+    assert [tick for _, values in axis.tickValues(*axis.range, axis.width()) for tick in values] == [7]
+    curve.append(8, 0.7)
+    assert drawn.opts["symbol"] is None
+    curve.clear()
 
 
 def test_where_the_old_one_is_gone_it_tells_what_is_used_instead(learning: Any, trained: Checkpoint) -> None:

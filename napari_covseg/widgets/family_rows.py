@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from html import escape
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_covseg.networks import Checkpoint
@@ -88,6 +88,7 @@ class FamilyRows(QWidget):  # type: ignore[misc]
             for column in (0, 1):
                 item.setToolTip(column, _told(branch))
             item.setData(0, CHECKPOINT, branch)
+            item.setSizeHint(0, QSize(0, ROW_PX))
             font = item.font(0)
             font.setBold(trained == chosen)
             item.setFont(0, font)

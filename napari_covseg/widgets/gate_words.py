@@ -26,6 +26,7 @@ TABLES_TOLD = (
     "times when slices are drawn again from these"
 )
 INTERVAL_TOLD = "<small>In brackets: the 95 % interval of the change.</small>"
+UNKNOWN_TOLD = f"<small>{UNKNOWN}: it cannot be measured, as none of it is there or none is marked.</small>"
 
 
 def headline(gate: Mapping[str, Any]) -> str:
@@ -54,6 +55,8 @@ def tables(metrics: Mapping[str, Any]) -> str:
     ]
     if any("<small>" in part for part in parts):
         parts.append(INTERVAL_TOLD)
+    if any(UNKNOWN in part for part in parts):
+        parts.append(UNKNOWN_TOLD)
     learned = "<br>".join(before_and_after(metrics))
     if learned and not gate.get("judged"):
         parts.append(f"Dice on the slices it learned from, which says little:<br>{learned}")

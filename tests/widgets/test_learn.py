@@ -192,6 +192,9 @@ def test_a_damaged_checkpoint_is_told_where_it_is_missed(learning: Any, trained:
     assert told == (
         "Left out of this list: mine <1>.safetensors is not a checkpoint of this program, or it is damaged."
     )
+    tree = panel.family.tree
+    assert len(panel.family.items) > 1
+    assert 0 <= tree.viewport().height() - tree.visualItemRect(panel.family.items[-1]).bottom() < 6  # no gap between
 
 
 def test_a_slice_that_is_reviewed_while_it_learns_is_still_to_be_learned(learning: Any) -> None:

@@ -73,9 +73,13 @@ def test_the_tables_say_dice_distance_and_volume_before_and_after_and_the_interv
         "On 3 slices it did not learn from Dice HD95 mm mL off "
         "ground-glass Dice +0.150 (−0.051 … +0.180) 0.400 → 0.550 12.3 → – 104 → 2.13 "
         "On 1 slice of older cases Dice HD95 mm mL off opacities Dice −0.002 0.500 → 0.498 – 0.00 → 0.00 "
-        "In brackets: the 95 % interval of the change."
+        "In brackets: the 95 % interval of the change. "
+        "–: it cannot be measured, as none of it is there or none is marked."
     )
-    assert "brackets" not in tables({"gate": gate | {"held_out": [row("ggo", (0.4, 0.55))]}})
+    near = {"hd95_mm_before": 12.34, "hd95_mm_after": 5.0}
+    others = tables({"gate": gate | {"held_out": [row("ggo", (0.4, 0.55), **near)]}})
+    assert "brackets" not in others
+    assert "cannot be measured" not in others
 
 
 @pytest.mark.parametrize(

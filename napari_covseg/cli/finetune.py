@@ -95,13 +95,14 @@ def finetune(
     from napari_covseg.training.finetune import finetuned
     from napari_covseg.training.finetune_request import FineTuning, short_run, steps_for
     from napari_covseg.training.keeping import Keeping
+    from napari_covseg.training.lesson import joined
 
     if overrule is not None and not overrule.strip():
         raise ValueError("Say after --overrule in a few words why; the reason is kept with the decision.")
     norms_stay = _either(freeze_batch_norm, learn_batch_norm)
     parent = find(network, checkpoint)
-    lessons = tuple(lesson for folder in session for lesson in _lessons(folder, parent))
-    slices = sum(len(lesson.reviewed) for lesson in lessons)
+    lessons = _each_once(session, parent)
+    slices = sum(len(lesson.reviewed) for lesson in joined([lesson for lesson in lessons if lesson.reviewed]))
     asked = FineTuning(
         parent,
         lessons,
@@ -132,6 +133,16 @@ def _either(freeze_batch_norm: bool, learn_batch_norm: bool) -> bool | None:
     if freeze_batch_norm and learn_batch_norm:
         raise typer.BadParameter("--freeze-batch-norm and --learn-batch-norm exclude each other; give one of them.")
     return freeze_batch_norm if freeze_batch_norm or learn_batch_norm else None
+
+
+def _each_once(sessions: list[Path], parent: Checkpoint) -> tuple[Lesson, ...]:
+    """Return what sessions have to teach; one that teaches the same as another is said and left out."""
+    lessons: dict[str, Lesson] = {}
+    for folder in sessions:
+        for lesson in _lessons(folder, parent):
+            if lessons.setdefault(lesson.sha256, lesson) is not lesson:
+                say(f"What {folder} teaches of {lesson.scan.name} was given already; it counts once.")
+    return tuple(lessons.values())
 
 
 def _lessons(folder: Path, parent: Checkpoint) -> list[Lesson]:

@@ -272,6 +272,19 @@ def test_finetuning_on_a_session(covseg, session, own_checkpoint, tmp_path):
     assert checkpoint.read(out).card.parent_sha256 == parent.sha256
 
 
+def test_a_session_given_twice_teaches_once_and_that_is_said(covseg, session, own_checkpoint, tmp_path):
+    link, bundle, out = tmp_path / "link", tmp_path / "bundle", tmp_path / "child.safetensors"
+    link.symlink_to(session)
+    assert covseg("export", session, "--to", "bundle", "--out", bundle).status == 0
+    given = [word for folder in (session, f"{session}/", link, bundle) for word in ("--session", folder)]
+    said = covseg("finetune", *NETWORK, *given, "--out", out, "--steps", "1", "--json")
+    assert said.status == 0, said.err
+    assert said.err.count("was given already; it counts once.") == 3
+    card = checkpoint.read(out).card
+    assert (said.json["slices"], len(card.sessions_sha256), len(card.scans_sha256)) == (2, 1, 1)
+    assert "of 1 session;" in card.trained_on
+
+
 def test_finetuning_shows_before_and_after(covseg, session, own_checkpoint, tmp_path):
     out = tmp_path / "child.safetensors"
     said = covseg("finetune", *NETWORK, "--session", session, "--out", out, "--steps", "1")

@@ -119,6 +119,8 @@ def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
         known = ", ".join(card.scheme)
         raise ValueError(f"Nobody looked on the reviewed slices for what {request.parent.name} knows ({known}).")
     files = request.files
+    if request.resume and not files.hold_any_work:
+        yield Remark(f"Nothing was saved yet for {request.out.name}; it starts anew.")
     if not (request.resume and files.about.exists()):
         if files.hold_any_work:
             yield Remark("What an earlier run had learned for this file before it was stopped is dropped.")

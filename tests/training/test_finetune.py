@@ -456,6 +456,20 @@ def test_a_run_that_begins_anew_says_that_a_stopped_one_is_dropped(lesson, paren
     assert not asked.files.hold_any_work
 
 
+def test_resuming_what_saved_nothing_starts_anew_and_says_so(lesson, parent, tmp_path):
+    """Where no run of that name was begun, and where one was killed before it saved anything."""
+    asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors", resume=True)
+    for _ in range(2):
+        job = finetuned(asked)
+        assert next(job) == Remark("Nothing was saved yet for child.safetensors; it starts anew.")
+        next(job)
+        left = asked.files.about.read_bytes()
+        job.close()
+        asked.files.about.write_bytes(left)  # a kill tidies nothing
+    stopped_midway(replace(asked, resume=False))
+    assert not isinstance(next(finetuned(asked)), Remark)
+
+
 def test_two_runs_do_not_make_one_child(lesson, parent, tmp_path):
     asked = request(parent("res_att_unet"), lesson, tmp_path / "child.safetensors")
     job = finetuned(asked)

@@ -101,6 +101,7 @@ def finetune(
         raise ValueError("Say after --overrule in a few words why; the reason is kept with the decision.")
     norms_stay = _either(freeze_batch_norm, learn_batch_norm)
     parent = find(network, checkpoint)
+    older = find_cases(replay, say) if replay else None
     lessons = _each_once(session, parent)
     slices = sum(len(lesson.reviewed) for lesson in joined([lesson for lesson in lessons if lesson.reviewed]))
     asked = FineTuning(
@@ -109,7 +110,7 @@ def finetune(
         out,
         short_run(load(network), steps or steps_for(slices), seed),
         Keeping(True, distil, pull, freeze_encoder, norms_stay, way),
-        replay=find_cases(replay, say) if replay else None,
+        replay=older,
         margin=margin,
         device=device,
         resume=resume,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from napari_covseg.cli import sessions
 from napari_covseg.cli.verb import STOPPED
 from napari_covseg.networks import checkpoint, lineage
 from napari_covseg.review import ReviewSession
@@ -505,3 +506,13 @@ def test_a_verdict_is_not_overruled_without_one_and_nothing_is_learned_first(cov
     assert refused.status == 1
     assert "in a few words why" in refused.err
     assert not list(tmp_path.glob("child*"))
+
+
+@pytest.mark.parametrize("wrong", [("--replay", "nowhere"), ("--overrule", " ")])
+def test_what_is_wrong_beside_the_sessions_is_said_before_their_scans_are_read(
+    covseg, session, own_checkpoint, tmp_path, monkeypatch, wrong
+):
+    monkeypatch.setattr(sessions, "scan_of", None)
+    said = covseg("finetune", *NETWORK, "--session", session, "--out", tmp_path / "child.safetensors", *wrong)
+    assert said.status == 1
+    assert ("nowhere" if "nowhere" in wrong else "in a few words why") in said.err

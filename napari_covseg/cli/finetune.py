@@ -12,7 +12,7 @@ import typer
 
 from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.folds import taught_by
-from napari_covseg.cli.options import CheckpointFile, CheckpointName, Device, Network, OnDevice
+from napari_covseg.cli.options import CheckpointName, ChildNameOrFile, Device, Network, OnDevice, is_name_alone
 from napari_covseg.cli.verb import Answer, verb
 from napari_covseg.io.sentences import sentence_of
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_covseg.training.lesson import Lesson
 
 
-@verb("covseg finetune --network res_att_unet --session sessions/case-1a2b3c4d --out mine.safetensors --replay cases/")
+@verb("covseg finetune --network res_att_unet --session sessions/case-1a2b3c4d --out mine --replay cases/")
 def finetune(
     network: Network,
     session: Annotated[
@@ -30,7 +30,7 @@ def finetune(
             "--session", metavar="DIR", help="Review sessions, or folders that 'covseg export --to bundle' wrote."
         ),
     ],
-    out: CheckpointFile,
+    out: ChildNameOrFile,
     checkpoint: CheckpointName = None,
     replay: Annotated[
         list[Path] | None,
@@ -91,7 +91,7 @@ def finetune(
     """Fine-tune a checkpoint on the reviewed slices of sessions, and only on those; a gate judges what came of it."""
     from napari_covseg.io.cases import find_cases
     from napari_covseg.networks import lineage, load
-    from napari_covseg.networks.checkpoint import find
+    from napari_covseg.networks.checkpoint import find, named_path
     from napari_covseg.training.finetune import finetuned
     from napari_covseg.training.finetune_request import FineTuning, short_run, steps_for
     from napari_covseg.training.keeping import Keeping
@@ -99,6 +99,7 @@ def finetune(
 
     if overrule is not None and not overrule.strip():
         raise ValueError("Say after --overrule in a few words why; the reason is kept with the decision.")
+    child_file = named_path(out.name) if is_name_alone(out) else out
     norms_stay = _either(freeze_batch_norm, learn_batch_norm)
     parent = find(network, checkpoint)
     older = find_cases(replay, say) if replay else None
@@ -107,7 +108,7 @@ def finetune(
     asked = FineTuning(
         parent,
         lessons,
-        out,
+        child_file,
         short_run(load(network), steps or steps_for(slices), seed),
         Keeping(True, distil, pull, freeze_encoder, norms_stay, way),
         replay=older,

@@ -46,6 +46,16 @@ def named_as_checkpoint(file: Path) -> Path:
     return file
 
 
+def named_as_child(out: Path) -> Path:
+    """Return a checkpoint's file, or the name alone of one among the reader's own; refuse all else as wrong use."""
+    return out if is_name_alone(out) else named_as_checkpoint(out)
+
+
+def is_name_alone(out: Path) -> bool:
+    """Whether what was given is a name, of no folder and without a suffix."""
+    return out.name == str(out) and not out.suffix
+
+
 CHECKPOINT_SUFFIX = ".safetensors"
 
 ANSWERS: Mapping[Question, str] = {
@@ -86,6 +96,16 @@ CheckpointFile = Annotated[
         dir_okay=False,
         callback=named_as_checkpoint,
         help="The checkpoint to write (.safetensors).",
+    ),
+]
+ChildNameOrFile = Annotated[
+    Path,
+    typer.Option(
+        "--out",
+        metavar="NAME|FILE",
+        callback=named_as_child,
+        help="The checkpoint to write: a name, under which 'covseg networks' and the window list it, or a file "
+        "(.safetensors), which they do not.",
     ),
 ]
 OutFolder = Annotated[

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from napari_covseg.networks import Checkpoint
 
 
-@verb("covseg overrule my.safetensors --reason 'finds the small nodes'")
+@verb("covseg overrule mine --reason 'finds the small nodes'")
 def overrule(
     checkpoint: Annotated[
         str,

@@ -131,10 +131,12 @@ def check_free(path: Path, parent_sha256: str = "") -> None:
     Raises
     ------
     ValueError
-        If it is one of these, or its name has signs that no list can show.
+        If it is one of these, or its name has signs that no list can show, or is none that a file has on every system.
     """
     if not path.name.isprintable():
         raise ValueError(f"A file cannot be called {path.name!r}; choose a name without line breaks and the like.")
+    if (device := path.name.split(".")[0].strip()).upper() in _RESERVED:
+        raise ValueError(f"On Windows no file can be called {device}; choose another name.")
     if not path.exists():
         _refuse_namesake(path)
         return
@@ -264,10 +266,11 @@ def named_path(name: str, folder: Path | None = None) -> Path:
         If the name is not safe on every system, or is taken.
     """
     name = name.strip().removesuffix(SUFFIX)
-    if not _SAFE_NAME.fullmatch(name) or name.split(".")[0].upper() in _RESERVED:
+    if not _SAFE_NAME.fullmatch(name):
         raise ValueError("A name has letters, digits, '-', '_' or '.', begins with a letter and is at most 64 long.")
     path = (folder or home()) / OWN_FOLDER / f"{name}{SUFFIX}"
-    if path.exists() or (SHIPPED / path.name).exists():
+    check_free(path)
+    if path.exists():
         raise ValueError(f"There is a checkpoint {name} already; choose another name.")
     return path
 

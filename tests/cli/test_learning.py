@@ -299,6 +299,22 @@ def test_finetuning_shows_before_and_after(covseg, session, own_checkpoint, tmp_
     assert "is there already" in again.err
 
 
+def test_a_child_of_a_name_alone_is_in_the_list_and_one_of_a_file_is_not(covseg, session, own_checkpoint, tmp_path):
+    words = ("finetune", *NETWORK, "--session", session, "--steps", "1")
+    for out in ("mine", tmp_path / "other.safetensors"):
+        said = covseg(*words, "--out", out, "--resume", "--json")
+        assert said.status == 0, said.err
+    assert checkpoint.named_path("other").parent == checkpoint.find("res_att_unet", "mine").path.parent
+    listed = covseg("networks").out
+    assert "mine (" in listed
+    assert "other (" not in listed
+    assert covseg("overrule", "mine", "--reason", "finds what the old one missed").status == 0
+    again = covseg(*words, "--out", "mine")
+    assert (again.status, "There is a checkpoint mine already" in again.err) == (1, True)
+    assert covseg(*words, "--out", "con").status == 1
+    assert covseg(*words, "--out", "mine.pt").status == 2
+
+
 def test_a_verdict_is_overruled_with_a_reason(covseg, session, own_checkpoint, tmp_path):
     out = tmp_path / "child.safetensors"
     words = ("--session", session, "--out", out, "--steps", "1", "--overrule", "finds what the old one missed")

@@ -129,10 +129,19 @@ def test_a_link_does_not_lead_to_what_ships(tmp_path):
         checkpoint.check_free(link)
 
 
-@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "con", "LPT1.x", "x" * 65, "a\nb", "ende.", "naïve"])
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 65, "a\nb", "ende.", "naïve"])
 def test_a_name_that_is_not_safe_everywhere_is_refused(name, tmp_path):
     with pytest.raises(ValueError, match="A name has"):
         checkpoint.named_path(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["con", "LPT1.x", "Aux .v2"])
+def test_what_windows_takes_for_a_device_is_no_checkpoint(name, made, tmp_path):
+    base = made("base")
+    with pytest.raises(ValueError, match=f"no file can be called {name.split('.')[0].strip()}; choose another name"):
+        checkpoint.save(checkpoint.revived(base), base.card, tmp_path / f"{name}.safetensors")
+    assert not list(tmp_path.glob(f"{name}*"))
+    checkpoint.check_free(tmp_path / "console.safetensors")
 
 
 def test_a_name_is_taken_once(made, tmp_path):
@@ -140,6 +149,8 @@ def test_a_name_is_taken_once(made, tmp_path):
     made("base")
     with pytest.raises(ValueError, match="base already"):
         checkpoint.named_path("base.safetensors", tmp_path)
+    with pytest.raises(ValueError, match="On Windows no file can be called con"):
+        checkpoint.named_path("con", tmp_path)
 
 
 def test_what_is_marked_after_the_corrections_were_copied_is_not_learned(made):

@@ -127,7 +127,7 @@ def finetune(
     answer = _answer(parent, child, slices)
     if unkept:
         say(f"It was not promoted against its gate: the reason could not be kept. {sentence_of(unkept, '')}")
-    return replace(answer, done=not unkept)
+    return replace(answer, done=not unkept and child.path == child_file)
 
 
 def _either(freeze_batch_norm: bool, learn_batch_norm: bool) -> bool | None:

@@ -53,13 +53,22 @@ def name_for_itk(path: Path) -> str:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def written(path: Path, *, makes_folder: bool = True) -> Iterator[Path]:
     """Write a file whole or not at all.
 
     Yields a temporary path beside the target, with the target's suffixes; when the block ends well it is
     flushed to disk and takes the target's name, otherwise it is removed and the target stays as it was.
+    What the system refuses is told of the target, which alone has a name that the reader knows.
+
+    Parameters
+    ----------
+    path
+        The target.
+    makes_folder
+        Whether its folder is made where it is missing; not where it was there, and may have gone with its disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if makes_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{secrets.token_hex(4)}-{path.name}")
     try:
         yield draft
@@ -68,8 +77,13 @@ def written(path: Path) -> Iterator[Path]:
         if os.name == "posix":
             with suppress(OSError):  # the file is in place; some network drives cannot flush a folder
                 _flush(path.parent)
+    except OSError as error:
+        if str(error.filename) == str(draft):
+            error.filename = str(path)
+        raise
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder may be none any more
+            draft.unlink()
 
 
 def _flush(path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from napari_covseg.io.sentences import sentence_of
 from napari_covseg.jobs import Job, Progress, Remark
 from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.learner import Beside, Learner, Loss
@@ -140,7 +141,7 @@ def trained(
                     if out_of_time:
                         raise
                     if not unsaved:
-                        yield Remark(f"{error} {UNSAVED}")
+                        yield Remark(f"{sentence_of(error, '')} {UNSAVED}")
                     unsaved = True
             if out_of_time:
                 return None

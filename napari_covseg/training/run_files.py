@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -134,13 +135,13 @@ def alone(out: Path) -> Iterator[None]:
         If nothing may be written there.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    file = out.with_name(f".{out.name}{LOCK}")
+    file = _lock_of(out)
     held = FileLock(file, timeout=0, thread_local=False)
     try:
         held.acquire()
     except Timeout:
-        if not file.exists() and not _takes_files(out.parent):
-            raise ValueError(f"No file can be made in {out.parent}; choose another place for {out.name}.") from None
+        if not file.exists():
+            refuse_closed(out.parent, out.name)
         raise ValueError(
             f"{out.name} is being made by another run now; wait until that has ended, or choose another name."
         ) from None
@@ -154,15 +155,36 @@ def alone(out: Path) -> Iterator[None]:
         held.release()
 
 
-def _takes_files(folder: Path) -> bool:
-    """Whether a file can be made in a folder; where none can, as in ``/proc``, a lock is never had either."""
+def refuse_moved(out: Path) -> None:
+    """Refuse a folder that is not the one any more in which a file began to be made `alone`: its lock is not there.
+
+    Raises
+    ------
+    OSError
+        If it is so: a disk or a share has gone, and what stands at its place now is none that the reader chose.
+    """
+    if not os.path.exists(_lock_of(out)):  # which answers of a share that is gone, too
+        raise OSError(f"{out.parent} went away while {out.name} was made; see whether its disk is connected.")
+
+
+def refuse_closed(folder: Path, name: str) -> None:
+    """Refuse a folder in which no file can be made; where none can, as in ``/proc``, a lock is never had either.
+
+    Raises
+    ------
+    ValueError
+        If it is one; the sentence names what was to be made there.
+    """
     probe = folder / f".{secrets.token_hex(4)}{LOCK}"
     try:
         probe.touch()
         probe.unlink()
     except OSError:
-        return False
-    return True
+        raise ValueError(f"No file can be made in {folder}; choose another place for {name}.") from None
+
+
+def _lock_of(out: Path) -> Path:
+    return out.with_name(f".{out.name}{LOCK}")
 
 
 def keep_finished(done: Path, network: nn.Module, config: TrainingConfig, *, ended_early: bool = False) -> None:

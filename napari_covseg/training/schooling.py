@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from napari_covseg.io.sentences import sentence_of
 from napari_covseg.jobs import Job, LeftError, Remark, overheard
 from napari_covseg.training import loop
 from napari_covseg.training.check import held_out_check
@@ -86,7 +87,7 @@ def schooled(
                 keep_finished(finished_file, module, config, ended_early=ending.came)
                 state_file.unlink(missing_ok=True)
             except OSError as error:  # what is learned is in memory; only a kill before it is judged would cost it
-                yield Remark(str(error))
+                yield Remark(sentence_of(error, ""))
             return module
         job.close()
         words, attempt, kind = next(rungs, ("", attempt, ""))

@@ -15,14 +15,15 @@ from napari_covseg.jobs import LeftError
 
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """Write tensors and settings.
+    """Write tensors and settings; the folder must be there.
 
     Raises
     ------
     OSError
         If they cannot be written, as on a full disk, which torch tells as it tells its own errors.
     """
-    with written(path) as draft:
+    with written(path, makes_folder=False) as draft:
+        draft.touch()  # what the system refuses it says itself; torch would tell it as it tells a full disk
         try:
             torch.save(content, draft)
         except RuntimeError as error:

@@ -364,6 +364,20 @@ def test_a_verdict_is_overruled_afterwards_and_that_is_taken_back(covseg, untrai
         assert covseg("overrule", name, "--reason", "why not").status == 1
 
 
+def test_a_child_that_is_kept_elsewhere_is_told_and_is_not_what_was_asked_for(
+    covseg, session, own_checkpoint, tmp_path, isolated_home, monkeypatch
+):
+    def gone(out):
+        raise OSError(f"{out.parent} went away.")
+
+    monkeypatch.setattr(finetune, "refuse_moved", gone)
+    words = ("--session", session, "--out", tmp_path / "child.safetensors", "--steps", "1", "--json")
+    said = covseg("finetune", *NETWORK, *words)
+    assert said.status == 1
+    assert checkpoint.find("res_att_unet", said.json["name"]).path.is_relative_to(isolated_home)
+    assert f"kept as {said.json['checkpoint']} instead" in said.err
+
+
 def test_a_verdict_is_told_also_where_the_reason_against_it_cannot_be_kept(
     covseg, session, untrained, no_weights, tmp_path
 ):

@@ -91,3 +91,11 @@ def test_home_is_where_the_environment_says(isolated_home, monkeypatch):
     assert home() == isolated_home
     monkeypatch.delenv("COVSEG_HOME")
     assert home().name == "covseg"
+
+
+def test_what_the_system_refuses_is_told_of_the_file_and_no_folder_is_made_that_was_there(tmp_path):
+    target = tmp_path / "gone" / "case.nii"
+    with pytest.raises(FileNotFoundError) as refused, written(target, makes_folder=False) as draft:
+        draft.touch()
+    assert refused.value.filename == str(target)
+    assert not target.parent.exists()

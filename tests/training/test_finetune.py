@@ -732,6 +732,8 @@ def test_where_the_child_would_have_no_room_nothing_is_learned(small_disk, lesso
 def test_on_a_full_disk_it_goes_on_says_so_and_leaves_what_was_there(small_disk, lesson, parent, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
     monkeypatch.setattr(finetune_request, "FILES_OF_A_CHILD", 0)  # as if it filled up later
+    monkeypatch.setenv("COVSEG_HOME", str(small_disk / "home"))
+    (small_disk / "scans").write_bytes(bytes(5_000_000))
     steps = []
     asked = request(parent("res_att_unet"), lesson, small_disk / "child.safetensors")
     with pytest.raises(OSError, match=r"child.*could not be written; free some space there"):
@@ -740,3 +742,42 @@ def test_on_a_full_disk_it_goes_on_says_so_and_leaves_what_was_there(small_disk,
     assert "would be lost in a kill" in told[0]
     assert [step.step for step in steps if isinstance(step, StepDone)] == list(range(1, CONFIG.steps + 1))
     assert not list(small_disk.glob("child*"))
+
+
+def test_a_child_that_finds_no_room_where_it_was_to_go_is_kept_among_the_readers_own(
+    small_disk, lesson, parent, isolated_home, monkeypatch
+):
+    monkeypatch.setattr(finetune_request, "FILES_OF_A_CHILD", 0)
+    (small_disk / "scans").write_bytes(bytes(5_000_000))
+    child, steps = taught(parent("res_att_unet"), lesson, small_disk / "child.safetensors")
+    assert child.path.parent == isolated_home / checkpoint.OWN_FOLDER
+    assert [path.name for path in child.path.parent.iterdir()] == [child.path.name]
+    told = [step.words for step in steps if isinstance(step, Remark)]
+    assert told[-1].endswith(f"What was learned is kept as {child.path} instead.")
+    assert [path.name for path in small_disk.iterdir()] == ["scans"]
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a folder", "a file"])
+def test_a_folder_that_goes_away_meanwhile_is_not_made_anew_and_what_was_learned_is_kept(
+    instead, lesson, parent, tmp_path, isolated_home, monkeypatch
+):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    net, steps = tmp_path / "net", []
+
+    def unmount(step):
+        steps.append(step)
+        if isinstance(step, StepDone) and step.step == 1:
+            net.rename(tmp_path / "elsewhere")
+            if instead == "a folder":
+                net.mkdir()
+            if instead == "a file":
+                net.write_text("of somebody else")
+
+    asked = request(parent("res_att_unet"), lesson, net / "child.safetensors")
+    child = drain(finetuned(asked), unmount)
+    assert child.path.parent == isolated_home / checkpoint.OWN_FOLDER
+    assert lineage.verdict_of(child)["words"] != "It was not judged."
+    told = [step.words for step in steps if isinstance(step, Remark)]
+    assert told[-1].startswith(f"{net} went away while child.safetensors was made; see whether its disk is connected.")
+    assert not any("free some space" in words or "Errno" in words for words in told)
+    assert not net.exists() or net.is_file() or not list(net.iterdir())

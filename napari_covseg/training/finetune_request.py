@@ -19,7 +19,7 @@ from napari_covseg.training.gate import MARGIN
 from napari_covseg.training.keeping import Keeping
 from napari_covseg.training.lesson import Lesson
 from napari_covseg.training.recipes import training_config
-from napari_covseg.training.run_files import RunFiles, alone
+from napari_covseg.training.run_files import RunFiles, alone, refuse_closed
 
 STEPS = 80
 CHECKS = 10
@@ -166,6 +166,7 @@ def _refuse_full_disk(request: FineTuning) -> None:
     folder = next(place for place in request.out.absolute().parents if place.exists())
     needed, free = FILES_OF_A_CHILD * request.parent.path.stat().st_size, shutil.disk_usage(folder).free
     if free < needed:
+        refuse_closed(folder, request.out.name)
         told = f"{needed / BYTES_PER_MB:.1f} MB are needed, {free / BYTES_PER_MB:.1f} MB are free"
         raise OSError(f"There is no room in {folder} for what would be learned: {told}; free some space there.")
 

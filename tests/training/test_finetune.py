@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import count, pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -727,6 +728,13 @@ def test_where_the_child_would_have_no_room_nothing_is_learned(small_disk, lesso
         drain(finetuned(asked), steps.append)
     assert not steps
     assert not list(small_disk.iterdir())
+
+
+def test_where_no_file_can_be_made_nothing_is_learned_and_no_space_is_asked_for(lesson, parent):
+    if not Path("/proc/self").exists():
+        pytest.skip("there is no /proc")
+    with pytest.raises(ValueError, match=r"No file can be made in /proc; choose another place for child\.safetensors"):
+        next(finetuned(request(parent("res_att_unet"), lesson, Path("/proc/child.safetensors"))))
 
 
 def test_on_a_full_disk_it_goes_on_says_so_and_leaves_what_was_there(small_disk, lesson, parent, tmp_path, monkeypatch):

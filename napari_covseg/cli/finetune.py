@@ -117,7 +117,12 @@ def finetune(
         resume=resume,
     )
     deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
-    child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
+    try:
+        child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
+    except OSError as error:
+        if asked.files.hold_any_work and asked.can_go_on:
+            raise OSError(f"{sentence_of(error, '')} What it learned is kept; --resume goes on with it.") from error
+        raise
     unkept: OSError | None = None
     if overrule is not None and not lineage.is_promoted(child):
         try:

@@ -28,8 +28,9 @@ LESION_SHARE = 0.25
 """So few pieces are cut at a lesion: with three in four, a child of a few slices learns that lesions are common, and on
 the rest of the scan marks as much too much as it no longer misses."""
 
-FILES_OF_A_CHILD = 2
-"""The child that is judged, and the one that is kept with its verdict."""
+FILES_OF_A_CHILD = 12
+"""So many files of a child, which is in half precision, are as large as what lies on the disk at once: finished stages
+(2), and the state of another: its weights, their average, the best of that, and two moments of AdamW (10)."""
 
 OLDER_CASES = "replay_contents_sha256"
 """Under which a run says what was in the older cases that it rehearses, where some were given."""
@@ -160,7 +161,15 @@ def refuse_taken(out: Path) -> None:
 
 
 def _refuse_full_disk(request: FineTuning) -> None:
-    """Refuse to learn what could not be kept: a child is as large as its parent, and is written before it is judged."""
+    """Refuse to learn what could not be kept: a child is as large as its parent, and what a kill must not cost, larger.
+
+    Raises
+    ------
+    OSError
+        If there is too little room.
+    ValueError
+        If it is no disk.
+    """
     if not request.parent.path.exists():
         return
     folder = next(place for place in request.out.absolute().parents if place.exists())

@@ -364,6 +364,23 @@ def test_a_verdict_is_overruled_afterwards_and_that_is_taken_back(covseg, untrai
         assert covseg("overrule", name, "--reason", "why not").status == 1
 
 
+def test_what_was_learned_and_cannot_be_written_is_gone_on_with(covseg, session, own_checkpoint, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device", "child")
+
+    words = ("finetune", *NETWORK, "--session", session, "--out", tmp_path / "child.safetensors", "--steps", "1")
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", full)
+        failed = covseg(*words)
+    assert failed.status == 1
+    assert failed.err.endswith(
+        "is full; make room on it and try again. What it learned is kept; --resume goes on with it.\n"
+    )
+    resumed = covseg(*words, "--resume")
+    assert resumed.status == 0, resumed.err
+    assert "learning, loss" not in resumed.err
+
+
 def test_a_child_that_is_kept_elsewhere_is_told_and_is_not_what_was_asked_for(
     covseg, session, own_checkpoint, tmp_path, isolated_home, monkeypatch
 ):

@@ -730,6 +730,15 @@ def test_where_the_child_would_have_no_room_nothing_is_learned(small_disk, lesso
     assert not list(small_disk.iterdir())
 
 
+def test_the_room_that_is_asked_for_holds_what_a_run_saves_on_its_way(lesson, parent, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", 0)
+    old, most = parent("res_att_unet"), 0
+    for _ in finetuned(request(old, lesson, tmp_path / "child.safetensors", config=replace(CONFIG, steps=4))):
+        most = max(most, sum(path.stat().st_size for path in tmp_path.iterdir()))
+    asked_for = finetune_request.FILES_OF_A_CHILD * old.path.stat().st_size
+    assert 0.7 * asked_for < most < asked_for
+
+
 def test_where_no_file_can_be_made_nothing_is_learned_and_no_space_is_asked_for(lesson, parent):
     if not Path("/proc/self").exists():
         pytest.skip("there is no /proc")

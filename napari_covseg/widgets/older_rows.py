@@ -18,7 +18,7 @@ PACKS = "Training packs (*.npz);;All files (*)"
 WHAT_FOR = "It must not forget these: it rehearses some of them, and the verdict asks about others."
 NONE_LEFT = (
     "The bundled sample is what it learns here, so nobody could say whether it forgets others: "
-    "choose annotated cases of before."
+    "choose older annotated cases."
 )
 FOLDER_TOLD = "A folder of annotated cases, as Export and covseg export write them: *_ct.nii.gz with *_lesion.nii.gz"
 

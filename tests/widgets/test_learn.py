@@ -496,7 +496,7 @@ def test_the_sample_is_not_promised_where_it_is_what_is_learned(
     rows.show_state()
     assert rows.which.text() == "Older cases: <b>none</b>"
     assert "must not forget" not in rows.what_for.text() + rows.which.toolTip()
-    assert rows.what_for.text().endswith("choose annotated cases of before.")
+    assert rows.what_for.text().endswith("choose older annotated cases.")
     rows.choose(older_folder)
     assert rows.which.text() == "Older cases: <b>ward_7</b>, 1 case of 1 patient"
     assert rows.what_for.text().startswith("It must not forget these")

@@ -64,6 +64,10 @@ class Study:
         return short_run(load(self.parent.card.network), self.steps, self.seed)
 
 
+NO_FIGURE = ("FILES_OF_A_CHILD", "MORE_ML", "MORE_SHARE")
+"""Constants by which no figure changes: how much room a fine-tuning asks for, and what a verdict tells beside its rule."""
+
+
 def settings_of(network: str, steps: int, seed: int = 0) -> dict[str, Any]:
     """Return all settings of the queue, of the fine-tunings and of what is asked of their children, constants too."""
     learning = (finetune, finetune_request, comparison, gate, keeping, lesson, losses, neighbourhoods, rehearsal)
@@ -72,7 +76,7 @@ def settings_of(network: str, steps: int, seed: int = 0) -> dict[str, Any]:
         f"{module.__name__}.{name}": repr(value)
         for module in modules
         for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, int | float | str | tuple | Keeping)
+        if name.isupper() and isinstance(value, int | float | str | tuple | Keeping) and name not in NO_FIGURE
     }
     return {**asdict(short_run(load(network), steps, seed)), **constants}
 

@@ -13,7 +13,7 @@ import typer
 from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.folds import taught_by
 from napari_covseg.cli.options import CheckpointName, ChildNameOrFile, Device, Network, OnDevice, is_name_alone
-from napari_covseg.cli.verb import Answer, verb
+from napari_covseg.cli.verb import GOES_ON, Answer, verb
 from napari_covseg.io.sentences import sentence_of
 
 if TYPE_CHECKING:
@@ -119,6 +119,10 @@ def finetune(
     deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     try:
         child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
+    except KeyboardInterrupt:
+        if asked.files.hold_any_work:
+            say(f"{out} is not finished; {GOES_ON}.")
+        raise
     except OSError as error:
         if asked.files.hold_any_work and asked.can_go_on:
             raise OSError(f"{sentence_of(error, '')} What it learned is kept; --resume goes on with it.") from error

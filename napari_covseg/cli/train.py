@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.folds import Fold, Folds, parsed_fold, taught_by
 from napari_covseg.cli.options import CheckpointFile, Device, Network, OnDevice
-from napari_covseg.cli.verb import Answer, verb
+from napari_covseg.cli.verb import GOES_ON, Answer, verb
 
 if TYPE_CHECKING:
     from napari_covseg.networks import Checkpoint
@@ -37,8 +38,6 @@ class HowTrained(StrEnum):
     shipped = "shipped"
     paper = "paper"
 
-
-GOES_ON = "the same command with --resume goes on"
 
 LESION_CLASSES = ("ggo", "consolidation", "effusion")
 
@@ -145,7 +144,7 @@ def train(
         raise
     except TakenError as error:
         raise ValueError(f"{str(error).removesuffix('.')} (--overwrite).") from error
-    return _unfinished(out, minutes) if kept is None else _finished(kept)
+    return _unfinished(out, minutes) if kept is None else replace(_finished(kept), done=kept.path == out)
 
 
 def _finished(kept: Checkpoint) -> Answer:

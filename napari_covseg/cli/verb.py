@@ -24,6 +24,7 @@ from napari_covseg.jobs import LeftError
 
 MORE = "--debug shows where."
 ANEW = "the same command without --resume"
+GOES_ON = "the same command with --resume goes on"
 STOPPED = "Stopped; what was finished is kept, and no file was left half-written."
 
 app = typer.Typer(

@@ -27,12 +27,12 @@ def known(labels: LabelMap, name: str) -> LabelMap:
     if len(foreign) == len(present):
         raise ValueError(f"{name} marks its voxels with {listed}, which is no class; save it with the values {meant}.")
     return labels.noted(
-        f"{name} also holds {listed}, which is no class ({meant}); voxels of these values do not count."
+        f"{name} also holds {listed}, which is no class ({meant}); voxels of these values are taken for none of them."
     )
 
 
 def classes_alone(labels: LabelMap) -> LabelMap:
-    """Return the labels with nothing where a value is no class, so that nothing takes it for one."""
+    """Return the labels with nothing marked where a value is no class, so that nothing takes it for one."""
     counting = np.zeros(256, np.uint8)
     for each in labels.scheme:
         counting[each.value] = each.value

@@ -251,9 +251,9 @@ def find(network: str, name: str | Path | None = None, folder: Path | None = Non
     return checkpoint
 
 
-def fresh_path(parent: Checkpoint, now: datetime, folder: Path | None = None) -> Path:
-    """Return a file name for a child of a checkpoint that no other has, among the reader's own."""
-    stem = f"{parent.card.network}-{now:%Y-%m-%d-%H%M%S}"
+def fresh_path(network: str, now: datetime, folder: Path | None = None) -> Path:
+    """Return a file name for a checkpoint of a network that no other has, among the reader's own."""
+    stem = f"{network}-{now:%Y-%m-%d-%H%M%S}"
     return (folder or home()) / OWN_FOLDER / f"{stem}-{secrets.token_hex(2)}{SUFFIX}"
 
 

@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +13,9 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter
-from napari_covseg.io.sentences import sentence_of
 from napari_covseg.jobs import Job, LeftError, Progress, Remark, overheard
 from napari_covseg.measure import Agreement, pooled
-from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
+from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.networks.learned import learned_by
 from napari_covseg.networks.lineage import SYNTHETIC_SAMPLE
 from napari_covseg.networks.spec import Names
@@ -36,7 +33,8 @@ from napari_covseg.training.losses import teaching
 from napari_covseg.training.neighbourhoods import Dealt, Split, patients_of, split, why_nobody_judges
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.rehearsal import Rehearsal, rehearsal, synthetic_sample
-from napari_covseg.training.run_files import alone, refuse_moved
+from napari_covseg.training.run_files import alone
+from napari_covseg.training.saving import saved, told_elsewhere
 from napari_covseg.training.schooling import schooled
 from napari_covseg.training.stacks import IGNORED, Stack, stack_of
 
@@ -98,7 +96,7 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     yield from overheard(_taught(request, network, lessons, dealt, old, enough), done.note)
     way = yield from _part_of_the_way(network, parent, old, recalled, request)
     card = card_of(request, lessons, dealt, old.learned, done, network.device.type)
-    child, _ = _saved(request, network.module.cpu(), card, draft_of)
+    child, _ = saved(network.module.cpu(), card, request.out, draft_of)
     taught = Segmenter(child, request.device)
     after = yield from _measured(taught, (held, old.asked, learned), "judging what was learned")
     tables = [table(*pair) for pair in zip(before[:2], after[:2], strict=True)]
@@ -267,34 +265,9 @@ def _dice(found: dict[str, list[Agreement]]) -> dict[str, float]:
 def _kept(request: FineTuning, draft: Checkpoint, metrics: dict[str, Any]) -> Job[Checkpoint]:
     card, module = draft.card.model_copy(update={"metrics": metrics}), checkpoint.revived(draft)
     draft.path.unlink(missing_ok=True)  # before the child, which may find no room beside it
-    kept, failure = _saved(request, module, card)
-    if failure is not None:
-        yield Remark(f"{sentence_of(failure, '')} What was learned is kept as {kept.path} instead.")
+    kept, why_elsewhere = saved(module, card, request.out)
+    if why_elsewhere is not None:
+        yield told_elsewhere(kept, why_elsewhere)
     with suppress(OSError):
         forget_held(request.out)
     return kept
-
-
-def _saved(
-    request: FineTuning, module: nn.ModuleDict, card: Card, named: Callable[[Path], Path] = Path
-) -> tuple[Checkpoint, OSError | None]:
-    """Write a child where it was to go or, where that cannot be any more, among the reader's own checkpoints.
-
-    Raises
-    ------
-    OSError
-        If it can be written nowhere; the first reason.
-    """
-    try:
-        refuse_moved(request.out)
-        return checkpoint.save(module, card, named(request.out)), None
-    except OSError as error:
-        if error.filename is not None:
-            error.filename = str(request.out)
-        instead = checkpoint.fresh_path(request.parent, datetime.now())
-        if request.out.parent == instead.parent:
-            raise
-        try:
-            return checkpoint.save(module, card, named(instead)), error
-        except OSError:
-            raise error from None

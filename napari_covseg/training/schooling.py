@@ -19,7 +19,7 @@ from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.done import Attempt
 from napari_covseg.training.frugal import is_out_of_memory, ladder
 from napari_covseg.training.keeping import Keeping, freeze, held_to
-from napari_covseg.training.loop import EndedEarly, trained
+from napari_covseg.training.loop import UNSAVED, EndedEarly, trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.run_files import finished_in, keep_finished
 from napari_covseg.training.tensor_files import read_tensors
@@ -87,7 +87,7 @@ def schooled(
                 keep_finished(finished_file, module, config, ended_early=ending.came)
                 state_file.unlink(missing_ok=True)
             except OSError as error:  # what is learned is in memory; only a kill before it is judged would cost it
-                yield Remark(sentence_of(error, ""))
+                yield Remark(f"{sentence_of(error, '')} {UNSAVED}")
             return module
         job.close()
         words, attempt, kind = next(rungs, ("", attempt, ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,7 @@ from napari_covseg.inference import Segmenter, chosen_device
 from napari_covseg.io.case_doubts import Doubts
 from napari_covseg.io.cases import Case, origin_of
 from napari_covseg.io.pseudonyms import patient_of_case
+from napari_covseg.io.sentences import sentence_of
 from napari_covseg.jobs import Job, Progress, Remark, retold
 from napari_covseg.networks import Card, Checkpoint, NetworkSpec, checkpoint, load
 from napari_covseg.networks.learned import Learned, Places, Record, learned_by, merged
@@ -30,12 +31,13 @@ from napari_covseg.training.check import check_sample, held_out_check
 from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.evaluation import evaluated
 from napari_covseg.training.log import check_log_is_possible, logged
-from napari_covseg.training.loop import trained
+from napari_covseg.training.loop import UNSAVED, trained
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.made import commit
 from napari_covseg.training.processes import Processes
 from napari_covseg.training.regions import with_regions
 from napari_covseg.training.run_files import RunFiles, alone, finished_in, keep_finished
+from napari_covseg.training.saving import saved, told_elsewhere
 from napari_covseg.training.stacks import Stack, read_stacks
 from napari_covseg.training.taking_up import (
     CASES_KEY,
@@ -150,7 +152,8 @@ def _trained(request: TrainingRequest, cases: Sequence[Case], taught: Sequence[C
         return kept
     if not is_measured(kept, request):
         kept = yield from measured(kept, held_out, request.device, doubts)
-    request.files.forget()  # not before: a run that is killed while it measures would be trained again
+    with suppress(OSError):  # of a folder that takes no file any more
+        request.files.forget()  # not before: a run that is killed while it measures would be trained again
     return kept
 
 
@@ -185,8 +188,14 @@ def _saved(
             )
     processes = Processes.here()
     if processes.first:
-        checkpoint.save(module.cpu(), _card(request, taught, learned, round(time.monotonic() - started)), request.out)
-        request.files.say_saved()
+        card = _card(request, taught, learned, round(time.monotonic() - started))
+        kept, why_elsewhere = saved(module.cpu(), card, request.out)
+        if why_elsewhere is None:
+            request.files.say_saved()
+        else:
+            yield told_elsewhere(kept, why_elsewhere)
+        processes.wait()
+        return kept
     processes.wait()
     return checkpoint.read(request.out)
 
@@ -249,7 +258,10 @@ def _learned(
     )
     finished = yield from (job if request.log is None else logged(job, request.log / stage.name))
     if finished is not None and Processes.here().first:
-        keep_finished(done, finished, config)
+        try:
+            keep_finished(done, finished, config)
+        except OSError as error:  # it is in memory
+            yield Remark(f"{sentence_of(error, '')} {UNSAVED}")
     return finished
 
 

@@ -71,7 +71,7 @@ class Learning:
         if not opened.session.reviewed:
             raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
         killed, about = self._killed(parent) if resume else (None, {})
-        out = killed or checkpoint.fresh_path(parent, datetime.now(), self.bench.folder)
+        out = killed or checkpoint.fresh_path(parent.card.network, datetime.now(), self.bench.folder)
         steps = about["config"]["steps"] if killed else steps
         enough = Enough()
         old = tuple(lineage.unfinished(opened.session.scan_sha256, self.bench.folder))

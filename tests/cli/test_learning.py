@@ -16,7 +16,7 @@ from napari_covseg.cli import sessions
 from napari_covseg.cli.verb import STOPPED
 from napari_covseg.networks import checkpoint, lineage
 from napari_covseg.review import ReviewSession
-from napari_covseg.training import finetune
+from napari_covseg.training import finetune, saving
 from napari_covseg.training.gate import Verdict
 from napari_covseg.training.learner import Learner
 from napari_covseg.training.tensor_files import read_tensors
@@ -381,13 +381,28 @@ def test_what_was_learned_and_cannot_be_written_is_gone_on_with(covseg, session,
     assert "learning, loss" not in resumed.err
 
 
+def test_a_fine_tuning_stopped_with_ctrl_c_says_how_to_go_on(covseg, session, own_checkpoint, tmp_path, monkeypatch):
+    out = tmp_path / "child.safetensors"
+    step = Learner.step
+
+    def pressed(self, number, *given):
+        if number == 1:
+            signal.raise_signal(signal.SIGINT)
+        return step(self, number, *given)
+
+    monkeypatch.setattr(Learner, "step", pressed)
+    said = covseg("finetune", *NETWORK, "--session", session, "--out", out, "--steps", "3")
+    assert said.status == 130
+    assert said.err.endswith(f"{out} is not finished; the same command with --resume goes on.\n{STOPPED}\n")
+
+
 def test_a_child_that_is_kept_elsewhere_is_told_and_is_not_what_was_asked_for(
     covseg, session, own_checkpoint, tmp_path, isolated_home, monkeypatch
 ):
     def gone(out):
         raise OSError(f"{out.parent} went away.")
 
-    monkeypatch.setattr(finetune, "refuse_moved", gone)
+    monkeypatch.setattr(saving, "refuse_moved", gone)
     words = ("--session", session, "--out", tmp_path / "child.safetensors", "--steps", "1", "--json")
     said = covseg("finetune", *NETWORK, *words)
     assert said.status == 1

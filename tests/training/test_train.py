@@ -69,6 +69,26 @@ def test_the_lung_takes_its_share_of_the_steps():
     assert stage_config(replace(config, steps=1), lung).steps == 1
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a folder"])
+def test_a_training_whose_folder_goes_away_is_kept_among_the_readers_own(instead, cases, tmp_path, isolated_home):
+    net, steps = tmp_path / "net", []
+
+    def unmount(step):
+        steps.append(step)
+        if isinstance(step, StepDone) and step.step == 1 and net.exists():
+            net.rename(tmp_path / "elsewhere")
+            if instead == "a folder":
+                net.mkdir()
+
+    kept = drain(train(request("res_att_unet", net, held_out=frozenset({"c1"})), find_cases([cases])), unmount)
+    assert kept.path.parent == isolated_home / checkpoint.OWN_FOLDER
+    assert kept.card.metrics["held_out"] == ["c1"]
+    told = [step.words for step in steps if isinstance(step, Remark)]
+    assert f"{net} went away while mine.safetensors was made; see whether its disk is connected." in told[-1]
+    assert told[-1].endswith(f"What was learned is kept as {kept.path} instead.")
+    assert not net.exists() or not list(net.glob("*.safetensors"))
+
+
 def test_two_trainings_do_not_make_one_checkpoint(cases, tmp_path):
     asked = request("chs_net", tmp_path)
     job = train(asked, find_cases([cases]))

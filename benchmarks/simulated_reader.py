@@ -64,8 +64,8 @@ class Study:
         return short_run(load(self.parent.card.network), self.steps, self.seed)
 
 
-NO_FIGURE = ("FILES_OF_A_CHILD", "MORE_ML", "MORE_SHARE")
-"""Constants by which no figure changes: how much room a fine-tuning asks for, and what a verdict tells beside its rule."""
+NO_FIGURE = frozenset({"FILES_OF_A_CHILD", "MORE_ML", "MORE_SHARE"})
+"""Constants by which no figure changes: how much room a fine-tuning asks for, what a verdict tells beside its rule."""
 
 
 def settings_of(network: str, steps: int, seed: int = 0) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from process_memory import status_kib
+
 HEADS, HEAD_WIDTH, BUCKET, N_HASHES, CHANNELS = 4, 16, 64, 4, 128
 PEER_VENV = Path(__file__).resolve().parents[1] / ".cache" / "peer-venv"
 PEER_PACKAGES = ("torch==2.13.0", "reformer-pytorch==1.4.4")
@@ -134,15 +136,10 @@ def _attention_once(which: str, side: int, threads: int) -> Figures:
     warm_up, tokens = (torch.randn(1, length**2, CHANNELS) for length in (WARM_UP_SIDE, side))
     with torch.inference_mode():
         call(warm_up)
-        before_kib, start = _status_kib("VmRSS"), perf_counter()
+        before_kib, start = status_kib("VmRSS"), perf_counter()
         call(tokens)
         seconds = perf_counter() - start
-    return {"seconds": seconds, "peak_mib": max(_status_kib("VmHWM") - before_kib, 1) / 1024}
-
-
-def _status_kib(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(key))
+    return {"seconds": seconds, "peak_mib": max(status_kib("VmHWM") - before_kib, 1) / 1024}
 
 
 def _our_attention() -> Callable[[Any], object]:

@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 from io_breaks import Broken, breaks_of
 from io_sources import Source, sources, written
+from process_memory import status_kib
 
 DATA = Path(os.environ.get("COVSEG_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 TOLERANCE_MM = 0.1
@@ -273,9 +274,7 @@ def _weigh(path: Path) -> dict[str, float]:
     Path("/proc/self/clear_refs").write_text("5", "ascii")  # the peak begins here; a fork inherits its parent's
     before = psutil.Process().memory_info().rss
     _ = read_volume(path).sha256
-    status = Path("/proc/self/status").read_text("ascii")
-    peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))) * 1024
-    return {"peak_bytes": peak - before}
+    return {"peak_bytes": status_kib("VmHWM") * 1024 - before}
 
 
 def _as_dicom(folder: Path, hu: Voxels, dtype: str) -> Path:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from process_memory import status_kib
 
 from napari_covseg.io.cases import Case, find_cases
 from napari_covseg.jobs import Remark, drain
@@ -157,7 +157,7 @@ def _timed(network: str, lesson: Lesson, words: argparse.Namespace) -> dict[str,
         child = drain(finetuned(request), lambda step: told.append(step.words) if isinstance(step, Remark) else None)
         seconds = round(time.monotonic() - started, 1)
     print(f"{network}: {seconds} s", file=sys.stderr, flush=True)
-    peak_mb = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peak_mb = round(status_kib("VmHWM") / 1024)
     gate = child.card.metrics["gate"]["words"]
     return {"seconds": seconds, "steps": steps, "peak_mb_so_far": peak_mb, "gate": gate, "remarks": told}
 

@@ -16,11 +16,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import by_network
 import torch
 from baseline import SPEC as BASELINE
 from fold_outcome import Outcome, keep, kept, voxels_of
 from pace import steps_that_fit
-from peak import keep_peak, kept_peaks, measured_peak
+from peak import measured_peak
 from results_page import joined, page
 
 from napari_covseg.inference import Ensemble, Segmenter
@@ -97,7 +98,9 @@ def main() -> int:
             measure_fold(plan, network, fold)
         measure_peak(plan, network)
     found = {key: parts for key in (*words.networks, ENSEMBLE) if (parts := _folds(plan, key))}
-    words.page.write_text(page(found, BASELINE.key, kept_peaks(plan.peaks), words.steps, words.fold_minutes), "utf-8")
+    words.page.write_text(
+        page(found, BASELINE.key, by_network.kept(plan.peaks), words.steps, words.fold_minutes), "utf-8"
+    )
     if words.json:
         whole = {key: joined(parts) for key, parts in found.items()}
         print(json.dumps({key: {"pooled": one.pooled(), "case_mean": one.case_mean()} for key, one in whole.items()}))
@@ -193,14 +196,14 @@ def measure_fold(plan: Plan, network: str, fold: int) -> None:
 def measure_peak(plan: Plan, network: str) -> None:
     """Measure what memory a network takes for the largest scan of all folds, by the parent that never saw it."""
     outcomes = _folds(plan, network)
-    if not outcomes or network in kept_peaks(plan.peaks):
+    if not outcomes or network in by_network.kept(plan.peaks):
         return
     fold = max(range(1, FOLDS + 1), key=lambda one: voxels_of(outcomes[one - 1].largest))
     files = _files(plan, network, fold)
     if all(file.exists() for file in files):
         name = outcomes[fold - 1].largest.case
         case = next(one for one in _outside(plan, fold) if one.name == name)
-        keep_peak(plan.peaks, network, measured_peak(files, case, plan.device, plan.threads))
+        by_network.keep(plan.peaks, network, measured_peak(files, case, plan.device, plan.threads))
 
 
 def _members(network: str) -> tuple[str, ...]:

@@ -213,7 +213,8 @@ def _facts(kept: Checkpoint, shipped: Path) -> str:
     stages = ", ".join(stage.name for stage in load(card.network).stages)
     held_out = ", ".join(card.metrics.get("held_out", [])) or "nobody: everything was taught"
     last = " of the last part" if "\n" in card.command else ""
-    commits = ", ".join(f"`{commit[:12]}`" for commit in card.commit.splitlines())
+    commits = [f"`{commit[:12]}`" for commit in card.commit.splitlines()]
+    each = ", a command each" if last and len(commits) == len(card.command.splitlines()) else ""
     rows = {
         "network": f"`{card.network}`, width `{card.width}`, {_parameters(kept)} parameters (stages: {stages})",
         "classes": ", ".join([*card.scheme, *(["lung"] if _draws_lungs(card) else [])]),
@@ -223,7 +224,7 @@ def _facts(kept: Checkpoint, shipped: Path) -> str:
         "taught": card.trained_on,
         "terms": card.terms,
         "held out": held_out,
-        "code": f"{card.code_version}, by commit {commits}{', a command each' if last else ''}; {card.created_utc}",
+        "code": f"{card.code_version}, by commit {', '.join(commits)}{each}; {card.created_utc}",
     }
     lines = [*_table(rows), "", "```", card.command, "```", "", *_measured(card), *_in_turn(card)]
     lines += [f"## Settings{last}", "", *_table({name: _told(value) for name, value in card.config.items()}), ""]

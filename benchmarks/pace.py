@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+
+import by_network
 
 from napari_covseg.inference.devices import chosen_device
 from napari_covseg.io.cases import Case
-from napari_covseg.io.files import written
 from napari_covseg.jobs import drain
 from napari_covseg.networks import NetworkSpec, load
 from napari_covseg.training.loop import StepDone
@@ -48,25 +47,14 @@ def steps_that_fit(network: str, cases: Sequence[Case], minutes: float, device: 
     SystemExit
         If the file is damaged, or was measured for other minutes: one table cannot hold both.
     """
-    paces = _kept_in(kept)
-    if network not in paces:
+    pace = by_network.kept(kept).get(network)
+    if pace is None:
         seconds = _seconds_per_step(network, cases, device)
-        paces[network] = {"minutes": minutes, "seconds_per_step": seconds, "steps": int(60 * minutes / seconds)}
-        with written(kept) as draft:
-            draft.write_text(json.dumps(paces, indent=1) + "\n", "utf-8")
-    if paces[network]["minutes"] != minutes:
-        raise SystemExit(
-            f"{kept.name} holds {paces[network]['minutes']} minutes, not {minutes}; name another --outcomes."
-        )
-    return max(1, int(paces[network]["steps"]))
-
-
-def _kept_in(kept: Path) -> dict[str, dict[str, Any]]:
-    try:
-        paces: dict[str, dict[str, Any]] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    except ValueError:
-        raise SystemExit(f"{kept.name} is damaged; put it back from the history, or name another --outcomes.") from None
-    return paces
+        pace = {"minutes": minutes, "seconds_per_step": seconds, "steps": int(60 * minutes / seconds)}
+        by_network.keep(kept, network, pace)
+    if pace["minutes"] != minutes:
+        raise SystemExit(f"{kept.name} holds {pace['minutes']} minutes, not {minutes}; name another --outcomes.")
+    return max(1, int(pace["steps"]))
 
 
 def _seconds_per_step(network: str, cases: Sequence[Case], device: str) -> float:

@@ -1,44 +1,21 @@
-"""The memory that segmenting a scan takes: each network's in a process of its own, measured once and kept."""
+"""The memory that segmenting a scan takes: in a process of its own."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from baseline import SPEC as BASELINE
+from process_memory import status_kib
 
 from napari_covseg.inference import Ensemble, Segmenter
 from napari_covseg.io.cases import Case, read_case
-from napari_covseg.io.files import written
 from napari_covseg.jobs import drain
 from napari_covseg.networks import checkpoint, registry
-
-
-def kept_peaks(kept: Path) -> dict[str, Any]:
-    """Return what was measured, by network: the scan, and the peak in MB.
-
-    Raises
-    ------
-    SystemExit
-        If the file is damaged.
-    """
-    try:
-        peaks: dict[str, Any] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    except ValueError:
-        raise SystemExit(f"{kept.name} is damaged; remove it, and memory is measured again.") from None
-    return peaks
-
-
-def keep_peak(kept: Path, network: str, found: Mapping[str, Any]) -> None:
-    """Add a network's to what was measured."""
-    peaks = {**kept_peaks(kept), network: found}
-    with written(kept) as draft:
-        draft.write_text(json.dumps(peaks, indent=1) + "\n", "utf-8")
 
 
 def measured_peak(files: Sequence[Path], case: Case, device: str, threads: int) -> dict[str, Any]:
@@ -65,6 +42,4 @@ def _peak_mb(files: Sequence[Path], case: Case, device: str, threads: int) -> fl
     asked = Ensemble(segmenters) if len(segmenters) > 1 else segmenters[0]
     scan, _, _ = read_case(case)
     drain(asked.segment(scan, case.indices(scan.geometry.shape[0])), lambda _: None)
-    status = Path("/proc/self/status").read_text("ascii")  # resource.getrusage tells the parent's peak, if larger
-    peak_kib = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-    return round(peak_kib * 1024 / 1e6, 1)
+    return round(status_kib("VmHWM") * 1024 / 1e6, 1)

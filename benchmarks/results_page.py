@@ -46,7 +46,7 @@ def page(
     baseline
         Key of what the others are compared with.
     peaks
-        What memory each network took, by key, as `peak.kept_peaks` has it.
+        What memory each network took, by key, as `crossval.py` keeps it.
     steps
         Optimiser steps of every stage that are asked for now; of folds that were measured, their cards say it.
     minutes

@@ -71,11 +71,8 @@ def test_training_stopped_by_the_clock_can_be_resumed(covseg, cases, tmp_path):
     assert "is damaged; start anew (the same command without --resume).\n" in covseg(*words, "--resume").err
 
 
-def test_training_stopped_with_ctrl_c_keeps_its_last_whole_step_and_can_be_resumed(
-    covseg, cases, tmp_path, monkeypatch
-):
-    out = tmp_path / "mine.safetensors"
-    words = ("train", *NETWORK, "--cases", cases, "--out", out, *SMALL, "--steps", "3", "--resume")
+@pytest.fixture
+def ctrl_c_in_the_second_step(monkeypatch):
     step = Learner.step
 
     def pressed(self, number, *given):
@@ -84,6 +81,12 @@ def test_training_stopped_with_ctrl_c_keeps_its_last_whole_step_and_can_be_resum
         return step(self, number, *given)
 
     monkeypatch.setattr(Learner, "step", pressed)
+
+
+@pytest.mark.usefixtures("ctrl_c_in_the_second_step")
+def test_training_stopped_with_ctrl_c_keeps_its_last_whole_step_and_can_be_resumed(covseg, cases, tmp_path):
+    out = tmp_path / "mine.safetensors"
+    words = ("train", *NETWORK, "--cases", cases, "--out", out, *SMALL, "--steps", "3", "--resume")
     said = covseg(*words)
     assert said.status == 130
     assert said.err.endswith(f"{out} is not finished; the same command with --resume goes on.\n{STOPPED}\n")
@@ -381,16 +384,9 @@ def test_what_was_learned_and_cannot_be_written_is_gone_on_with(covseg, session,
     assert "learning, loss" not in resumed.err
 
 
-def test_a_fine_tuning_stopped_with_ctrl_c_says_how_to_go_on(covseg, session, own_checkpoint, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("ctrl_c_in_the_second_step")
+def test_a_fine_tuning_stopped_with_ctrl_c_says_how_to_go_on(covseg, session, own_checkpoint, tmp_path):
     out = tmp_path / "child.safetensors"
-    step = Learner.step
-
-    def pressed(self, number, *given):
-        if number == 1:
-            signal.raise_signal(signal.SIGINT)
-        return step(self, number, *given)
-
-    monkeypatch.setattr(Learner, "step", pressed)
     said = covseg("finetune", *NETWORK, "--session", session, "--out", out, "--steps", "3")
     assert said.status == 130
     assert said.err.endswith(f"{out} is not finished; the same command with --resume goes on.\n{STOPPED}\n")

@@ -12,7 +12,7 @@ from unittest.mock import ANY
 import numpy as np
 import pytest
 
-from napari_covseg.networks import Card, checkpoint, registry
+from napari_covseg.networks import Card, available, checkpoint, registry
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -77,7 +77,7 @@ def test_every_fold_is_trained_without_its_patients_measured_on_them_and_told(mo
         assert outcome.file_mb > 1
     lesion = f"{printed['plain_unet']['pooled']['lesion']['dice']:.3f}"
     assert rows(page, "(pooled)")["plain U-Net (baseline)"][0].startswith(lesion)
-    peak = module("peak").kept_peaks(tmp_path / "outcomes" / "peaks.json")["plain_unet"]
+    peak = module("by_network").kept(tmp_path / "outcomes" / "peaks.json")["plain_unet"]
     assert rows(page, "## What it costs") == {"plain U-Net (baseline)": [ANY, ANY, f"{peak['peak_mb']:.0f}", "cpu"]}
     assert f"segments {peak['case']} and nothing else" in page
 
@@ -190,3 +190,16 @@ def test_what_no_confusion_matrix_gives_is_found_by_arithmetic(module):
     assert odd["COVID-SegNet", "infection"] == ("P and S give 0.738",)
     assert odd["CHS-Net", "lung"] == ("Jaccard > Dice",)
     assert odd["Residual Attention U-Net", "three classes"] == ("accuracy < Dice",)
+
+
+def test_the_committed_page_is_what_the_committed_outcomes_say(module):
+    script, plain = module("crossval"), module("baseline").SPEC
+    registry.invite(plain)
+    outcome = module("fold_outcome").kept
+    found = {
+        key: [outcome(script.OUTCOMES / f"{key}_fold{fold}.json") for fold in (1, 2, 3)]
+        for key in (plain.key, *available(), "all")
+    }
+    peaks = module("by_network").kept(script.OUTCOMES / "peaks.json")
+    assert found.keys() == peaks.keys()
+    assert module("results_page").page(found, plain.key, peaks, 1000, 10) == script.RESULTS.read_text("utf-8")

@@ -174,3 +174,12 @@ def test_a_new_patient_is_studied_from_nothing_and_what_is_finished_is_kept(figu
         outcome.write_text(json.dumps({**told, key: value}))
         refused = subprocess.run(command, check=False, capture_output=True, text=True)
         assert "was begun with another parent or other settings" in refused.stderr
+
+
+def test_the_committed_page_tells_every_finished_study_and_no_other(effort):
+    found = {}
+    for file in sorted(effort.OUTCOMES.glob("*.json")):
+        told = json.loads(file.read_text("utf-8"))
+        if all(name in told["arms"] for name in effort.NEEDED):
+            found.setdefault(told["network"], {})[told["case"]] = effort._told(told)
+    assert sorted(effort.page(found).splitlines()) == sorted(effort.PAGE.read_text("utf-8").splitlines())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +65,7 @@ def table(*columns: str) -> Any:
 
 def followed(job: Job[Result], title: str) -> Result:
     """Run a job to its end, telling how it goes, and return its result."""
-    with following(title) as tell:
+    with following(title) as tell, sigterm_as_ctrl_c():
         return drain(job, tell)
 
 
@@ -94,6 +96,20 @@ def following(title: str) -> Iterator[Listener]:
                 bars.update(task, description=described, completed=step.done, total=step.total or None)
 
         yield tell
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Let who is asked to end, as by a cluster whose time is up, stop as with Ctrl-C and keep what was finished."""
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield  # Ctrl-C would end nothing
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _nobody(_step: Any) -> None:

@@ -99,7 +99,7 @@ def finetune(
 
     if overrule is not None and not overrule.strip():
         raise ValueError("Say after --overrule in a few words why; the reason is kept with the decision.")
-    child_file = named_path(out.name) if is_name_alone(out) else out
+    child_file = named_path(out) if is_name_alone(out) else Path(out)
     norms_stay = _either(freeze_batch_norm, learn_batch_norm)
     parent = find(network, checkpoint)
     older = find_cases(replay, say) if replay else None

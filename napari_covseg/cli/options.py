@@ -46,14 +46,14 @@ def named_as_checkpoint(file: Path) -> Path:
     return file
 
 
-def named_as_child(out: Path) -> Path:
+def named_as_child(out: str) -> str:
     """Return a checkpoint's file, or the name alone of one among the reader's own; refuse all else as wrong use."""
-    return out if is_name_alone(out) else named_as_checkpoint(out)
+    return out if is_name_alone(out) else str(named_as_checkpoint(Path(out)))
 
 
-def is_name_alone(out: Path) -> bool:
-    """Whether what was given is a name, of no folder and without a suffix."""
-    return out.name == str(out) and not out.suffix
+def is_name_alone(out: str) -> bool:
+    """Whether what was given is a name, of no folder, not even this one, and without a suffix."""
+    return Path(out).name == out and not Path(out).suffix
 
 
 CHECKPOINT_SUFFIX = ".safetensors"
@@ -99,7 +99,7 @@ CheckpointFile = Annotated[
     ),
 ]
 ChildNameOrFile = Annotated[
-    Path,
+    str,
     typer.Option(
         "--out",
         metavar="NAME|FILE",

@@ -71,20 +71,21 @@ def test_training_stopped_by_the_clock_can_be_resumed(covseg, cases, tmp_path):
     assert "is damaged; start anew (the same command without --resume).\n" in covseg(*words, "--resume").err
 
 
-@pytest.fixture
-def ctrl_c_in_the_second_step(monkeypatch):
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def asked_to_end_in_the_second_step(request, monkeypatch):
+    """Ctrl-C is pressed, or the system asks to end, as a cluster whose time is up."""
     step = Learner.step
 
     def pressed(self, number, *given):
         if number == 1:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(request.param)
         return step(self, number, *given)
 
     monkeypatch.setattr(Learner, "step", pressed)
 
 
-@pytest.mark.usefixtures("ctrl_c_in_the_second_step")
-def test_training_stopped_with_ctrl_c_keeps_its_last_whole_step_and_can_be_resumed(covseg, cases, tmp_path):
+@pytest.mark.usefixtures("asked_to_end_in_the_second_step")
+def test_training_asked_to_end_keeps_its_last_whole_step_and_can_be_resumed(covseg, cases, tmp_path):
     out = tmp_path / "mine.safetensors"
     words = ("train", *NETWORK, "--cases", cases, "--out", out, *SMALL, "--steps", "3", "--resume")
     said = covseg(*words)
@@ -316,6 +317,7 @@ def test_a_child_of_a_name_alone_is_in_the_list_and_one_of_a_file_is_not(covseg,
     assert (again.status, "There is a checkpoint mine already" in again.err) == (1, True)
     assert covseg(*words, "--out", "con").status == 1
     assert covseg(*words, "--out", "mine.pt").status == 2
+    assert covseg(*words, "--out", "./other").status == 2
 
 
 def test_a_verdict_is_overruled_with_a_reason(covseg, session, own_checkpoint, tmp_path):
@@ -384,7 +386,7 @@ def test_what_was_learned_and_cannot_be_written_is_gone_on_with(covseg, session,
     assert "learning, loss" not in resumed.err
 
 
-@pytest.mark.usefixtures("ctrl_c_in_the_second_step")
+@pytest.mark.usefixtures("asked_to_end_in_the_second_step")
 def test_a_fine_tuning_stopped_with_ctrl_c_says_how_to_go_on(covseg, session, own_checkpoint, tmp_path):
     out = tmp_path / "child.safetensors"
     said = covseg("finetune", *NETWORK, "--session", session, "--out", out, "--steps", "3")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 
@@ -127,8 +128,8 @@ def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume],
                     known_by,
                     {origin.voxels_sha256: seen.in_patient(set(filter(None, [patient_of_case(case)])), places)},
                 )
-            few = kept[:: -(-len(kept) * len(rehearsed) * fewer // RECALLED)]
-            recalled.append(Lesson(scan, labels, few, case.name, case.annotated - {"lung"}))
+            few = _of(kept, -(-RECALLED // (fewer * len(rehearsed))))
+            recalled.append(Lesson(scan, labels, tuple(few), case.name, case.annotated - {"lung"}))
         if lone or is_asked:
             share = -(-ASKED // fewer // max(1, len(asked)))
             kept = _spread(labels, lower, share, together=together)
@@ -136,7 +137,7 @@ def _read(cases: Sequence[Case], spec: NetworkSpec, learned: Collection[Volume],
     yield from doubts.about_the_others()
     return Rehearsal(
         tuple(stack for stack in stacks if (stack.labels != IGNORED).any()),
-        tuple(lesson for lesson in recalled if lesson.reviewed)[:RECALLED],
+        _in_turn([lesson for lesson in recalled if lesson.reviewed])[:RECALLED],
         tuple(lesson for lesson in lessons if lesson.reviewed),
         known_by,
     )
@@ -174,6 +175,14 @@ def _halves(slices: Sequence[int], spacing_mm: float) -> tuple[Sequence[int], Se
     middle, apart = slices[len(slices) // 2], max(2.0, NEIGHBOUR_MM / spacing_mm)
     upper, lower = [k for k in slices if middle - k >= apart], [k for k in slices if k > middle]
     return (upper, lower) if upper and len(slices) >= FEWEST_TO_HALVE else ((), slices)
+
+
+def _in_turn(lessons: Sequence[Lesson]) -> tuple[Lesson, ...]:
+    """Return lessons in another order: those annotated for the same classes take turns with the others."""
+    alike: dict[frozenset[str], list[Lesson]] = defaultdict(list)
+    for lesson in lessons:
+        alike[lesson.annotated].append(lesson)
+    return tuple(lesson for turn in zip_longest(*alike.values()) for lesson in turn if lesson is not None)
 
 
 def _spread(labels: LabelMap, slices: Sequence[int], count: int, *, together: bool) -> tuple[int, ...]:

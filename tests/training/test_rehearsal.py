@@ -17,6 +17,7 @@ from napari_covseg.training.rehearsal import OF_BEFORE, rehearsal, synthetic_sam
 from napari_covseg.training.stacks import IGNORED
 from napari_covseg.volume import Geometry, LabelMap
 
+KINDS = frozenset({"ggo", "consolidation"})
 SLICES, PATCHES = load("res_att_unet"), load("covid_segnet")
 
 
@@ -42,6 +43,18 @@ def test_no_patient_is_on_both_sides_and_neither_is_large(many):
     assert 0 < sum(len(lesson.reviewed) for lesson in found.asked) <= room.MOST_CASES
     assert {lesson.scan_sha256[:2] for lesson in found.recalled} <= rehearsed
     assert all(OF_BEFORE in stack.annotated for stack in found.rehearsed)
+
+
+def test_what_is_recalled_shows_every_kind_of_annotation_that_is_rehearsed(many, tmp_path, write_picture):
+    labels = np.zeros((24, 24), np.uint8)
+    labels[8:12, 8:12] = 2
+    for number in range(2):
+        entry = {"patient": f"q{number}", "annotated": ["ggo", "consolidation"]}
+        write_picture(tmp_path / "kinds", f"q{number}", np.full((24, 24), 9 + number), labels, **entry)
+    found = drain(rehearsal((*many, *find_cases([tmp_path / "kinds"])), SLICES))
+    assert len(found.recalled) == room.RECALLED
+    kinds = {stack.annotated - {OF_BEFORE} for stack in found.rehearsed}
+    assert {lesson.annotated for lesson in found.recalled} == kinds == {frozenset({"infection"}), KINDS}
 
 
 @pytest.mark.parametrize("spec", [SLICES, PATCHES])

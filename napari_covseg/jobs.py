@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,9 @@ Job = Generator[Any, None, Result]
 
 NICENESS = 10
 """How far the compute thread stands back, as `nice` counts."""
+
+POLL_S = 0.05
+"""How soon a job that rests notices who else wants the thread."""
 
 LONG_S = 0.3
 """What takes longer than this is offered to be stopped."""
@@ -146,6 +150,8 @@ class Run(Generic[Result]):
         What the reader is told is going on.
     enough
         Where the job can end early with what it has: what `wrap_up` asks.
+    gives_way
+        Whether it takes minutes and lets shorter ones go first, between any two of its steps and while it is paused.
     """
 
     stepped = Signal(object)
@@ -153,9 +159,12 @@ class Run(Generic[Result]):
     cancelled = Signal()
     failed = Signal(Exception)
 
-    def __init__(self, job: Job[Result], title: str, enough: Enough | None = None) -> None:
+    def __init__(
+        self, job: Job[Result], title: str, enough: Enough | None = None, *, gives_way: bool = False
+    ) -> None:
         self.title = title
         self.enough = enough
+        self.gives_way = gives_way
         self.progress = Progress(0, 0, title)
         self.started_at: float | None = None
         self.over = False
@@ -174,7 +183,10 @@ class Run(Generic[Result]):
         self._going.set()
 
     def pause(self) -> None:
-        """Let the job rest once it has told how far it is, until it is to go on; what waits behind it waits too."""
+        """Let the job rest once it has told how far it is, until it is to go on.
+
+        What waits behind it waits too, unless it gives way.
+        """
         if self._paused_at is None:
             self._paused_at = time.monotonic()
             self._going.clear()
@@ -234,6 +246,10 @@ class Run(Generic[Result]):
             self._worked_s = self._at_work_s()
         self.progress = progress
 
+    def note_rest(self, seconds: float) -> None:
+        """Leave so much out of the time that it was at work: others were."""
+        self._paused_s += seconds
+
     def _at_work_s(self) -> float | None:
         """Return how long it has been at work since the pace is counted, rests left out; None before it begins."""
         began_s = self._paced_from[0] or self.started_at
@@ -244,7 +260,7 @@ class Run(Generic[Result]):
 
 
 class JobRunner:
-    """One compute thread and its in-tray; jobs run in the order they were started.
+    """One compute thread and its in-tray; jobs run in the order they were started, but for those that give way.
 
     The home thread is the one that calls `pump`: a window does so from a timer, a script from `wait`.
 
@@ -259,6 +275,7 @@ class JobRunner:
     def __init__(self, *, stands_back: bool = True) -> None:
         self._stands_back = stands_back
         self._waiting: queue.SimpleQueue[Run[Any] | None] = queue.SimpleQueue()
+        self._long: deque[Run[Any]] = deque()
         self._mail: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._runs: list[Run[Any]] = []
         self._thread: threading.Thread | None = None
@@ -273,9 +290,11 @@ class JobRunner:
         """Whether anything is running or waiting."""
         return bool(self._runs)
 
-    def start(self, job: Job[Result], title: str, enough: Enough | None = None) -> Run[Result]:
+    def start(
+        self, job: Job[Result], title: str, enough: Enough | None = None, *, gives_way: bool = False
+    ) -> Run[Result]:
         """Queue a job and return its run, whose signals tell how it goes."""
-        run = Run(job, title, enough)
+        run = Run(job, title, enough, gives_way=gives_way)
         self._runs.append(run)
         self._waiting.put(run)
         if self._thread is None:
@@ -326,14 +345,18 @@ class JobRunner:
     def _work(self) -> None:
         if self._stands_back:
             _stand_back()
-        while (run := self._waiting.get()) is not None:
+        while (run := self._long.popleft() if self._long else self._waiting.get()) is not None:
             self._work_on(run)
 
     def _work_on(self, run: Run[Any]) -> None:
         self._mail.put(partial(self._begin, run, time.monotonic()))
         may_rest = True
         try:
-            while (not may_rest or run._going.wait()) and not run.is_cancelling:
+            while True:
+                if may_rest:
+                    self._rest(run)
+                if run.is_cancelling:
+                    break
                 try:
                     step = next(run._job)
                 except StopIteration as end:
@@ -346,11 +369,38 @@ class JobRunner:
         except Exception as error:  # noqa: BLE001 - the only wall a job can hit
             self._mail.put(partial(self._end, run, "failed", error))
 
+    def _rest(self, run: Run[Any]) -> None:
+        """Wait while a run is paused; do meanwhile, and before it goes on, what it gives way to."""
+        if not run.gives_way:
+            run._going.wait()
+            return
+        while not run.is_cancelling:
+            is_going = run._going.is_set()
+            try:
+                other = self._waiting.get(timeout=0 if is_going else POLL_S)
+            except queue.Empty:
+                if is_going:
+                    return
+                continue
+            if other is None:  # everything was cancelled, and this is the end
+                self._waiting.put(None)
+            elif other.gives_way:
+                self._long.append(other)
+            else:
+                began_s = time.monotonic()
+                self._work_on(other)
+                if is_going:
+                    self._mail.put(partial(run.note_rest, time.monotonic() - began_s))
+
     # The three below run on the home thread, and so does every look-up of a signal: psygnal makes a signal
     # when it is first looked up, and two threads that do so at once would lose a subscriber.
 
     def _begin(self, run: Run[Any], at_s: float) -> None:
         run.started_at = at_s
+        if self._runs[0] is not run:
+            self._runs.remove(run)
+            self._runs.insert(0, run)
+            self.changed.emit()
 
     def _deliver(self, run: Run[Any], step: Any) -> None:
         if isinstance(step, Progress):

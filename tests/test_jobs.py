@@ -312,6 +312,73 @@ def test_a_paused_job_rests_only_when_it_has_told_how_far_it_is():
     runner.close()
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_long_run_gives_way_to_shorter_ones_and_goes_on_where_it_was(runner, paused):
+    long = runner.start(endless(), "learning", gives_way=True)
+    other = runner.start(endless(), "learning more", gives_way=True)
+    if paused:
+        long.pause()
+    order = []
+    for number in range(3):
+        runner.start(counting(2, number), str(number)).finished.connect(order.append)
+    short = runner.start(counting(1, "last"), "last")
+    runner.wait(short, PATIENCE_S)
+    assert order == [0, 1, 2]
+    assert not long.over
+    assert runner.runs == (long, other)
+    assert long.is_paused is paused
+    long.cancel()
+    runner.wait(long, PATIENCE_S)
+    runner.wait(runner.start(counting(1), "between the steps of the other"), PATIENCE_S)
+    assert other.started_at is not None
+    other.cancel()
+    runner.wait(other, PATIENCE_S)
+
+
+def test_a_short_run_is_never_interrupted(runner):
+    gate = threading.Event()
+    first = runner.start(gated(gate), "first")
+    second = Diary(runner.start(counting(1), "second"))
+    time.sleep(0.05)
+    runner.pump()
+    assert second.lines == []
+    gate.set()
+    runner.wait(first, PATIENCE_S)
+
+
+def test_what_is_worked_on_now_stands_first(runner):
+    gate, looked = threading.Event(), []
+    long = runner.start(endless(), "learning", gives_way=True)
+    short = runner.start(gated(gate), "opening")
+    short.stepped.connect(lambda _: looked.append(runner.runs[0]))
+    gate.set()
+    runner.wait(short, PATIENCE_S)
+    assert looked == [short, short]
+    assert runner.runs == (long,)
+
+
+def test_time_given_to_others_does_not_count_as_time_needed(runner):
+    def slowly():
+        time.sleep(0.5)
+        yield Progress(1, 1)
+
+    long = runner.start(endless(), "learning", gives_way=True)
+    runner.wait(runner.start(slowly(), "opening"), PATIENCE_S)
+    long.cancel()
+    runner.wait(long, PATIENCE_S)
+    assert long._at_work_s() < 0.4
+
+
+def test_closing_ends_a_run_that_gives_way_and_what_it_gave_way_to():
+    runner, closed = JobRunner(), [threading.Event(), threading.Event()]
+    runs = [runner.start(endless(each), "endless", gives_way=each is closed[0]) for each in closed]
+    while runs[1].started_at is None:
+        runner.pump()
+    runner.close()
+    assert all(each.is_set() for each in closed)
+    assert not runner.busy
+
+
 def test_a_paused_job_can_be_cancelled():
     runner = JobRunner()
 

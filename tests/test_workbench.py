@@ -249,6 +249,30 @@ def test_a_run_of_learning_can_be_wrapped_up_and_the_verdict_overruled_with_a_re
     assert Workbench("Dr A", bench.folder).choice.checkpoint == untrained
 
 
+def test_while_it_learns_or_rests_a_mask_is_exported_and_another_scan_is_opened(
+    bench, small_scan, untrained, tmp_path
+):
+    first = _open(bench, small_scan)
+    _paint(first.session, 2, 2)
+    first.session.mark_reviewed(2)
+    learned = []
+    bench.learned.connect(learned.append)
+    run = bench.learning.finetune(untrained, steps=30, device="cpu")
+    run.pause()
+    mask = bench.exports.mask(tmp_path / "masks")
+    bench.runner.wait(mask, 60)
+    run.go_on()
+    other = tmp_path / "other.nii.gz"
+    shutil.copy(small_scan, other)
+    assert _open(bench, other).scan.name == "other"
+    assert not run.over
+    run.wrap_up()
+    bench.runner.wait(run, 300)
+    assert bench.current.scan.name == "other"
+    assert learned[0].card.scans_sha256 == (first.session.scan_sha256,)
+    assert not bench.complaints
+
+
 def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(bench, small_scan, untrained):
     session = _open(bench, small_scan).session
     _paint(session, 2, 2)

@@ -252,8 +252,11 @@ class Workbench:
         runner: JobRunner | None = None,
         if_stopped: Callable[[], str] = lambda: "what was finished is kept",
     ) -> Run[Any]:
-        """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped."""
-        run = (runner or self.runner).start(job, title, enough)
+        """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped.
+
+        One that can end early with what it has takes minutes, and gives way to the others.
+        """
+        run = (runner or self.runner).start(job, title, enough, gives_way=enough is not None)
         run.failed.connect(self.complain)
         kept: Callable[[], str] = (lambda: "nothing was changed") if runner is self.tool_runner else if_stopped
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept()}."))

@@ -159,9 +159,7 @@ class Run(Generic[Result]):
     cancelled = Signal()
     failed = Signal(Exception)
 
-    def __init__(
-        self, job: Job[Result], title: str, enough: Enough | None = None, *, gives_way: bool = False
-    ) -> None:
+    def __init__(self, job: Job[Result], title: str, enough: Enough | None = None, *, gives_way: bool = False) -> None:
         self.title = title
         self.enough = enough
         self.gives_way = gives_way

@@ -249,9 +249,7 @@ def test_a_run_of_learning_can_be_wrapped_up_and_the_verdict_overruled_with_a_re
     assert Workbench("Dr A", bench.folder).choice.checkpoint == untrained
 
 
-def test_while_it_learns_or_rests_a_mask_is_exported_and_another_scan_is_opened(
-    bench, small_scan, untrained, tmp_path
-):
+def test_while_it_learns_or_rests_a_mask_is_exported_and_another_scan_is_opened(bench, small_scan, untrained, tmp_path):
     first = _open(bench, small_scan)
     _paint(first.session, 2, 2)
     first.session.mark_reviewed(2)

@@ -141,17 +141,21 @@ def _begun(request: FineTuning) -> Job[tuple[Lesson, ...]]:
 def _remembered(request: FineTuning, spec: NetworkSpec, lessons: Sequence[Lesson]) -> Job[tuple[Rehearsal, bool]]:
     """Return what is rehearsed and asked about, and whether it is the bundled sample.
 
-    It is where nobody gave older cases, and where those that were given can say nothing: then nobody would know whether
-    the child forgot any.
+    It is where nobody gave older cases, and where those that were given can say nothing, unless it is what is learned:
+    then nobody knows whether the child forgets any, and that is said.
     """
-    learned = [lesson.scan for lesson in lessons]
+    learned, scheme = [lesson.scan for lesson in lessons], request.parent.card.scheme
     patients = frozenset[str]().union(*patients_of(lessons, learned_by(request.parent.card)))
-    if request.replay is not None:
-        old = yield from rehearsal(request.replay, spec, learned, patients)
-        if not request.replay or _say_something(old.asked, spec, request.parent.card.scheme):
-            return old, False
+    old = yield from rehearsal(request.replay or (), spec, learned, patients)
+    bundled = request.replay is None or bool(request.replay and not _say_something(old.asked, spec, scheme))
+    if bundled:
+        old = yield from rehearsal(synthetic_sample(), spec, learned)
+    if request.replay and bundled and old.asked:
         yield Remark("None of the older cases can say whether it forgets; the bundled sample is rehearsed instead.")
-    return (yield from rehearsal(synthetic_sample(), spec, learned)), True
+    if request.replay != () and not any(lesson.labels.values[list(lesson.reviewed)].any() for lesson in old.asked):
+        told = "No older case shows a lesion that would tell whether it forgets any"
+        yield Remark(f"{told}, so its gate will not promote it; give older annotated cases that do.")
+    return old, bundled and bool(old.asked)
 
 
 def _say_something(lessons: Sequence[Lesson], spec: NetworkSpec, scheme: Names) -> bool:

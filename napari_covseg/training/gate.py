@@ -63,7 +63,7 @@ class Verdict:
     promoted
         Whether it takes its parent's place.
     judged
-        Whether any reviewed slice could be held out to judge by.
+        Whether there was enough to judge by: a reviewed slice held out, and for one that is better there an older case.
     words
         Why, in the reader's words.
     held_out, replay
@@ -131,7 +131,11 @@ def judged(
     why += _aside([*told, *_further_off(held_out), *_more_ml_off(held_out)])
     few = "" if slices[0] >= FEWEST_FOR_INTERVAL else f" Slices to judge by: {slices[0]}, which is little to go by."
     flattered = f" {FLATTERED}" if ended_early else ""
-    return Verdict(better and remembers, True, f"{why}; {old}.{few}{flattered}", held_out, replay, *slices, margin)
+    words = f"{why}; {old}.{few}{flattered}"
+    if better and remembers is None:
+        words = f"{old.capitalize()}. {why}.{few}{flattered} Look at what it draws before you use it."
+        return Verdict(False, False, words, held_out, replay, *slices, margin)
+    return Verdict(better and bool(remembers), True, words, held_out, replay, *slices, margin)
 
 
 def worst_fall(rows: Sequence[Row], margin: float) -> Fall | None:
@@ -196,12 +200,15 @@ def _chance(classes: Sequence[Row]) -> str:
     return "" if _mean(lows, classes) > 0 else ", within what chance would give"
 
 
-def _remembers(rows: Sequence[Row], margin: float, older: str) -> tuple[bool, str]:
-    """Return whether a child still knows the cases of before, and that in words; the figures are in the table."""
+def _remembers(rows: Sequence[Row], margin: float, older: str) -> tuple[bool | None, str]:
+    """Return whether a child still knows the cases of before, and that in words; the figures are in the table.
+
+    None is for nobody knows: they show no class.
+    """
     fall, invented = worst_fall(rows, margin), _invented(rows)
     remembers = (fall is None or fall.is_allowed) and not invented
     if fall is None and not invented:
-        return True, "no older case was at hand that says whether it forgot any"
+        return None, "no older case at hand shows a lesion that would tell whether it forgot any"
     worst = [] if fall is None or fall.is_allowed else [_titled(fall.name)]
     told = [*worst, *(f"it {words}" for words in invented), *_left_open(rows, ONE_CLASS * margin)]
     told += [*(_as_allowed(rows, margin) if remembers else []), *_further_off(rows), *_more_ml_off(rows)]

@@ -294,6 +294,20 @@ def test_where_older_cases_can_say_nothing_the_sample_is_asked_about(why, lesson
     assert child.card.metrics["replay"] == lineage.SYNTHETIC_SAMPLE
 
 
+@pytest.mark.usefixtures("short_rehearsal")
+@pytest.mark.parametrize("are_given", [False, True])
+def test_where_the_sample_is_what_is_learned_nobody_knows_what_it_forgets_and_that_is_said(are_given, parent, tmp_path):
+    sample = rehearsal.synthetic_sample()
+    older = sample if are_given else None
+    child, steps = taught(parent("res_att_unet"), lesson_of_case(*sample), tmp_path / "child.safetensors", replay=older)
+    said = " ".join(one.words for one in steps if isinstance(one, Remark))
+    assert "so its gate will not promote it; give older annotated cases" in said
+    assert "rehearsed instead" not in said
+    gate = lineage.verdict_of(child)
+    assert (gate["promoted"], gate["replay_slices"]) == (False, 0)
+    assert child.card.metrics["replay"] == {"rehearsed": 0, "asked": 0}
+
+
 def test_one_corrected_slice_works_and_says_what_cannot_be_judged(lesson, parent, tmp_path):
     child, steps = taught(parent("res_att_unet"), replace(lesson, reviewed=(2,)), tmp_path / "child.safetensors")
     assert Dealt(taught=1, held_out=0) in steps

@@ -19,6 +19,9 @@ def rows(before, after, name="ggo"):
     return table({name: [agreement(*before)]}, {name: [agreement(*after)]})
 
 
+OLD = rows([80], [80])
+
+
 def test_the_table_tells_dice_distance_and_millilitres():
     (row,) = table({"ggo": [agreement(50, 50)]}, {"ggo": [agreement(80, 70, hd95_mm=3.0)]})
     assert (row.dice_before, row.dice_after) == (round(200 / 300, 4), round(300 / 350, 4))
@@ -81,7 +84,7 @@ def test_one_class_may_not_pay_for_the_others(loss, promoted):
         {"effusion": [agreement(90000, of=10**5)]}, {"effusion": [agreement(round(9e4 - loss * 9e4), of=10**5)]}
     )
     risen = table({"ggo": [agreement(50000, of=10**5)]}, {"ggo": [agreement(90000, of=10**5)]})
-    verdict = judged((*risen, *paid), (), (1, 0), MARGIN)
+    verdict = judged((*risen, *paid), OLD, (1, 1), MARGIN)
     assert verdict.promoted is promoted
 
 
@@ -95,8 +98,8 @@ def test_a_fall_is_sure_when_its_whole_interval_is_below_the_margin(after, surel
 def test_where_no_lesion_is_held_out_less_marked_in_error_is_better():
     empty = {"ggo": [Agreement((Overlap(0, 50, 0, 1000),), None, 0.01)]}
     less = {"ggo": [Agreement((Overlap(0, 20, 0, 1000),), None, 0.01)]}
-    assert judged(table(empty, less), (), (1, 0), MARGIN).promoted
-    assert not judged(table(less, empty), (), (1, 0), MARGIN).promoted
+    assert judged(table(empty, less), OLD, (1, 1), MARGIN).promoted
+    assert not judged(table(less, empty), OLD, (1, 1), MARGIN).promoted
 
 
 def test_a_class_that_is_on_no_older_case_is_not_forgotten():
@@ -104,7 +107,16 @@ def test_a_class_that_is_on_no_older_case_is_not_forgotten():
         {"effusion": [Agreement((Overlap(0, 5, 0, 9),), None, 1.0)]},
         {"effusion": [Agreement((Overlap(0, 7, 0, 5),), None, 1.0)]},
     )
-    assert judged(rows([50], [90]), gone, (1, 1), MARGIN).promoted
+    assert judged(rows([50], [90]), (*gone, *OLD), (1, 1), MARGIN).promoted
+
+
+def test_what_no_older_case_was_asked_about_is_not_promoted_however_good_it_is():
+    healthy = table({"ggo": [false_alarm(0.5)]}, {"ggo": [false_alarm(0.4)]})
+    for older in ((), healthy):
+        better, worse = (judged(rows([50], [after]), older, (1, 1), MARGIN) for after in (90, 40))
+        assert (better.promoted, better.judged, worse.promoted, worse.judged) == (False, False, False, True)
+        assert better.words.startswith("No older case at hand shows a lesion that would tell whether it forgot any. Be")
+        assert "; no older case at hand shows a lesion" in worse.words
 
 
 def test_with_nothing_held_out_it_says_what_it_cannot_judge():
@@ -166,13 +178,13 @@ def test_a_fall_of_few_voxels_vetoes_where_every_slice_shows_it(after, promoted)
 def test_a_gain_on_a_handful_of_voxels_does_not_make_up_for_a_loss_on_many():
     held_out = (*fallen(5, 25, of=30, name="effusion"), *fallen(8000, 7900, of=10000, name="ggo"))
     assert held_out[0].gain > 0.3
-    assert not judged(held_out, (), (1, 0), MARGIN).promoted
+    assert not judged(held_out, OLD, (1, 1), MARGIN).promoted
 
 
 def test_any_lesion_is_held_to_its_margin_however_few_voxels_there_are():
     few = fallen(175, 140, of=250, name="lesion")
     assert not judged(rows([50], [90]), few, (1, 4), MARGIN).promoted
-    assert not judged((*few, *rows([50], [90])), (), (1, 0), MARGIN).promoted
+    assert not judged((*few, *rows([50], [90])), OLD, (1, 1), MARGIN).promoted
 
 
 def test_an_interval_needs_three_slices_that_show_the_class():
@@ -199,7 +211,8 @@ def test_what_is_marked_where_there_is_none_of_it_counts(after_ml, promoted):
     here = judged((*better, *none(4.0, after_ml)), rows([80], [80]), (1, 1), MARGIN)
     there = judged(better, (*rows([80], [80]), *none(4.0, after_ml)), (1, 1), MARGIN)
     only_there = judged(better, none(4.0, after_ml), (1, 1), MARGIN)
-    assert [here.promoted, there.promoted, only_there.promoted] == [promoted] * 3
+    assert [here.promoted, there.promoted, only_there.judged] == [promoted, promoted, not promoted]
+    assert not only_there.promoted  # on older cases without a lesion it may be found worse, but not to have kept any
     for verdict in (here, there, only_there):
         assert ("marks effusion where there is none, 4.0 → 9.6 mL" in verdict.words) is not promoted
 
@@ -225,7 +238,7 @@ def row(name, dice, ml=(0, 0), voxels=9000, interval=(None, None)):
 
 @pytest.mark.parametrize(("gain", "promoted"), [(0.0001, False), (LEAST_GAIN - 0.001, False), (LEAST_GAIN, True)])
 def test_better_takes_a_least_gain(gain, promoted):
-    verdict = judged((row("ggo", (0.8, 0.8 + gain), interval=(0.00005, 0.05)),), (), (9, 0), MARGIN)
+    verdict = judged((row("ggo", (0.8, 0.8 + gain), interval=(0.00005, 0.05)),), OLD, (9, 1), MARGIN)
     assert verdict.promoted is promoted
     assert verdict.words.startswith("Better" if promoted else "Hardly better")
 
@@ -237,7 +250,7 @@ def test_better_takes_a_least_gain(gain, promoted):
 def test_a_gain_that_may_be_chance_is_called_so(low, told):
     high = None if low is None else 0.2
     better = row("ggo", (0.6, 0.7), interval=(low, high))
-    verdict = judged((row("lesion", (0.6, 0.7), interval=(low, high)), better), (), (9, 0), MARGIN)
+    verdict = judged((row("lesion", (0.6, 0.7), interval=(low, high)), better), OLD, (9, 1), MARGIN)
     assert verdict.promoted
     assert verdict.words.startswith(f"Better on your corrected slices that it did not learn from{told};")
 
@@ -246,12 +259,12 @@ def test_a_gain_that_may_be_chance_is_called_so(low, told):
 def test_a_class_weighs_as_its_voxels_in_what_may_be_chance_too(low, is_sure):
     many, few = row("ggo", (0.6, 0.7), interval=(0.02, 0.2)), row("effusion", (0.6, 0.7), voxels=900)
     few = replace(few, gain_low=low, gain_high=0.3)
-    assert ("chance" not in judged((many, few), (), (9, 0), MARGIN).words) is is_sure
+    assert ("chance" not in judged((many, few), OLD, (9, 1), MARGIN).words) is is_sure
 
 
 def test_what_is_marked_in_error_is_counted_once_over_the_classes():
     nothing = {"voxels": 0, "ml": (1.0, 0.5)}
-    verdict = judged((row("lesion", (0, 0), **nothing), row("ggo", (0, 0), **nothing)), (), (3, 0), MARGIN)
+    verdict = judged((row("lesion", (0, 0), **nothing), row("ggo", (0, 0), **nothing)), OLD, (3, 1), MARGIN)
     assert "marked there in error: 1.0 → 0.5 mL" in verdict.words
 
 
@@ -261,12 +274,12 @@ def test_what_is_marked_in_error_is_counted_once_over_the_classes():
 )
 def test_where_no_lesion_is_so_much_less_must_be_marked(before_ml, after_ml, promoted):
     quieter = row("ggo", (0, 0), (before_ml, after_ml), voxels=0)
-    assert judged((quieter,), (), (3, 0), MARGIN).promoted is promoted
+    assert judged((quieter,), OLD, (3, 1), MARGIN).promoted is promoted
 
 
 def test_less_of_one_class_does_not_pay_for_another_that_is_invented():
     less, more = row("ggo", (0, 0), (5.0, 1.0), voxels=0), row("effusion", (None, 0), (0.0, 2.0), voxels=0)
-    verdict = judged((less, more), (), (3, 0), MARGIN)
+    verdict = judged((less, more), OLD, (3, 1), MARGIN)
     assert not verdict.promoted
     assert "5.0 → 3.0 mL; it marks effusion where there is none, 0.0 → 2.0 mL" in verdict.words
 
@@ -275,7 +288,7 @@ def test_less_of_one_class_does_not_pay_for_another_that_is_invented():
 def test_a_class_that_is_wholly_lost_vetoes_whatever_it_was_before(after, promoted):
     lost = row("consolidation", (0.15, after), voxels=60)
     rest = (row("lesion", (0.8, 0.81)), row("ggo", (0.8, 0.82)))
-    assert judged((*rest, lost), (), (3, 0), MARGIN).promoted is promoted
+    assert judged((*rest, lost), OLD, (3, 1), MARGIN).promoted is promoted
     assert judged(rest, (*GGO, lost), (3, 3), MARGIN).promoted is promoted
 
 
@@ -285,7 +298,7 @@ def test_a_class_that_is_wholly_lost_vetoes_whatever_it_was_before(after, promot
 )
 def test_what_is_surely_worse_vetoes_beyond_the_margin_and_is_told_below_it(name, high, promoted, told):
     fallen = row(name, (0.8, 0.785), interval=(-0.02, high))
-    verdict = judged((row("ggo", (0.5, 0.6), interval=(0.05, 0.15)), fallen), (), (9, 0), MARGIN)
+    verdict = judged((row("ggo", (0.5, 0.6), interval=(0.05, 0.15)), fallen), OLD, (9, 1), MARGIN)
     assert verdict.promoted is promoted
     assert ("(a little worse in " in verdict.words) is told
 
@@ -296,7 +309,7 @@ def test_what_is_surely_worse_vetoes_beyond_the_margin_and_is_told_below_it(name
 def test_errors_that_lie_much_further_off_are_told_though_dice_rose(before_mm, after_mm, told):
     further = replace(row("ggo", (0.8, 0.9)), hd95_mm_before=before_mm, hd95_mm_after=after_mm)
     near = replace(row("effusion", (0.8, 0.9)), hd95_mm_before=3.0, hd95_mm_after=4.0)
-    for held_out, older in (((further, near), ()), ((near,), (further,))):
+    for held_out, older in (((further, near), OLD), ((near,), (further,))):
         verdict = judged(held_out, older, (9, 9), MARGIN)
         assert verdict.promoted
         assert ("lie further off" in verdict.words) is bool(told)
@@ -309,7 +322,7 @@ def test_errors_that_lie_much_further_off_are_told_though_dice_rose(before_mm, a
 def test_a_volume_that_is_off_by_much_more_is_told_though_dice_rose(before_ml, after_ml, told):
     off = row("consolidation", (0.8, 0.9), (before_ml, after_ml))
     others = (row("lesion", (0.8, 0.9), (14.1, 14.0 + after_ml - before_ml)), row("ggo", (0.8, 0.9), (3.0, 4.0)))
-    for held_out, older in (((*others, off), ()), (others[1:], (*others, off))):
+    for held_out, older in (((*others, off), OLD), (others[1:], (*others, off))):
         verdict = judged(held_out, older, (9, 9), MARGIN)
         assert verdict.promoted
         assert ("is off by more" in verdict.words) is bool(told)

@@ -12,7 +12,7 @@ import typer
 
 from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.folds import taught_by
-from napari_covseg.cli.options import CheckpointName, ChildNameOrFile, Device, Network, OnDevice, is_name_alone
+from napari_covseg.cli.options import CheckpointName, ChildNameOrFile, Device, Network, OnDevice, finite, is_name_alone
 from napari_covseg.cli.verb import GOES_ON, Answer, verb
 from napari_covseg.io.sentences import sentence_of
 
@@ -49,10 +49,16 @@ def finetune(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with this run where it was killed.")] = False,
     distil: Annotated[
-        float, typer.Option("--distil", metavar="X", min=0, help="Weight of what the parent says on unlabelled slices.")
+        float,
+        typer.Option(
+            "--distil", metavar="X", min=0, callback=finite, help="Weight of what the parent says on unlabelled slices."
+        ),
     ] = 0.3,
     pull: Annotated[
-        float, typer.Option("--pull", metavar="X", min=0, help="Weight of the distance to the parent's weights (L2).")
+        float,
+        typer.Option(
+            "--pull", metavar="X", min=0, callback=finite, help="Weight of the distance to the parent's weights (L2)."
+        ),
     ] = 0.0,
     way: Annotated[
         float,
@@ -77,6 +83,7 @@ def finetune(
             "--margin",
             metavar="X",
             min=0,
+            callback=finite,
             help="By how much Dice may fall on older cases, of any lesion and on average; of one class thrice that.",
         ),
     ] = 0.01,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,6 +50,13 @@ def named_as_checkpoint(file: Path) -> Path:
 def named_as_child(out: str) -> str:
     """Return a checkpoint's file, or the name alone of one among the reader's own; refuse all else as wrong use."""
     return out if is_name_alone(out) else str(named_as_checkpoint(Path(out)))
+
+
+def finite(number: float | None) -> float | None:
+    """Return a number, or refuse infinity as wrong use; what is no number the option's own bounds refuse."""
+    if number is not None and isinf(number):
+        raise typer.BadParameter("infinity is no number to compute with.")
+    return number
 
 
 def is_name_alone(out: str) -> bool:

@@ -11,7 +11,7 @@ import typer
 
 from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.folds import Fold, Folds, parsed_fold, taught_by
-from napari_covseg.cli.options import CheckpointFile, Device, Network, OnDevice
+from napari_covseg.cli.options import CheckpointFile, Device, Network, OnDevice, finite
 from napari_covseg.cli.verb import GOES_ON, Answer, verb
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def train(
         int, typer.Option("--parts", metavar="N", min=1, help="Parts of a step, shared out by torchrun's processes.")
     ] = 1,
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", metavar="X", help="Peak rate; else the recipe's.", min=1e-9)
+        float | None,
+        typer.Option("--learning-rate", metavar="X", min=1e-9, callback=finite, help="Peak rate; else the recipe's."),
     ] = None,
     parent: Annotated[
         Path | None, typer.Option("--from", metavar="CHECKPOINT", help="Start from these weights.")

@@ -142,6 +142,18 @@ def test_a_checkpoint_of_another_ending_is_wrong_use(covseg, cases, tmp_path, ve
     assert "ends in .safetensors" in said.err
 
 
+@pytest.mark.parametrize(
+    ("verb", "option"),
+    [("finetune", "--distil"), ("finetune", "--pull"), ("finetune", "--margin"), ("train", "--learning-rate")],
+)
+@pytest.mark.parametrize("number", ["inf", "nan"])
+def test_what_is_no_number_to_compute_with_is_wrong_use(covseg, cases, tmp_path, verb, option, number):
+    where = ("--cases", cases) if verb == "train" else ("--session", cases)
+    said = covseg(verb, *NETWORK, *where, "--out", tmp_path / "mine.safetensors", option, number)
+    assert (said.status, said.err.count("\n")) == (2, 1)
+    assert option in said.err
+
+
 def test_holding_out_whom_the_parent_was_taught_is_said(covseg, cases, tmp_path):
     parent, child = tmp_path / "parent.safetensors", tmp_path / "child.safetensors"
     words = ("train", *NETWORK, "--cases", cases, *BRIEF)

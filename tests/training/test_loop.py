@@ -258,6 +258,11 @@ def test_a_loss_that_is_no_number_stops_the_training(value):
     with pytest.raises(ValueError, match="no number any more at step 3; try a smaller learning rate"):
         run(loss=breaks)
     assert len(calls) == 3
+    calls.clear()
+    with pytest.raises(
+        ValueError, match="at step 3; hold it less to its parent"
+    ):  # its rate is not the reader's to set
+        run(loss=breaks, beside=lambda _module, logits, _batch: logits.sum() * 0)
 
 
 def test_frozen_batch_norm_keeps_its_statistics():

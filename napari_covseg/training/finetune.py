@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from napari_covseg.inference import Segmenter
+from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Job, LeftError, Progress, Remark, overheard
 from napari_covseg.measure import Agreement, pooled
 from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint, load
@@ -86,6 +87,9 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
     dealt = split(lessons, learned_by(request.parent.card))
     yield Dealt(*(sum(len(getattr(part, name)) for part in dealt) for name in ("taught", "held_out")))
+    if barred := sum(len(part.barred) for part in dealt):
+        told = f"{request.parent.name}, or one that it comes from, has learned from {count(barred, 'reviewed slice')}"
+        yield Remark(f"{told} here or from what lies beside: {'it judges' if barred == 1 else 'these judge'} nothing.")
     held = [replace(one, reviewed=part.held_out) for one, part in zip(lessons, dealt, strict=True) if part.held_out]
     learned = _looked_back(lessons, dealt)
     old, bundled = yield from _remembered(request, network.spec, lessons)

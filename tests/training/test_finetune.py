@@ -213,7 +213,9 @@ def test_what_its_parent_learned_never_judges_a_grandchild(lesson, plain, tmp_pa
     grandchild, _ = taught(child, lesson, tmp_path / "grandchild.safetensors")
     assert grandchild.card.config["held_out_slices"] == {lesson.scan.voxels_sha256: [2]}
     assert finetune.split([replace(lesson, reviewed=(2, 4))])[0].held_out == (2,)
-    third, _ = taught(child, replace(lesson, reviewed=(3, 4)), tmp_path / "third.safetensors")
+    third, steps = taught(child, replace(lesson, reviewed=(3, 4)), tmp_path / "third.safetensors")
+    (said,) = [step.words for step in steps if isinstance(step, Remark)]
+    assert "child, or one that it comes from, has learned from 2 reviewed slices here or from what lies beside" in said
     assert third.card.config["held_out_slices"] == {scan: []}
     assert third.card.learned == {scan: Learned(taught=(4, 5), judged=(2,), slices_sha256=lesson.scan.slices_sha256)}
     gate = lineage.verdict_of(third)

@@ -15,6 +15,7 @@ NEEDED = ("before", f"queue {JUDGED}", "naive", "random")
 KEYS = (
     "dice_before",
     "dice_after_5",
+    "dice_after_5_as_the_gate_has_it",
     "voxels_saved_fraction_5",
     "forgetting_max_drop",
     "naive_dice_after_5",
@@ -25,9 +26,11 @@ KEYS = (
 def figures(arms: Mapping[str, Any]) -> dict[str, Any]:
     """Return what one study found: `KEYS`, and ``forgetting`` in detail."""
     before, after, forgot = arms["before"], arms[f"queue {JUDGED}"], forgetting(arms)
+    kept = after if after["gate"]["promoted"] else before
     return {
         "dice_before": before["dice"]["lesion"],
         "dice_after_5": after["dice"]["lesion"],
+        "dice_after_5_as_the_gate_has_it": kept["dice"]["lesion"],
         "voxels_saved_fraction_5": 1 - after["voxels_to_change"] / max(1, before["voxels_to_change"]),
         "forgetting_max_drop": forgot["all_children"],
         "naive_dice_after_5": arms["naive"]["dice"]["lesion"],
@@ -53,12 +56,10 @@ def forgetting(arms: Mapping[str, Any]) -> dict[str, Any]:
     }
     falls = {name: max(0.0, *child["drops"].values()) for name, child in children.items()}
     promoted = [falls[name] for name, child in children.items() if child["promoted"]]
-    after = arms[f"queue {JUDGED}"] if children[f"queue {JUDGED}"]["promoted"] else arms["before"]
     return {
         "all_children": max(falls.values()),
         "promoted_children": max(promoted, default=None),
         "promoted": f"{len(promoted)} of {len(children)}",
-        "dice_after_5_as_the_gate_has_it": after["dice"]["lesion"],
         "children": children,
     }
 

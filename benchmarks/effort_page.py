@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from effort_figures import JUDGED, KEYS, gain, joined
+from effort_figures import JUDGED, KEYS, gain, joined, mean_over
 from markdown_table import table
 from results_page import title
 
@@ -22,21 +22,25 @@ that ship learned longer.
 
 - **before, after**: pooled Dice of any lesion on the slices that no queue touched; of the parent, and of the child of 5
   corrected slices.
+- **as the gate has it**: the same for a reader who follows the gate: of the child where it was promoted, of the parent
+  where it was not.
 - **saved**: of the voxels the reader would have to change there, the share she no longer has to.
 - **forgotten**: the largest fall in Dice of any class on scans of other patients, over all children of the queue,
   whether their gate promoted them or not.
 - **naive**: the same 5 slices, and the parent's own proposal of all others taken for truth; nothing rehearsed.
 - **random**: 5 slices drawn at random (one draw), learned as ours.
-- **promoted**: how many of these children the gate let through. Of the others a reader keeps the parent.
+- **promoted**: how many of the queue's children the gate let through. Of the others a reader keeps the parent.
 """
 
 
 def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the page as Markdown, from the figures of each network's scans."""
-    lines = [HEAD, *table(("network", "scans", *_COLUMNS), (_row(name, scans) for name, scans in found.items())), ""]
+    heading = ("network", "scans", *_COLUMNS)
+    lines = [HEAD, *table(heading, (_row(name, scans) for name, scans in found.items())), ""]
+    lines += [_cost_of_the_gate(found), ""] if found else []
     for network, scans in found.items():
         lines += [f"## {title(network)}", ""]
-        lines += table(("scan", "parent's steps", *_COLUMNS, "promoted"), (_scan(*one) for one in scans.items()))
+        lines += table(("scan", "parent's steps", *_COLUMNS), (_scan(*one) for one in scans.items()))
         lines += ["", _goals(list(scans.values())), ""]
         counts = sorted({int(name[6:]) for scan in scans.values() for name in scan["arms"] if name.startswith("queue")})
         if len(counts) > 1:
@@ -46,17 +50,39 @@ def page(found: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-_COLUMNS = ("before", f"after {JUDGED}", "saved", "forgotten", "naive", "random")
+_COLUMNS = ("before", f"after {JUDGED}", "as the gate has it", "saved", "forgotten", "naive", "random", "promoted")
 
 
 def _row(network: str, scans: Mapping[str, Any]) -> tuple[str, ...]:
     means = joined(scans.values())
-    return (title(network), str(len(scans)), *(f"{means[key]:.3f}" for key in KEYS))
+    return (title(network), str(len(scans)), *(f"{means[key]:.3f}" for key in KEYS), _promoted(scans.values()))
 
 
 def _scan(name: str, scan: Mapping[str, Any]) -> tuple[str, ...]:
     told = (f"{scan[key]:.3f}" for key in KEYS)
-    return (name, str(scan["parent"]["steps"]), *told, scan["forgetting"]["promoted"])
+    return (name, str(scan["parent"]["steps"]), *told, _promoted([scan]))
+
+
+def _promoted(scans: Iterable[Mapping[str, Any]]) -> str:
+    passed = [child["promoted"] for one in scans for child in one["forgetting"]["children"].values()]
+    return f"{sum(passed)} of {len(passed)}"
+
+
+def _cost_of_the_gate(found: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return what a reader has who follows the gate, over all scans, and which good children it held back."""
+    scans = {f"{title(network)} {name}": one for network, scans in found.items() for name, one in scans.items()}
+    children = {name: one["forgetting"]["children"][f"queue {JUDGED}"] for name, one in scans.items()}
+    rises = {name: one[f"dice_after_{JUDGED}"] - one["dice_before"] for name, one in scans.items()}
+    held = [name for name in sorted(rises, key=lambda name: -rises[name]) if not children[name]["promoted"]]
+    forgot = {name: max(children[name]["drops"].values()) for name in held}
+    good = [f"{name} {rises[name]:+.3f}" for name in held if rises[name] >= RISE and forgot[name] <= MOST_FORGOTTEN]
+    before, after, kept = (mean_over(found)[key] for key in KEYS[:3])
+    return (
+        f"What the gate costs, mean of all {len(scans)} scans: before {before:.3f}, after {JUDGED} {after:.3f}, as the "
+        f"gate has it {kept:.3f}. It held back {len(held)} of the {len(children)} children of {JUDGED} slices, "
+        f"{len(good)} of them though they rose by {RISE} or more and forgot {MOST_FORGOTTEN} at most "
+        f"({', '.join(good) or 'none'})."
+    )
 
 
 def _goals(scans: list[Mapping[str, Any]]) -> str:

@@ -70,11 +70,42 @@ def test_forgetting_is_told_of_all_children_and_of_promoted_ones_apart(figures):
     told = figures.forgetting(done)
     assert told["all_children"] == pytest.approx(0.3)
     assert told["promoted_children"] == pytest.approx(0.05)
-    assert (told["promoted"], told["dice_after_5_as_the_gate_has_it"]) == ("1 of 2", 0.4)
+    assert told["promoted"] == "1 of 2"
     done["queue 10"]["gate"]["promoted"] = False
     assert figures.forgetting(done)["promoted_children"] is None
-    done["queue 5"]["gate"]["promoted"] = True
-    assert figures.forgetting(done)["dice_after_5_as_the_gate_has_it"] == 0.7
+
+
+@pytest.fixture
+def arms():
+    """A study of one scan, as its outcome keeps it."""
+
+    def of(after, promoted, fall=0.0):
+        def arm(dice, **more):
+            return {"dice": {"lesion": dice}, "voxels_to_change": 100, "others": {"ggo": 0.5}, **more}
+
+        gate = {"promoted": promoted}
+        child = arm(after, gate=gate) | {"others": {"ggo": 0.5 - fall}}
+        return {"before": arm(0.4), "queue 5": child, "naive": arm(0.3, gate=gate), "random": arm(0.5, gate=gate)}
+
+    return of
+
+
+@pytest.mark.parametrize(("promoted", "dice"), [(True, 0.7), (False, 0.4)])
+def test_who_follows_the_gate_has_the_child_if_it_is_promoted_and_else_the_parent(figures, arms, promoted, dice):
+    assert figures.figures(arms(0.7, promoted))["dice_after_5_as_the_gate_has_it"] == dice
+
+
+def test_the_page_tells_what_the_gate_lets_through_and_which_good_children_it_holds_back(effort, arms):
+    children = {"a": (0.6, True), "b": (0.49, False), "c": (0.47, False), "d": (0.7, False, 0.02)}
+    children["e"] = (0.52, False, 0.005)
+    found = {name: effort._told({"arms": arms(*one), "parent": {"steps": 9}}) for name, one in children.items()}
+    told = effort.page({"masc_net": found})
+    assert "| MASC-Net | 5 | 0.400 | 0.556 | 0.440 |" in told
+    assert "| 1 of 5 |" in told
+    assert "before 0.400, after 5 0.556, as the gate has it 0.440. It held back 4 of the 5 children" in told
+    assert "2 of them though" in told
+    assert "forgot 0.01 at most (MASC-Net e +0.120, MASC-Net b +0.090)" in told
+    assert "at most (none)." in effort.page({"masc_net": {"a": found["a"]}})
 
 
 def test_what_was_begun_with_another_parent_or_settings_is_refused_before_any_is_trained(

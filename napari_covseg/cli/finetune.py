@@ -244,7 +244,8 @@ def _answer(parent: Checkpoint, child: Checkpoint, slices: int) -> Answer:
 def _cells(row: dict[str, Any]) -> list[str]:
     gain = "–" if row["gain_low"] is None else f"{row['gain_low']:+.3f} … {row['gain_high']:+.3f}"
     dice = [_number(row[f"dice_{when}"]) for when in ("before", "after")]
-    others = [_number(row[f"{what}_{when}"], 1) for what in ("hd95_mm", "ml_error") for when in ("before", "after")]
+    columns = (("hd95_mm", 1), ("ml_error", 2))
+    others = [_number(row[f"{what}_{when}"], decimals) for what, decimals in columns for when in ("before", "after")]
     return [*dice, gain, *others]
 
 

@@ -41,7 +41,8 @@ class Row:
     Parameters
     ----------
     dice_before, dice_after
-        Pooled over all voxels of the slices; None where neither marks anything.
+        Pooled over all voxels of the slices; None where the reference has none of it: whatever is marked there, Dice is
+        0 or not defined, and the millilitres tell it.
     hd95_mm_before, hd95_mm_after
         On the slices that judge, to the nearest outline on any of these; mean over the lessons where it is defined.
     ml_error_before, ml_error_after
@@ -130,17 +131,18 @@ def table(before: Found, after: Found) -> tuple[Row, ...]:
 
 def _row(name: str, before: Sequence[Agreement], after: Sequence[Agreement]) -> Row:
     low, high = _interval(before, after)
+    voxels = sum(one.overlap.true_positive + one.overlap.false_negative for one in before)
     return Row(
         name=name,
-        dice_before=_rounded(pooled(before).dice),
-        dice_after=_rounded(pooled(after).dice),
+        dice_before=_rounded(pooled(before).dice) if voxels else None,
+        dice_after=_rounded(pooled(after).dice) if voxels else None,
         hd95_mm_before=_distance(before),
         hd95_mm_after=_distance(after),
         ml_error_before=_error_ml(before),
         ml_error_after=_error_ml(after),
         gain_low=low,
         gain_high=high,
-        voxels=sum(one.overlap.true_positive + one.overlap.false_negative for one in before),
+        voxels=voxels,
     )
 
 

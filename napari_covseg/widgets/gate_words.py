@@ -65,7 +65,8 @@ def tables(metrics: Mapping[str, Any]) -> str:
 
 def _table(heading: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Return two lines per class: by how much its Dice changed; below, what it was before and after, in columns."""
-    by_name = {row["name"]: row for row in rows if row["dice_before"] is not None or row["dice_after"] is not None}
+    told = ("dice_before", "dice_after", "ml_error_before", "ml_error_after")
+    by_name = {row["name"]: row for row in rows if row["dice_after"] == 0 or any(row.get(key) for key in told)}
     known = [by_name[name] for name in ORDER if name in by_name]
     if not known:
         return ""

@@ -30,6 +30,13 @@ def test_the_table_tells_dice_distance_and_millilitres():
     assert row.gain == pytest.approx(row.dice_after - row.dice_before)
 
 
+@pytest.mark.parametrize("after", [0, 20])
+def test_where_there_is_none_of_a_class_the_table_tells_millilitres_and_no_dice(after):
+    (row,) = table({"ggo": [agreement(0, of=0, false=50)]}, {"ggo": [agreement(0, of=0, false=after)]})
+    assert (row.dice_before, row.dice_after) == (None, None)
+    assert (row.ml_error_before, row.ml_error_after) == (0.5, after / 100)
+
+
 def test_too_much_and_too_little_in_two_scans_are_two_errors():
     (row,) = table(
         {"ggo": [agreement(50), agreement(100, false=50)]}, {"ggo": [agreement(100), agreement(100, false=0)]}

@@ -82,6 +82,13 @@ def test_the_tables_say_dice_distance_and_volume_before_and_after_and_the_interv
     assert "cannot be measured" not in others
 
 
+def test_what_is_marked_where_there_is_none_of_it_is_told_in_millilitres_alone() -> None:
+    marked = [row("ggo", (None, None), ml_error_before=1.7, ml_error_after=1.6), row("effusion", (None, None))]
+    said = plain(tables({"gate": {"judged": True, "slices": 1, "held_out": marked}}))
+    assert "ground-glass – – 1.70 → 1.60" in said
+    assert "effusion" not in said
+
+
 @pytest.mark.parametrize(
     ("replay", "named"), [("synthetic sample", "the bundled sample"), ({"rehearsed": 1, "asked": 2}, "older cases")]
 )

@@ -304,7 +304,7 @@ def test_a_stopped_run_is_gone_on_with_where_it_learned_something(bench, small_s
     run = bench.learning.finetune(untrained, steps=5, device="cpu")
     run.stepped.connect(lambda step: run.cancel() if isinstance(step, at) else None)
     bench.runner.wait(run, 300)
-    assert told[-1].startswith(f"Learning from your corrections: stopped; {said}")
+    assert told[-1].startswith(f"Learning from your corrections of {small_scan.name.split('.')[0]}: stopped; {said}")
     assert bench.learning.can_resume(untrained) is kept
     folder = bench.folder / "checkpoints"
     assert bool(list(folder.glob("*.state"))) is kept

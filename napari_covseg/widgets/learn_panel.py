@@ -41,6 +41,9 @@ class LearnPanel(Panel):
         super().__init__(napari_viewer)
         self._run: Run[Any] | None = None
         self._parent: Checkpoint | None = None
+        self._child: Checkpoint | None = None
+        self._learns = ""
+        self._names: dict[str, str] = {}
         self.steps: int | None = None
         self.ready, self.why, self.progress = words(), words(faint=True), words()
         self.go = button("Learn", "Teach a copy of the network your reviewed slices; takes a minute or so", big=True)
@@ -106,8 +109,9 @@ class LearnPanel(Panel):
             self._run = self.desk.attempt(
                 lambda: self.bench.learning.finetune(trained, steps=self.steps, replay=replay, resume=resume)
             )
-            if self._run is not None:
+            if self._run is not None and (session := self.desk.session) is not None:
                 self._run.stepped.connect(self._on_step)
+                self._child, self._learns = None, session.scan_sha256
                 self.curve.clear()
                 self.verdict.clear()
         self._show_state()
@@ -137,27 +141,57 @@ class LearnPanel(Panel):
             self.curve.dealt(step.taught, step.held_out)
 
     def _on_opened(self) -> None:
-        self.verdict.clear()
+        """Let the last verdict wait for an answer: the scan may have been asked for while the network learned."""
+        if self._child is not None and self.verdict.child == self._child and self.verdict.is_asking:
+            self._say_learned(self._child)
+        else:
+            self.verdict.clear()
+            self._let_curve_go()
         self._show_older()
 
     def _on_chose(self, chosen: Checkpoint | None) -> None:
         self.verdict.follow(chosen)
-        if self.verdict.is_empty and not self._is_running:
-            self.curve.hide()  # it led to what is not spoken of any more
+        self._let_curve_go()
         self._show_older()
 
     def _on_learned(self, child: Checkpoint) -> None:
         if self._parent is not None and child.card.parent_sha256 == self._parent.sha256:
-            self.verdict.ask(self._parent, child)
+            self._child = child
+            self.verdict.ask(self._parent, child, self._source_of(child))
         self._show_older()
-        self.bench.said.emit(f"Learned. {headline(child.card.metrics.get('gate', {}))} Say in Learn which one to use.")
+        self._say_learned(child)
 
     def _on_doubted(self, child: Checkpoint) -> None:
-        self.verdict.ask(self.bench.choice.checkpoint, child)
+        self.verdict.ask(self.bench.choice.checkpoint, child, self._source_of(child))
+        self._let_curve_go()
         self._show_older()
+
+    def _say_learned(self, child: Checkpoint) -> None:
+        source = self._source_of(child)
+        learned = f"Learned from {source}." if source else "Learned."
+        verdict = headline(child.card.metrics.get("gate", {}))
+        self.bench.said.emit(f"{learned} {verdict} Say in Learn which one to use.")
+
+    def _source_of(self, child: Checkpoint) -> str:
+        """Return what the scans are called that a child learned from, as far as they were open in this window."""
+        return ", ".join(self._names[scan] for scan in child.card.scans_sha256 if scan in self._names)
+
+    def _let_curve_go(self) -> None:
+        """Hide the curve where it is of nothing that is spoken of: neither learned now nor judged below it."""
+        if not self._is_running and (self.verdict.child is None or self.verdict.child != self._child):
+            self.curve.hide()
+
+    @property
+    def _is_of_another_scan(self) -> bool:
+        """Whether the last run is not of the scan that is open."""
+        return self.desk.session is not None and self._learns not in ("", self.desk.session.scan_sha256)
 
     def _show_state(self) -> None:
         session, running = self.desk.session, self._is_running
+        if self.bench.current is not None:
+            self._names[self.bench.current.session.scan_sha256] = self.bench.current.scan.name
+        if self._is_of_another_scan:
+            self._let_curve_go()
         stopping = running and self._run is not None and self._run.is_cancelling
         self.go.setText("Stopping…" if stopping else "Stop" if running else "Learn")
         if session is None:
@@ -174,7 +208,7 @@ class LearnPanel(Panel):
         self._show_progress()
 
     def _show_older(self) -> None:
-        self.older.show_state(is_learning=self._is_running, is_judged=not self.verdict.is_empty)
+        self.older.show_state(is_learning=self._is_running, is_judged=self.verdict.child is not None)
 
     def _show_running(self, *, stopping: bool) -> None:
         run = self._run
@@ -220,4 +254,5 @@ class LearnPanel(Panel):
     def _show_progress(self) -> None:
         self.progress.setVisible(self._is_running)
         if self._is_running and self._run is not None:
-            self.progress.setText(how_far(self._run))
+            whose = f"{self._run.title} · " if self._is_of_another_scan else ""
+            self.progress.setText(f"{whose}{how_far(self._run)}")

@@ -60,13 +60,16 @@ class OlderRows(QWidget):  # type: ignore[misc]
             self.desk.bench.said.emit(" ".join(found.remarks))
 
     def show_state(self, *, is_learning: bool = False, is_judged: bool = False) -> None:
-        """Say which cases they are; no more than that while it learns, and without what for beside a verdict."""
+        """Say which cases they are, without what for beside a verdict; while it learns, no more than those it has."""
+        self.others.setHidden(is_learning)
+        if is_learning:
+            self.what_for.hide()
+            return  # by now another scan may be open
         older, opened = self.desk.bench.older, self.desk.bench.current
         has_any = older is not None or can_rehearse_sample(opened.path if opened else None)
         what_for = WHAT_FOR if has_any else NONE_LEFT
         self.what_for.setText(what_for)
-        self.what_for.setHidden(is_learning or is_judged)
-        self.others.setHidden(is_learning)
+        self.what_for.setHidden(is_judged)
         self.which.setText(f"Older cases: {_told(older) if has_any else NONE}")
         self.which.setToolTip(what_for if older is None else f"{older.place}. {what_for}")
         self.back.setVisible(older is not None)

@@ -33,6 +33,7 @@ class RestRow(QWidget):  # type: ignore[misc]
         super().__init__()
         self.desk = desk
         self._run: Run[Any] | None = None
+        self._of = ""
         self.go = button(AGAIN, AGAIN_TOLD)
         self.why, self.progress = words(faint=True), words()
         stacked(self, self.go, self.why, self.progress, above=4)
@@ -71,6 +72,7 @@ class RestRow(QWidget):  # type: ignore[misc]
             self._run.cancel()
         elif trained := self.desk.bench.choice.checkpoint:
             self._run = self.desk.attempt(lambda: self.desk.bench.learning.segment_rest(trained))
+            self._of = self.desk.session.scan_sha256 if self.desk.session else ""
         self.show_state()
 
     def _show_progress(self) -> None:
@@ -80,4 +82,6 @@ class RestRow(QWidget):  # type: ignore[misc]
             waits = self.desk.bench.runner.runs[:1] != (self._run,)
             going_on = f"{done} of {count(total, 'slice')}" if done else "waking the network"
             said = "waits for its turn" if waits else going_on
-            self.progress.setText(" · ".join(part for part in (said, time_left(self._run.seconds_left)) if part))
+            is_of_another = self.desk.session is None or self.desk.session.scan_sha256 != self._of
+            whose = self._run.title if is_of_another else ""
+            self.progress.setText(" · ".join(filter(None, (whose, said, time_left(self._run.seconds_left)))))

@@ -44,10 +44,10 @@ class CovSegTabs(Panel):
         self.tabs.setUsesScrollButtons(False)
         self.tabs.tabBar().setStyleSheet(ROOMY)
         self.panels: dict[str, Panel] = {}
+        self.state_line = StateLine(napari_viewer)  # first: what a panel says of a scan that was opened stays
         for title, panel, tooltip in PANELS:
             self.panels[title] = made = panel(napari_viewer)
             self.tabs.setTabToolTip(self.tabs.addTab(_scrolling(made), title), tooltip)
-        self.state_line = StateLine(napari_viewer)
         self.add(self.tabs, *(panel.foot for panel in self.panels.values() if panel.foot), self.state_line)
         self.tabs.currentChanged.connect(self._show_foot)
         self.desk.wanted.connect(self.show_panel)

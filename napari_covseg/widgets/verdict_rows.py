@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from napari_covseg.networks import Checkpoint
@@ -44,14 +46,30 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.clear()
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing is shown."""
-        return self._child is None
+    def child(self) -> Checkpoint | None:
+        """Of which network something is shown."""
+        return self._child
 
-    def ask(self, parent: Checkpoint | None, child: Checkpoint) -> None:
-        """Show what is known of a child, and ask what to do with it; without a parent, what is in use is kept."""
+    @property
+    def is_asking(self) -> bool:
+        """Whether the reader has yet to say which one to use."""
+        return self._child is not None and self.choice.isVisibleTo(self)
+
+    def ask(self, parent: Checkpoint | None, child: Checkpoint, scan: str = "") -> None:
+        """Show what is known of a child, and ask what to do with it.
+
+        Parameters
+        ----------
+        parent
+            What is kept where the child is not wanted; None for what is in use.
+        child
+            Whose verdict it is.
+        scan
+            What the scan is called that it learned from; empty where nobody knows.
+        """
         self._parent, self._child = parent, child
-        self.result.setText(reasons(child.card.metrics))
+        learned_from = f"Learned from {escape(scan)}." if scan else ""
+        self.result.setText(" ".join(filter(None, (learned_from, reasons(child.card.metrics)))))
         self.figures.setText(tables(child.card.metrics))
         speaks_for = is_promoted(child, self.desk.bench.folder)
         self.use.setText(USE if speaks_for else ALL_THE_SAME)
@@ -64,7 +82,7 @@ class VerdictRows(QWidget):  # type: ignore[misc]
 
     def follow(self, chosen: Checkpoint | None) -> None:
         """Forget it where the reader works with neither the child nor, while she is still asked, with its parent."""
-        if chosen != self._child and not (self.choice.isVisibleTo(self) and chosen == self._parent):
+        if chosen != self._child and not (self.is_asking and chosen == self._parent):
             self.clear()
 
     def clear(self) -> None:

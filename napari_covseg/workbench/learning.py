@@ -76,7 +76,7 @@ class Learning:
         enough = Enough()
         old = tuple(lineage.unfinished(opened.session.scan_sha256, self.bench.folder))
         job = learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
-        title, kept = "Learning from your corrections", partial(_kept_of, out)
+        title, kept = f"Learning from your corrections of {opened.scan.name}", partial(_kept_of, out)
         run = self.bench.start(job(), title, enough=enough, if_stopped=kept)
         run.stepped.connect(self.bench.pass_on)
         run.finished.connect(lambda child: self.bench.learned.emit(child))  # psygnal relays all signals to a bare .emit
@@ -95,9 +95,11 @@ class Learning:
         """
         opened = self.bench.opened_scan()
         request = SegmentRequest(trained, device=device)
-        title = checkpoint_title(trained)
+        title, name = checkpoint_title(trained), opened.scan.name
         job = segmented(opened.scan, request, slices_for(opened.session, request))
-        run = self.bench.start(job, f"Segmenting the rest again with {title}", if_stopped=lambda: "nothing was changed")
+        run = self.bench.start(
+            job, f"Segmenting the rest of {name} again with {title}", if_stopped=lambda: "nothing was changed"
+        )
         run.stepped.connect(partial(keep_drawn, self.bench, opened, title))
         run.finished.connect(partial(self._take_rest, opened, trained))
         return run
@@ -133,16 +135,18 @@ class Learning:
         return None, {}
 
     def _take_rest(self, opened: OpenScan, trained: Checkpoint, found: Segmentation) -> None:
-        title, values = checkpoint_title(trained), found.labels.values
+        title, name, values = checkpoint_title(trained), opened.scan.name, found.labels.values
         try:
             taken = opened.session.propose_rest(values, found.slices, f"{title} on the rest", provenance_of(trained))
         except (ValueError, OSError) as error:
             self.bench.complain(error)
             return
         if taken is None:
-            self.bench.said.emit(f"{title} draws the rest of the scan as it stands; nothing was changed.")
+            self.bench.said.emit(f"{title} draws the rest of {name} as it stands; nothing was changed.")
             return
-        self.bench.said.emit(f"The rest was segmented again: {count(len(taken.changed_slices), 'slice')} changed.")
+        self.bench.said.emit(
+            f"The rest of {name} was segmented again: {count(len(taken.changed_slices), 'slice')} changed."
+        )
         if opened is self.bench.current:
             self.bench.segmented_rest.emit(taken)
 

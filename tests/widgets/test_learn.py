@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QLineEdit
 
 from napari_covseg.io.cases import find_cases
 from napari_covseg.io.packing import packed
+from napari_covseg.io.stated import NOTHING
 from napari_covseg.jobs import drain
 from napari_covseg.networks import Checkpoint, checkpoint
 from napari_covseg.networks.lineage import decisions, is_promoted
@@ -25,8 +26,9 @@ from napari_covseg.training.gate import judged
 from napari_covseg.widgets.learn_panel import LearnPanel
 from napari_covseg.widgets.loss_curve import tick_spacing
 from napari_covseg.workbench import checkpoint_title
+from napari_covseg.workbench.long_work import reading
 
-from .conftest import SHAPE
+from .conftest import SHAPE, write_scan
 
 pytestmark = pytest.mark.usefixtures("small_grids")
 LEFT = Qt.MouseButton.LeftButton
@@ -272,7 +274,7 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     assert len(panel.curve.losses) < MANY_STEPS
     assert panel.verdict.choice.isVisible()
     assert not panel.running.isVisible()
-    assert learning.tabs.state_line.message.text().startswith("Learned. Nobody can say yet")
+    assert learning.tabs.state_line.message.text().startswith("Learned from case_ct. Nobody can say yet")
 
 
 def test_a_run_that_was_stopped_goes_on_where_it_was(learning: Any) -> None:
@@ -312,6 +314,92 @@ def test_a_run_of_other_slices_is_not_gone_on_with(learning: Any) -> None:
     learning.session.correct(difference(values[6:7], after, "brush", "a stroke", first_slice=6))
     review(learning, 6)
     assert not panel.resume.isVisible()
+
+
+def open_while_it_learns(driver: Any, path: Path) -> None:
+    """Open a scan as if its turn came between two steps of the run that goes on."""
+    driver.bench._take(drain(reading(path, NOTHING)))
+    driver.live(0.1)
+
+
+def begun(driver: Any) -> None:
+    """Learn, with one slice reviewed, until there is a curve; then let it rest."""
+    review(driver, 6)
+    driver.panel.steps = MANY_STEPS
+    press(driver, driver.panel.go)
+    driver.until(lambda: len(driver.panel.curve.losses) > 1, seconds=DEADLINE_S)
+    press(driver, driver.panel.pause)
+    driver.live(0.2)
+
+
+def test_a_run_stays_that_of_its_scan_while_another_is_open(learning: Any, scan_path: Path, tmp_path: Path) -> None:
+    panel, found, first = learning.panel, [], learning.session.scan_sha256
+    learning.bench.learned.connect(found.append)
+    begun(learning)
+    older = panel.older.which.text()
+    open_while_it_learns(learning, write_scan(tmp_path / "other_ct.nii.gz", seed=1))
+    assert panel.go.text() == "Stop"
+    assert panel.curve.isVisible()
+    assert panel.progress.text().startswith("Learning from your corrections of case_ct · ")
+    assert panel.older.which.text() == older
+    press(learning, panel.enough)
+    learning.until(lambda: found, seconds=DEADLINE_S)
+    learning.live(0.2)
+    (child,) = found
+    assert learning.session.scan_sha256 != first
+    assert child.card.scans_sha256 == (first,)
+    assert panel.verdict.result.text().startswith("Learned from case_ct. <b>")
+    assert panel.curve.isVisible()
+    assert learning.tabs.state_line.message.text().startswith("Learned from case_ct. Nobody can say yet")
+    press(learning, panel.verdict.use)
+    QTest.keyClicks(panel.verdict.why, "it finds the lower lobe")
+    QTest.keyClick(panel.verdict.why, Qt.Key.Key_Return)
+    learning.live(0.1)
+    assert learning.bench.choice.checkpoint == child
+    assert not panel.rest.isVisible()  # it has learned nothing of the scan that is open
+    learning.open(scan_path)
+    assert panel.rest.isVisible()
+    assert not panel.verdict.result.isVisible()  # it is answered
+    assert not panel.curve.isVisible()
+
+
+def test_a_verdict_waits_where_a_scan_was_asked_for_while_it_learned(learning: Any, tmp_path: Path) -> None:
+    panel = learning.panel
+    begun(learning)
+    learning.bench.open(write_scan(tmp_path / "other_ct.nii.gz", seed=1))
+    press(learning, panel.enough)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=DEADLINE_S)
+    learning.live(0.2)
+    assert learning.bench.current.scan.name == "other_ct"
+    assert panel.verdict.result.text().startswith("Learned from case_ct. <b>")
+    assert panel.verdict.choice.isVisible()
+    assert panel.curve.isVisible()
+    assert learning.tabs.state_line.message.text().startswith("Learned from case_ct. Nobody can say yet")
+
+
+def test_the_curve_of_a_stopped_run_is_not_that_of_another_scan_or_child(
+    learning: Any, scan_path: Path, tmp_path: Path
+) -> None:
+    panel = learning.panel
+    review(learning, 6)
+    child = learned(learning, steps=2)
+    press(learning, panel.verdict.keep)
+    begun(learning)
+    open_while_it_learns(learning, write_scan(tmp_path / "other_ct.nii.gz", seed=1))
+    press(learning, panel.go)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=DEADLINE_S)
+    learning.live(0.1)
+    assert not panel.curve.isVisible()
+    said = learning.tabs.state_line.message.text()
+    assert said.startswith("Learning from your corrections of case_ct: stopped; what it learned is kept")
+    assert not panel.resume.isVisible()
+    learning.open(scan_path)
+    assert panel.resume.isVisible()
+    panel.curve.show()
+    names = [item.toolTip(0).split(":")[0] for item in panel.family.items]
+    click_item(learning, names.index(child.name))
+    assert panel.verdict.result.isVisible()
+    assert not panel.curve.isVisible()
 
 
 def test_slices_that_are_held_out_have_a_curve_of_their_own(learning: Any) -> None:

@@ -293,6 +293,40 @@ def test_learning_that_was_stopped_goes_on_while_the_corrections_are_the_same(be
     assert not list(out.parent.glob("*.state"))
 
 
+def test_a_stopped_run_goes_on_with_the_slices_it_began_with_whatever_was_reviewed_since(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    _paint(session, 2, 2)
+    session.mark_reviewed(2)
+    learned = []
+    bench.learned.connect(learned.append)
+    run = bench.learning.finetune(untrained, steps=3, device="cpu")
+    session.mark_reviewed(4)
+    run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
+    bench.runner.wait(run, 300)
+    session.mark_reviewed(5)
+    assert bench.learning.can_resume(untrained)
+    bench.runner.wait(bench.learning.finetune(untrained, device="cpu", resume=True), 300)
+    (child,) = learned
+    assert child.card.learned[bench.current.scan.voxels_sha256].taught == (3,)
+    until = lineage.learned_until(child)
+    assert [index for index, mark in session.marks.items() if mark.time_utc.isoformat() > until] == [4, 5]
+
+
+def test_a_stopped_run_whose_slices_changed_meanwhile_says_that_it_cannot_go_on(bench, small_scan, untrained):
+    session = _open(bench, small_scan).session
+    session.mark_reviewed(2)
+    session.mark_reviewed(4)
+    told = []
+    bench.said.connect(told.append)
+    run = bench.learning.finetune(untrained, steps=5, device="cpu")
+    _paint(session, 2, 2)
+    session.mark_reviewed(2)
+    run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
+    bench.runner.wait(run, 300)
+    assert told[-1].endswith("it cannot be gone on with, since you changed slice 3 or took the mark back.")
+    assert not bench.learning.can_resume(untrained)
+
+
 @pytest.mark.parametrize(
     ("at", "said", "kept"), [(StepDone, "what it learned is kept", True), (object, "it had learned nothing yet", False)]
 )
@@ -358,6 +392,7 @@ def test_what_a_stopped_run_left_is_removed_by_the_next(bench, small_scan, untra
     run = bench.learning.finetune(untrained, steps=5, device="cpu")
     run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 300)
+    session.unmark(2)
     session.mark_reviewed(4)
     assert not bench.learning.can_resume(untrained)
     assert len(lineage.unfinished(session.scan_sha256, bench.folder)) == 1

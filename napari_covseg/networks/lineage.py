@@ -25,6 +25,8 @@ DECISIONS = "decisions.jsonl"
 RUN_ENDING = ".run.json"
 """Ends the name of what a fine-tuning is about, beside the child it is to become, until that is there."""
 
+COPIED = "copied"
+"""Under which it says when the corrections were copied that are learned, and of which slices of every scan."""
 
 SYNTHETIC_SAMPLE = "synthetic sample"
 """What a card says that was rehearsed where nobody gave older cases; otherwise how many of these.
@@ -163,7 +165,8 @@ def cases_sha256(names: Iterable[str]) -> str:
 def unfinished(scan_sha256: str, folder: Path | None = None) -> Mapping[Path, Mapping[str, Any]]:
     """Return the fine-tunings on one scan alone that were stopped: what each is about, by its child's file.
 
-    ``parent_sha256`` and ``sessions_sha256`` tell whether it may go on: both must be as they were.
+    ``parent_sha256`` and ``sessions_sha256`` tell whether it may go on: both must be as they were, the latter on the
+    slices that `COPIED` names.
     """
     found: dict[Path, Mapping[str, Any]] = {}
     for path in sorted((folder or home()).joinpath(OWN_FOLDER).glob(f"*{RUN_ENDING}")):

@@ -13,7 +13,7 @@ from typing import Any
 from napari_covseg.io.case_sums import contents_sha256
 from napari_covseg.io.cases import Case
 from napari_covseg.networks import Checkpoint, NetworkSpec, checkpoint
-from napari_covseg.networks.lineage import RUN_ENDING, cases_sha256
+from napari_covseg.networks.lineage import COPIED, RUN_ENDING, cases_sha256
 from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.gate import MARGIN
 from napari_covseg.training.keeping import Keeping
@@ -96,8 +96,9 @@ class FineTuning:
         }
 
     def begin(self) -> None:
-        """Write down what the run is about, and its settings."""
-        self.files.begin({**self.about(), "config": asdict(self.config)})
+        """Write down what the run is about, its settings, and what of a session that went on it has copied."""
+        copied = {"utc": self.copied_utc.isoformat(), "slices": [lesson.reviewed for lesson in self.lessons]}
+        self.files.begin({**self.about(), "config": asdict(self.config), COPIED: copied})
 
     @property
     def is_left(self) -> bool:

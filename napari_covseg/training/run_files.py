@@ -18,12 +18,14 @@ from torch import nn
 
 from napari_covseg.io import written
 from napari_covseg.jobs import LeftError
+from napari_covseg.networks.lineage import COPIED
 from napari_covseg.networks.spec import Stage
 from napari_covseg.training.config import TrainingConfig
 from napari_covseg.training.tensor_files import read_tensors, write_tensors
 
 STATE, FINISHED, LOCK = ".state", ".done", ".lock"
 _SAVED = "saved"
+_NOT_COMPARED = (_SAVED, COPIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class RunFiles:
             return True
         try:
             left = dict(json.loads(self.about.read_text("utf-8")))
-            left.pop(_SAVED, None)
+            for told in _NOT_COMPARED:
+                left.pop(told, None)
             saved = left.pop("config") if config else {}
             return left == about and (config is None or config.is_as_saved(saved))
         except (ValueError, TypeError, KeyError) as error:

@@ -30,7 +30,7 @@ NOBODY_JUDGES = (
 )
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."
 PAUSE, GO_ON = "Pause", "Go on"
-RESUME_TOLD = "Go on with the learning that was stopped, where it was; your reviewed slices are as they were"
+RESUME_TOLD = "Go on where it was stopped, with the slices that it began with; those reviewed since are for the next"
 WRAPPING_UP = "It ends after this step; then the best so far is judged."
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Enough, Run
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.review.fingerprint import reviewed_sha256
+from napari_covseg.review.words import slices_named
 from napari_covseg.workbench.long_work import learning, segmented
 from napari_covseg.workbench.open_scan import OpenScan
-from napari_covseg.workbench.requests import LearnRequest, SegmentRequest, slices_for
+from napari_covseg.workbench.requests import Copied, LearnRequest, SegmentRequest, slices_for
 from napari_covseg.workbench.taking_in import keep_drawn
 from napari_covseg.workbench.words import checkpoint_title, provenance_of
 
@@ -71,12 +72,13 @@ class Learning:
         if not opened.session.reviewed:
             raise ValueError("No slice is marked reviewed yet; mark at least one, since only these are learned.")
         killed, about = self._killed(parent) if resume else (None, {})
+        copied = _copied(about) if killed else None
         out = killed or checkpoint.fresh_path(parent.card.network, datetime.now(), self.bench.folder)
         steps = about["config"]["steps"] if killed else steps
         enough = Enough()
         old = tuple(lineage.unfinished(opened.session.scan_sha256, self.bench.folder))
-        job = learning(parent, opened, out, LearnRequest(steps, device, replay, old), enough)
-        title, kept = f"Learning from your corrections of {opened.scan.name}", partial(_kept_of, out)
+        job = learning(parent, opened, out, LearnRequest(steps, device, replay, old, copied), enough)
+        title, kept = f"Learning from your corrections of {opened.scan.name}", partial(self._kept_of, opened, out)
         run = self.bench.start(job(), title, enough=enough, if_stopped=kept)
         run.stepped.connect(self.bench.pass_on)
         run.finished.connect(lambda child: self.bench.learned.emit(child))  # psygnal relays all signals to a bare .emit
@@ -114,25 +116,38 @@ class Learning:
         return can_be_judged(Lesson(opened.scan, session.labels, session.reviewed, session.scan_sha256))
 
     def can_resume(self, parent: Checkpoint) -> bool:
-        """Whether a fine-tuning of this parent on the open scan's corrections, as they stand, was stopped midway.
+        """Whether a fine-tuning of this parent on the open scan was stopped midway, and its corrections still stand.
 
-        It rehearsed the older cases that are chosen, too.
+        What was corrected since is for the next. It rehearsed the older cases that are chosen, too.
         """
         killed, about = (None, {}) if self.bench.current is None else self._killed(parent)
         older = self.bench.older
         return killed is not None and about.get("replay") == (older and lineage.cases_sha256(older.names))
 
     def _killed(self, parent: Checkpoint) -> tuple[Path | None, Mapping[str, Any]]:
-        opened, session = self.bench.opened_scan(), self.bench.opened_scan().session
-        for out, about in lineage.unfinished(session.scan_sha256, self.bench.folder).items():
+        opened = self.bench.opened_scan()
+        for out, about in lineage.unfinished(opened.session.scan_sha256, self.bench.folder).items():
             config = about.get("config")
             if out.exists():  # killed when all was done; what lies beside the child is removed by the next run
                 continue
-            if about.get("parent_sha256") == parent.sha256 and isinstance(config, dict) and "steps" in config:
-                sha256 = reviewed_sha256(opened.scan, session.labels, session.reviewed)
-                if about.get("sessions_sha256") == [sha256]:
-                    return out, about
+            is_whole = isinstance(config, dict) and "steps" in config
+            if is_whole and about.get("parent_sha256") == parent.sha256 and _still_stands(opened, about):
+                return out, about
         return None, {}
+
+    def _kept_of(self, opened: OpenScan, out: Path) -> str:
+        """Return, in words, what is left of a fine-tuning that was stopped."""
+        session = opened.session
+        about = lineage.unfinished(session.scan_sha256, self.bench.folder).get(out)
+        if about is None:
+            return "it had learned nothing yet"
+        if _still_stands(opened, about):
+            return (
+                "what it learned is kept; Learn can go on with it while the slices that it began with stay as they are"
+            )
+        copied, marks = _copied(about) or Copied(datetime.now(UTC), ()), session.marks
+        changed = [index for index in copied.slices if index not in marks or marks[index].time_utc > copied.utc]
+        return f"it cannot be gone on with, since you changed {slices_named(changed)} or took the mark back"
 
     def _take_rest(self, opened: OpenScan, trained: Checkpoint, found: Segmentation) -> None:
         title, name, values = checkpoint_title(trained), opened.scan.name, found.labels.values
@@ -151,8 +166,19 @@ class Learning:
             self.bench.segmented_rest.emit(taken)
 
 
-def _kept_of(out: Path) -> str:
-    """Return, in words, what is left of a fine-tuning that was stopped."""
-    if out.with_name(f"{out.name}{lineage.RUN_ENDING}").exists():
-        return "what it learned is kept; Learn can go on with it while your reviewed slices stay as they are"
-    return "it had learned nothing yet"
+def _still_stands(opened: OpenScan, about: Mapping[str, Any]) -> bool:
+    """Whether the corrections that a run learns are as it copied them, whatever was corrected besides."""
+    session, copied = opened.session, _copied(about)
+    slices = copied.slices if copied else session.reviewed
+    if not set(slices) <= set(session.reviewed):
+        return False
+    return about.get("sessions_sha256") == [reviewed_sha256(opened.scan, session.labels, slices)]
+
+
+def _copied(about: Mapping[str, Any]) -> Copied | None:
+    """Return which corrections a run says that it copied; None of an earlier version's, which does not say it."""
+    try:
+        copied = about[lineage.COPIED]
+        return Copied(datetime.fromisoformat(copied["utc"]), tuple(map(int, copied["slices"][0])))
+    except (LookupError, TypeError, ValueError):
+        return None

@@ -20,7 +20,7 @@ from napari_covseg.review.before_signing import checked_before_signing
 from napari_covseg.review.log_lines import Log
 from napari_covseg.volume import LabelMap, Volume
 from napari_covseg.workbench.open_scan import OpenScan, snapshot
-from napari_covseg.workbench.requests import LearnRequest, SegmentRequest
+from napari_covseg.workbench.requests import Copied, LearnRequest, SegmentRequest
 from napari_covseg.workbench.source import Source, stamp_of, told_if_changed
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def learning(
     parent: Checkpoint, opened: OpenScan, out: Path, request: LearnRequest, enough: Enough
 ) -> Callable[[], Job[Checkpoint]]:
     """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
-    labels, reviewed = snapshot(opened.session), opened.session.reviewed
-    copied_utc = datetime.now(UTC)
+    labels = snapshot(opened.session)
+    copied = request.copied or Copied(datetime.now(UTC), opened.session.reviewed)
 
     def job() -> Job[Checkpoint]:
         with bringing_in_torch():
@@ -87,11 +87,11 @@ def learning(
             from napari_covseg.training.lesson import Lesson
 
         patients = frozenset({patient_of(opened.scan, opened.session.scan_sha256, key_to_learn_with())})
-        lesson = Lesson(opened.scan, labels, reviewed, opened.session.scan_sha256, patients=patients)
+        lesson = Lesson(opened.scan, labels, copied.slices, opened.session.scan_sha256, patients=patients)
         spec = load(parent.card.network)
-        config = short_run(spec, request.steps or steps_for(len(reviewed)))
+        config = short_run(spec, request.steps or steps_for(len(copied.slices)))
         replay = find_cases([request.replay]) if request.replay else None
-        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, copied_utc=copied_utc)
+        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, copied_utc=copied.utc)
         if out in request.stopped:  # what another build or a damaged disk left is dropped, and said so
             asked = replace(asked, resume=asked.can_go_on)
         steps = finetuned(asked, enough)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +42,14 @@ class SegmentRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """Which corrections a run learns: of which reviewed slices, and when they were copied."""
+
+    utc: datetime
+    slices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LearnRequest:
     """How to learn.
 
@@ -54,12 +63,15 @@ class LearnRequest:
         What to rehearse; None for the synthetic sample.
     stopped
         Children's files of earlier runs on this scan that were stopped.
+    copied
+        Which corrections, of a run that is to be gone on with; None for all as they are.
     """
 
     steps: int | None = None
     device: str = "auto"
     replay: Path | None = None
     stopped: tuple[Path, ...] = ()
+    copied: Copied | None = None
 
 
 NOTHING_TO_RUN = (

@@ -86,7 +86,8 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     network = Segmenter(request.parent, request.device)
     yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
     dealt = split(lessons, learned_by(request.parent.card))
-    yield Dealt(*(sum(len(getattr(part, name)) for part in dealt) for name in ("taught", "held_out")))
+    nobody = why_nobody_judges(dealt)
+    yield Dealt(sum(len(part.taught) for part in dealt), sum(len(part.held_out) for part in dealt), nobody)
     if barred := sum(len(part.barred) for part in dealt):
         told = f"{request.parent.name}, or one that it comes from, has learned from {count(barred, 'reviewed slice')}"
         yield Remark(f"{told} here or from what lies beside: {'it judges' if barred == 1 else 'these judge'} nothing.")
@@ -106,7 +107,6 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     tables = [table(*pair) for pair in zip(before[:2], after[:2], strict=True)]
     older = BUNDLED if bundled else OLDER
     counts = (_count(held), _count(old.asked))
-    nobody = why_nobody_judges(dealt)
     verdict = judged(tables[0], tables[1], counts, request.margin, older, nobody, ended_early=done.ended_early)
     metrics = {
         "gate": verdict.figures(),

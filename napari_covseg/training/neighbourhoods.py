@@ -37,7 +37,10 @@ MOST_COMPARED = 24
 
 NOBODY_KNOWN = Learned()
 
-TOO_CLOSE = "the corrected slices are too few or too close together"
+TOO_CLOSE = (
+    "the corrected slices are too few or too close together. To have it judged, correct more, further apart, and learn "
+    "again"
+)
 LEARNED_BEFORE = (
     "the network that it began with, or one before that, has learned from the corrected slices or from their "
     f"neighbours. To have it judged, correct slices further than {ONE_LESION_MM / 10:g} cm from these and learn again"
@@ -60,10 +63,11 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """Told when a fine-tuning begins: how many reviewed slices teach, and how many judge."""
+    """Told when a fine-tuning begins: how many reviewed slices teach, how many judge, and why none does."""
 
     taught: int
     held_out: int
+    nobody: str = ""
 
 
 def split(lessons: Sequence[Lesson], learned: Record | None = None) -> tuple[Split, ...]:
@@ -111,16 +115,24 @@ def split(lessons: Sequence[Lesson], learned: Record | None = None) -> tuple[Spl
     return tuple(found)
 
 
-def can_be_judged(lesson: Lesson) -> bool:
-    """Whether a lesson alone can spare a slice to judge by, whatever an ancestor learned.
+def doubted(lesson: Lesson, learned: Record) -> str:
+    """Return why a lesson alone will spare no slice to judge by; empty where it will, as far as is soon known.
 
-    Of many reviewed slices `MOST_COMPARED` are asked about, spread over them, since to compare them all takes long.
+    Of many slices `MOST_COMPARED` that taught an ancestor and as many others are asked about, spread over them, since
+    to compare them all takes long. So does looking for copies of the scan among what ancestors learned; that waits
+    until it is learned.
     """
-    return bool(split([replace(lesson, reviewed=tuple(evenly(lesson.reviewed, MOST_COMPARED)))])[0].held_out)
+    seen = {scan: learned[scan] for scan in (lesson.scan_sha256, lesson.scan.voxels_sha256) if scan in learned}
+    barred = _barred(lesson, _known_of(lesson, seen), patients_of([lesson], seen)[0], seen)
+    others = [index for index in lesson.reviewed if index not in barred]
+    asked = sorted([*evenly(barred, MOST_COMPARED), *evenly(others, MOST_COMPARED)])
+    return why_nobody_judges(split([replace(lesson, reviewed=tuple(asked))], seen))
 
 
 def why_nobody_judges(dealt: Sequence[Split]) -> str:
-    """Return, in words, why no slice is held out, and what would mend it."""
+    """Return, in words, why no slice is held out, and what would mend it; empty where one is."""
+    if any(one.held_out for one in dealt):
+        return ""
     return LEARNED_BEFORE if any(one.barred for one in dealt) else TOO_CLOSE
 
 

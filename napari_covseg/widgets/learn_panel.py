@@ -24,10 +24,7 @@ from napari_covseg.widgets.verdict_rows import VerdictRows
 from napari_covseg.widgets.words import how_far
 from napari_covseg.workbench import checkpoint_title
 
-NOBODY_JUDGES = (
-    "The reviewed slices are too few or too close together to keep one aside, so what is learned could not be judged: "
-    "review more first, further apart."
-)
+NOBODY_JUDGES = "What is learned now could not be judged: {}."
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."
 PAUSE, GO_ON = "Pause", "Go on"
 RESUME_TOLD = "Go on where it was stopped, with the slices that it began with; those reviewed since are for the next"
@@ -138,7 +135,7 @@ class LearnPanel(Panel):
         elif isinstance(step, CheckDone):
             self.curve.append_held_out(step.step, step.loss)
         elif isinstance(step, Dealt):
-            self.curve.dealt(step.taught, step.held_out)
+            self.curve.dealt(step.nobody)
 
     def _on_opened(self) -> None:
         """Let the last verdict wait for an answer: the scan may have been asked for while the network learned."""
@@ -241,7 +238,8 @@ class LearnPanel(Panel):
             said += f", {len(session.marks)} in all"
         said += f". In use: {checkpoint_title(trained)}."
         is_asked = self.isVisible() and not self._is_running and session.marks
-        return said if not is_asked or self.bench.learning.can_be_judged() else f"{said} {NOBODY_JUDGES}"
+        doubted = self.bench.learning.doubted(trained) if is_asked else ""
+        return f"{said} {NOBODY_JUDGES.format(doubted)}" if doubted else said
 
     def _line_of(self, trained: Checkpoint) -> Iterator[Checkpoint]:
         """Return a checkpoint and those it comes from, as far as they are at hand."""

@@ -7,7 +7,6 @@ from typing import Any
 
 from qtpy.QtWidgets import QWidget
 
-from napari_covseg.io.sentences import count
 from napari_covseg.widgets.panel import stacked, words
 from napari_covseg.widgets.theme import theme_of
 
@@ -16,10 +15,7 @@ LEARNED, HELD_OUT = "what it learns", "held out"
 KEY = f'<span style="color: {LINE}">━━</span> {LEARNED} &nbsp; ━●━ {HELD_OUT}'
 MOST_TICKS = 6
 TOLD = "How far off the network still is: lower is nearer. Held out are slices of yours that it does not learn"
-NOTHING_HELD_OUT = (
-    "There is no curve of held-out slices: {} alone can spare none to check it by. Review slices further apart to see "
-    "whether it gets better on others."
-)
+NOTHING_HELD_OUT = "There is no curve of held-out slices: {}."
 WENT_ON = "It went on at step {}; what was learned before is not drawn."
 
 
@@ -91,10 +87,10 @@ class LossCurve(QWidget):  # type: ignore[misc]
         """Draw one more look at the held-out slices."""
         self._draw(HELD_OUT, step, loss)
 
-    def dealt(self, taught: int, held_out: int) -> None:
-        """Say so where nothing is held out; no curve of it will come."""
-        self.key.setVisible(held_out > 0)
-        self.note.setText("" if held_out else NOTHING_HELD_OUT.format(count(taught, "corrected slice")))
+    def dealt(self, nobody: str) -> None:
+        """Say why nothing is held out, where nothing is; no curve of it will come."""
+        self.key.setVisible(not nobody)
+        self.note.setText(NOTHING_HELD_OUT.format(nobody) if nobody else "")
 
     def _draw(self, name: str, step: int, loss: float) -> None:
         self._drawn[name].append((self._stage_begins + step, loss))

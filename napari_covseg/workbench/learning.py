@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Enough, Run
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
+from napari_covseg.networks.learned import learned_by
 from napari_covseg.review.fingerprint import reviewed_sha256
 from napari_covseg.review.words import slices_named
 from napari_covseg.workbench.long_work import learning, segmented
@@ -106,14 +107,15 @@ class Learning:
         run.finished.connect(partial(self._take_rest, opened, trained))
         return run
 
-    def can_be_judged(self) -> bool:
-        """Whether the reviewed slices of the open scan can spare one by which to judge what is learned from them."""
+    def doubted(self, parent: Checkpoint) -> str:
+        """Return why what a checkpoint learns from the open scan will not be judged; empty where it will be."""
         from napari_covseg.training.lesson import Lesson
-        from napari_covseg.training.neighbourhoods import can_be_judged
+        from napari_covseg.training.neighbourhoods import doubted
 
         opened = self.bench.opened_scan()
         session = opened.session
-        return can_be_judged(Lesson(opened.scan, session.labels, session.reviewed, session.scan_sha256))
+        lesson = Lesson(opened.scan, session.labels, session.reviewed, session.scan_sha256)
+        return doubted(lesson, learned_by(parent.card))
 
     def can_resume(self, parent: Checkpoint) -> bool:
         """Whether a fine-tuning of this parent on the open scan was stopped midway, and its corrections still stand.

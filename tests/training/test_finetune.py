@@ -33,7 +33,7 @@ from napari_covseg.training.lesson import Lesson, lesson_of_case, stack_of_lesso
 from napari_covseg.training.loop import CheckDone, StepDone
 from napari_covseg.training.losses import stage_loss
 from napari_covseg.training.made import commit
-from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, Dealt
+from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, TOO_CLOSE, Dealt
 from napari_covseg.training.stacks import IGNORED
 from napari_covseg.training.taking_up import patients_of
 from napari_covseg.volume import Geometry, LabelMap, Volume
@@ -312,7 +312,7 @@ def test_where_the_sample_is_what_is_learned_nobody_knows_what_it_forgets_and_th
 
 def test_one_corrected_slice_works_and_says_what_cannot_be_judged(lesson, parent, tmp_path):
     child, steps = taught(parent("res_att_unet"), replace(lesson, reviewed=(2,)), tmp_path / "child.safetensors")
-    assert Dealt(taught=1, held_out=0) in steps
+    assert Dealt(taught=1, held_out=0, nobody=TOO_CLOSE) in steps
     assert not [step for step in steps if isinstance(step, CheckDone)]
     gate = lineage.verdict_of(child)
     assert (gate["promoted"], gate["judged"], gate["held_out"]) == (False, False, [])

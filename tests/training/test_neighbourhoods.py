@@ -13,7 +13,7 @@ from napari_covseg.training.neighbourhoods import (
     LEARNED_BEFORE,
     TOO_CLOSE,
     are_neighbours,
-    can_be_judged,
+    doubted,
     patients_of,
     split,
     why_nobody_judges,
@@ -140,7 +140,7 @@ def test_what_taught_an_ancestor_in_another_scan_of_the_patient_judges_in_none(p
 )
 def test_whether_a_lesson_can_be_judged_is_known_beforehand(slices, spacing_mm, judged):
     lesson = lesson_of(tuple(range(slices)), depth=60, spacing_mm=spacing_mm, bearing=range(60))
-    assert can_be_judged(lesson) is judged
+    assert doubted(lesson, {}) == ("" if judged else TOO_CLOSE)
     assert bool(split([lesson])[0].held_out) is judged
 
 
@@ -215,6 +215,15 @@ def test_new_slices_far_from_what_was_learned_judge():
     assert found.held_out
     assert set(found.held_out) <= {30, 38}
     assert found.barred == (2, 8, 14)
+
+
+def test_that_all_was_learned_before_is_known_beforehand():
+    lesson, scan = lesson_of((2, 8, 14, 20)), lesson_of(()).scan.voxels_sha256
+    assert doubted(lesson, {scan: Learned.of((2, 8, 14, 20))}) == LEARNED_BEFORE
+    assert doubted(replace(lesson, reviewed=(*lesson.reviewed, 30, 38)), {scan: Learned.of((2, 8, 14, 20))}) == ""
+    assert doubted(lesson, {lesson.scan_sha256: Learned(taught=None)}) == LEARNED_BEFORE
+    many = replace(lesson_of(tuple(range(120)), depth=200), reviewed=(*range(120), 160, 180))
+    assert doubted(many, {many.scan.voxels_sha256: Learned.of(range(120))}) == ""
 
 
 def test_where_all_was_learned_before_nobody_judges_and_it_says_why():

@@ -18,11 +18,13 @@ from napari_covseg.io.packing import packed
 from napari_covseg.io.stated import NOTHING
 from napari_covseg.jobs import drain
 from napari_covseg.networks import Checkpoint, checkpoint
+from napari_covseg.networks.learned import Learned
 from napari_covseg.networks.lineage import decisions, is_promoted
 from napari_covseg.review import difference
 from napari_covseg.training import rehearsal
 from napari_covseg.training.comparison import Row
 from napari_covseg.training.gate import judged
+from napari_covseg.training.neighbourhoods import LEARNED_BEFORE, TOO_CLOSE
 from napari_covseg.widgets.learn_panel import LearnPanel
 from napari_covseg.widgets.loss_curve import tick_spacing
 from napari_covseg.workbench import checkpoint_title
@@ -97,19 +99,29 @@ def test_that_there_are_slices_to_judge_by_is_not_doubted_beforehand(learning: A
     assert "judged" not in learning.panel.ready.text()
 
 
+def test_that_the_network_in_use_learned_the_slices_is_said_beforehand(learning: Any, trained: Checkpoint) -> None:
+    review(learning, 0, 11)
+    known = {learning.bench.current.scan.voxels_sha256: Learned.of((0, 11))}
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "learned": known})
+    child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("child.safetensors"))
+    learning.bench.choice.promote(child, learning.bench.reader)
+    learning.live(0.1)
+    assert learning.panel.ready.text().endswith(f"could not be judged: {LEARNED_BEFORE}.")
+
+
 def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: Checkpoint) -> None:
     panel, rows = learning.panel, learning.panel.verdict
     assert "Mark at least one slice reviewed" in panel.why.text()
     review(learning, 6)
     assert panel.ready.text().startswith("<b>1 reviewed slice</b> to learn from")
-    assert panel.ready.text().endswith("so what is learned could not be judged: review more first, further apart.")
+    assert panel.ready.text().endswith(f"What is learned now could not be judged: {TOO_CLOSE}.")
     child = learned(learning, steps=2)
     assert len(panel.curve.losses) == 2
     assert not is_promoted(child)
     assert "Nobody can say yet" in rows.result.text()
     assert panel.curve.held_out == ()
     assert panel.curve.note.isVisible()
-    assert "1 corrected slice alone" in panel.curve.note.text()
+    assert TOO_CLOSE in panel.curve.note.text()
     assert child.card.metrics["gate"]["words"] in rows.result.text()
     assert "the bundled sample" in rows.figures.text()
     assert "older cases" not in rows.result.text() + rows.figures.text()
@@ -418,7 +430,7 @@ def test_slices_that_are_held_out_have_a_curve_of_their_own(learning: Any) -> No
 def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()
-    curve.dealt(4, 1)
+    curve.dealt("")
     for stage in range(2):
         for step in (1, 2, 3):
             curve.append(step, 1.0 - stage / 2)
@@ -433,7 +445,7 @@ def test_the_stages_of_a_cascade_follow_each_other_on_the_axis(learning: Any) ->
 def test_the_key_lies_above_the_curves_and_steps_are_whole(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()
-    curve.dealt(4, 1)
+    curve.dealt("")
     for step in (1, 2, 3):
         curve.append(step, 1.0)
     learning.live(0.1)
@@ -443,14 +455,14 @@ def test_the_key_lies_above_the_curves_and_steps_are_whole(learning: Any) -> Non
     ticks = [tick for _, values in axis.tickValues(1, 3, 300) for tick in values]
     assert sorted(ticks) == [1, 2, 3]
     assert [tick_spacing(steps) for steps in (1, 6, 7, 12, 80, 600)] == [1, 1, 2, 2, 20, 100]
-    curve.dealt(1, 0)
+    curve.dealt(TOO_CLOSE)
     assert not curve.key.isVisible()
 
 
 def test_a_single_step_is_seen_and_has_its_number(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()
-    curve.dealt(1, 0)
+    curve.dealt(TOO_CLOSE)
     curve.append(7, 0.8)
     learning.live(0.1)
     drawn = curve._curves["what it learns"]
@@ -513,7 +525,7 @@ def test_what_is_gone_is_not_used_and_nothing_is_decided_about_it(
 def test_the_curve_of_an_attempt_for_which_memory_ran_out_goes(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()
-    curve.dealt(4, 1)
+    curve.dealt("")
     for stage, losses in (("first", (1.0, 0.9)), ("second", (0.8, 0.7, 0.6)), ("second", (0.5, 0.4))):
         curve.begin(stage)
         for step, loss in enumerate(losses, 1):
@@ -531,7 +543,7 @@ def test_the_curve_of_an_attempt_for_which_memory_ran_out_goes(learning: Any) ->
 def test_a_curve_that_goes_on_midway_says_so(learning: Any) -> None:
     curve = learning.panel.curve
     curve.clear()
-    curve.dealt(1, 0)
+    curve.dealt(TOO_CLOSE)
     curve.append(3, 1.0)
     curve.append(4, 0.9)
     assert curve.note.text().startswith("It went on at step 3; what was learned before is not drawn. There is no")

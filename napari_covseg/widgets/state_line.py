@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from napari.viewer import Viewer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QProgressBar
 
 from napari_covseg.review import Correction
@@ -22,6 +23,8 @@ class StateLine(Panel):
         self.setObjectName(STATE_LINE)
         self._unsaved = False
         self.running, self.saved, self.message = words(), words("No scan is open."), words()
+        for line in (self.running, self.saved, self.message):
+            line.setTextFormat(Qt.TextFormat.PlainText)  # what a reader typed, or a file is called, is no markup
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setMaximumHeight(8)

@@ -62,3 +62,11 @@ def test_a_tool_that_waits_says_so_until_it_was_used(at_work: Any) -> None:
     assert said(at_work) == "Grow: now click the place on the picture (Esc puts the tool down)."
     at_work.key(Qt.Key.Key_Escape)
     assert not said(at_work)
+
+
+def test_what_a_reader_typed_is_no_markup(at_work: Any) -> None:
+    line = at_work.tabs.state_line
+    for each in (line.message, line.running, line.saved):
+        assert each.textFormat() == Qt.TextFormat.PlainText
+    at_work.bench.said.emit("promoted all the same by Dr A: looks right <b>in</b> the left")
+    assert "<b>in</b>" in line.message.text()

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem, QWidget
 
 from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.lineage import Branch, Decision
+from napari_covseg.networks.registry import listing
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import stacked, words
 
@@ -106,7 +107,7 @@ class FamilyRows(QWidget):  # type: ignore[misc]
             self.show_family()
             return
         decided = f" {_decided(branch.decision)}" if branch.is_overruled and branch.decision else ""
-        self.desk.bench.said.emit(f"From now on Segment uses the one {_place(trained)}.{decided}")
+        self.desk.bench.said.emit(f"Segment and Learn use {_called(trained)} from now on.{decided}")
 
 
 def _unreadable(reasons: Sequence[str]) -> str:
@@ -143,6 +144,9 @@ def _title(trained: Checkpoint) -> str:
     return str(trained.name)
 
 
-def _place(trained: Checkpoint) -> str:
-    title = _title(trained)
-    return title if trained.is_shipped else f"called {title}" if title == trained.name else f"of {title}"
+def _called(trained: Checkpoint) -> str:
+    """Return what a sentence calls it: ``MASC-Net as it came``, ``the MASC-Net of 22 Nov 22:36:34``."""
+    network, title = listing(trained.card.network).title, _title(trained)
+    if trained.is_shipped:
+        return f"{network} {title}"
+    return f"the {network} {'called' if title == trained.name else 'of'} {title}"

@@ -190,6 +190,8 @@ def test_the_old_one_is_kept_and_the_lineage_asks_for_a_reason_too(learning: Any
     assert said.endswith(": second thoughts, 2 < 3")
     click_item(learning, parent)
     assert learning.bench.choice.checkpoint == trained
+    said = learning.tabs.state_line.message.text()
+    assert said == f"Segment and Learn use the Residual Attention U-Net called {trained.name} from now on."
     assert not panel.verdict.result.isVisible()
     assert not panel.verdict.figures.isVisible()
     assert panel.family.items[parent].text(1) == "in use"

@@ -18,7 +18,7 @@ from napari_covseg.widgets.family_rows import FamilyRows
 from napari_covseg.widgets.gate_words import headline
 from napari_covseg.widgets.loss_curve import LossCurve
 from napari_covseg.widgets.older_rows import OlderRows
-from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, rename, words
 from napari_covseg.widgets.rest_row import RestRow
 from napari_covseg.widgets.verdict_rows import VerdictRows
 from napari_covseg.widgets.words import how_far
@@ -26,7 +26,11 @@ from napari_covseg.workbench import checkpoint_title
 
 NOBODY_JUDGES = "What is learned now could not be judged: {}."
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."
+LEARN, STOP, STOPPING = "Learn", "Stop", "Stopping…"
+LEARN_TOLD = "Teach a copy of the network your reviewed slices; takes a minute or so"
+STOP_TOLD = "End without a new network; what it learned so far is kept, to go on with later"
 PAUSE, GO_ON = "Pause", "Go on"
+PAUSE_TOLD, GO_ON_TOLD = "Let the processor rest after this step, and go on later", "Go on with the next step"
 RESUME_TOLD = "Go on where it was stopped, with the slices that it began with; those reviewed since are for the next"
 WRAPPING_UP = "It ends after this step; then the best so far is judged."
 
@@ -43,7 +47,7 @@ class LearnPanel(Panel):
         self._names: dict[str, str] = {}
         self.steps: int | None = None
         self.ready, self.why, self.progress = words(), words(faint=True), words()
-        self.go = button("Learn", "Teach a copy of the network your reviewed slices; takes a minute or so", big=True)
+        self.go = button(LEARN, LEARN_TOLD, big=True)
         self.resume = button("Go on where it stopped", RESUME_TOLD)
         self.resume.hide()
         self.curve = LossCurve()
@@ -64,7 +68,7 @@ class LearnPanel(Panel):
 
     def _while_running(self) -> QWidget:
         self.running = QWidget()
-        self.pause = button(PAUSE, "Let the processor rest after this step, and go on later")
+        self.pause = button(PAUSE, PAUSE_TOLD)
         self.enough = button("Stop, keep the best", "End early; the best so far is kept and judged")
         self.pause.clicked.connect(self._on_pause)
         self.enough.clicked.connect(self._on_enough)
@@ -190,7 +194,8 @@ class LearnPanel(Panel):
         if self._is_of_another_scan:
             self._let_curve_go()
         stopping = running and self._run is not None and self._run.is_cancelling
-        self.go.setText("Stopping…" if stopping else "Stop" if running else "Learn")
+        going = STOPPING if stopping else STOP
+        rename(self.go, going if running else LEARN, STOP_TOLD if running else LEARN_TOLD)
         if session is None:
             reason = NOTHING_OPEN
         elif self.bench.choice.checkpoint is None:
@@ -212,7 +217,7 @@ class LearnPanel(Panel):
         self.running.setVisible(self._is_running and not stopping)
         if run is not None and run.enough is not None:
             wrapping_up = run.enough()
-            self.pause.setText(GO_ON if run.is_paused else PAUSE)
+            rename(self.pause, *((GO_ON, GO_ON_TOLD) if run.is_paused else (PAUSE, PAUSE_TOLD)))
             allow(self.pause, WRAPPING_UP if wrapping_up else "")
             allow(self.enough, WRAPPING_UP if wrapping_up else "")
 

@@ -115,6 +115,13 @@ def button(text: str, tooltip: str, *, big: bool = False, checkable: bool = Fals
     return made
 
 
+def rename(of: QAbstractButton, text: str, tooltip: str) -> None:
+    """Let a button say that it does something else from now on."""
+    of.setText(text)
+    of.setToolTip(tooltip)
+    of.setProperty("what", tooltip)
+
+
 def allow(of: QAbstractButton, reason_not: str = "", hint: QLabel | None = None) -> None:
     """Enable a button, or disable it and say why, in its tooltip and in a line on the panel."""
     of.setEnabled(not reason_not)

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QWidget
 from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Run
 from napari_covseg.widgets.benches import Desk
-from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, stacked, words
+from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, rename, stacked, words
 from napari_covseg.widgets.words import time_left
 
 AGAIN, STOP = "Re-segment the rest of this scan", "Stop; leave all as it is"
@@ -17,6 +17,7 @@ AGAIN_TOLD = (
     "With the network in use, which learned from this scan. What you reviewed or corrected is never written on; "
     "undo takes all of it back"
 )
+STOP_TOLD = "End it after this slice; nothing is changed then"
 NOTHING_LEFT = "Every slice is reviewed or corrected by you; nothing is left to segment again."
 
 
@@ -54,7 +55,7 @@ class RestRow(QWidget):  # type: ignore[misc]
         has_learned = session is not None and trained is not None and session.scan_sha256 in trained.card.scans_sha256
         self.setVisible(has_learned or self.is_running)
         if has_learned or self.is_running:
-            self.go.setText(STOP if self.is_running else AGAIN)
+            rename(self.go, *((STOP, STOP_TOLD) if self.is_running else (AGAIN, AGAIN_TOLD)))
             allow(self.go, self._reason_not(), self.why)
             self._show_progress()
 

@@ -10,7 +10,7 @@ from napari_covseg.networks import Checkpoint
 from napari_covseg.networks.lineage import is_promoted
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.gate_words import TABLES_TOLD, reasons, tables
-from napari_covseg.widgets.panel import button, in_a_row, stacked, words
+from napari_covseg.widgets.panel import button, in_a_row, rename, stacked, words
 from napari_covseg.workbench import checkpoint_title, gone
 
 USE, KEEP, ALL_THE_SAME = "Use it", "Keep the old one", "Use it all the same"
@@ -72,8 +72,7 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.result.setText(" ".join(filter(None, (learned_from, reasons(child.card.metrics)))))
         self.figures.setText(tables(child.card.metrics))
         speaks_for = is_promoted(child, self.desk.bench.folder)
-        self.use.setText(USE if speaks_for else ALL_THE_SAME)
-        self.use.setToolTip(USE_TOLD if speaks_for else ALL_THE_SAME_TOLD)
+        rename(self.use, *((USE, USE_TOLD) if speaks_for else (ALL_THE_SAME, ALL_THE_SAME_TOLD)))
         self.use.setStyleSheet(DEFAULT if speaks_for else "")
         self.keep.setStyleSheet("" if speaks_for else DEFAULT)
         self._hide_why()

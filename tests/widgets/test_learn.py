@@ -268,7 +268,10 @@ def test_a_run_rests_goes_on_and_ends_early_with_a_verdict(learning: Any) -> Non
     started, first = time.monotonic(), len(panel.curve.losses)
     learning.until(lambda: len(panel.curve.losses) > first + 1, seconds=DEADLINE_S)
     step_s = (time.monotonic() - started) / (len(panel.curve.losses) - first)
+    assert panel.go.toolTip().startswith("End without a new network")
+    assert panel.pause.toolTip().startswith("Let the processor rest")
     press(learning, panel.pause)
+    assert panel.pause.toolTip() == "Go on with the next step"
     begun = len(panel.curve.losses)
     learning.live(max(1.0, 4 * step_s))
     rested = len(panel.curve.losses)
@@ -705,6 +708,7 @@ def test_a_stopped_rest_leaves_every_slice_as_it_is(learning: Any, quick_network
     rest, before = learning.panel.rest, learning.session.labels.values.copy()
     press(learning, rest.go)
     learning.until(lambda: "of 11 slices" in rest.progress.text())
+    assert rest.go.toolTip() == "End it after this slice; nothing is changed then"
     assert rest.go.text().startswith("Stop")
     press(learning, rest.go)
     learning.until(lambda: not rest.is_running)

@@ -36,7 +36,7 @@ WRAPPING_UP = "It ends after this step; then the best so far is judged."
 
 
 class LearnPanel(Panel):
-    """One button, a live curve, the verdict, and the lineage."""
+    """One button, a live curve, the verdict, and the lineage; what is made of the verdict is asked at its foot."""
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
@@ -56,6 +56,7 @@ class LearnPanel(Panel):
         self.add(self.curve)
         self.rest = RestRow(self.desk)
         self.add(self.verdict, self.rest, self.family)
+        self.foot = self.verdict.foot  # what the reader is asked is never scrolled away
         self.rows.addStretch(1)  # what is left over lies below, never between the rows
         self._listen()
         self._show_state()

@@ -17,11 +17,12 @@ USE, KEEP, ALL_THE_SAME = "Use it", "Keep the old one", "Use it all the same"
 USE_TOLD = "Segment with what was just learned"
 ALL_THE_SAME_TOLD = "Say why, and segment with it although it was not found better; the reason is kept"
 ASK = "Why? Then press Enter"
+MARGIN = 8
 DEFAULT = "QPushButton { font-weight: bold; }"
 
 
 class VerdictRows(QWidget):  # type: ignore[misc]
-    """The verdict, two buttons, of which the one that the gate speaks for stands out, and the figures below them.
+    """The verdict and its figures; at the foot two buttons, of which the one that the gate speaks for stands out.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class VerdictRows(QWidget):  # type: ignore[misc]
     @property
     def is_asking(self) -> bool:
         """Whether the reader has yet to say which one to use."""
-        return self._child is not None and self.choice.isVisibleTo(self)
+        return self._child is not None and self.choice.isVisibleTo(self.foot)
 
     def ask(self, parent: Checkpoint | None, child: Checkpoint, scan: str = "") -> None:
         """Show what is known of a child, and ask what to do with it.
@@ -93,9 +94,10 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.choice.hide()
 
     def _lay_out(self) -> None:
-        self.choice = QWidget()
+        self.choice, self.foot = QWidget(), QWidget()
         in_a_row(self.use, self.keep, on=self.choice)
-        stacked(self, self.result, self.choice, self.why, self.figures)
+        stacked(self.foot, self.choice, self.why).setContentsMargins(MARGIN, 0, MARGIN, 0)
+        stacked(self, self.result, self.figures, self.foot)
 
     def _hide_why(self) -> None:
         self.why.clear()

@@ -230,6 +230,33 @@ def test_a_slice_that_is_reviewed_while_it_learns_is_still_to_be_learned(learnin
     assert panel.ready.text().startswith("<b>1 reviewed slice</b> since the last fine-tune, 2 in all")
 
 
+def test_what_is_asked_is_seen_however_much_stands_above_it(learning: Any, trained: Checkpoint) -> None:
+    panel, rows = learning.panel, learning.panel.verdict
+    gate = {"gate": {"promoted": False, "judged": True, "words": "so it is, on the whole and in every part. " * 20}}
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "metrics": gate})
+    child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("child.safetensors"))
+    panel.curve.clear()
+    panel.curve.append(1, 1.0)
+    rows.ask(trained, child)
+    learning.live(0.2)
+    area = learning.tabs.tabs.currentWidget()
+    assert area.widget().height() > area.viewport().height()
+    for each in (rows.use, rows.keep):
+        assert not each.visibleRegion().isEmpty()
+        assert each.visibleRegion().boundingRect() == each.rect()
+    QTest.mouseClick(rows.use, LEFT)
+    learning.live(0.1)
+    assert rows.why.visibleRegion().boundingRect() == rows.why.rect()
+    learning.tabs.show_panel("Review")
+    learning.live(0.1)
+    assert not rows.use.isVisible()
+    learning.tabs.show_panel("Learn")
+    QTest.mouseClick(rows.keep, LEFT)
+    learning.live(0.1)
+    assert not rows.use.isVisible()
+    panel.curve.clear()
+
+
 def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -> None:
     row = Row("ggo", 0.4, 0.6, None, None, 3.0, 1.0, None, None, 900)
     figures = judged((row,), (), (2, 0), 0.01).figures()

@@ -259,7 +259,7 @@ def test_what_is_asked_is_seen_however_much_stands_above_it(learning: Any, train
 
 def test_what_is_better_is_used_at_a_press(learning: Any, trained: Checkpoint) -> None:
     row = Row("ggo", 0.4, 0.6, None, None, 3.0, 1.0, None, None, 900)
-    figures = judged((row,), (), (2, 0), 0.01).figures()
+    figures = judged((row,), (row,), (2, 12), 0.01).figures()
     card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "metrics": {"gate": figures}})
     child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("better.safetensors"))
     rows = learning.panel.verdict

@@ -321,7 +321,7 @@ def _judged(studio: Studio) -> None:
             "trained_on": "4 reviewed slices of 1 sessions",
         }
     )
-    path = checkpoint.fresh_path(parent, datetime.now(), studio.desk.bench.folder)
+    path = checkpoint.fresh_path(parent.card.network, datetime.now(), studio.desk.bench.folder)
     child = checkpoint.save(checkpoint.revived(parent), card, path)
     path.with_name("from_the_old_disk.safetensors").write_bytes(path.read_bytes()[:5000])  # damaged: Learn says so
     panel._parent = parent

@@ -62,10 +62,9 @@ class LearnPanel(Panel):
         self._show_state()
 
     def showEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
-        """Look whether a run can be gone on with: it is looked for only while somebody sees it."""
+        """Look whether a run can be gone on with and judged: it is looked for only while somebody sees it."""
         super().showEvent(event)
-        self._show_older()
-        self._show_resume()
+        self._show_state()
 
     def _while_running(self) -> QWidget:
         self.running = QWidget()

@@ -109,6 +109,14 @@ def test_that_the_network_in_use_learned_the_slices_is_said_beforehand(learning:
     assert learning.panel.ready.text().endswith(f"could not be judged: {LEARNED_BEFORE}.")
 
 
+def test_that_nothing_could_judge_is_said_to_who_comes_from_marking_slices_in_review(learning: Any) -> None:
+    learning.tabs.show_panel("Review")
+    review(learning, 6)
+    learning.tabs.show_panel("Learn")
+    learning.live(0.1)
+    assert learning.panel.ready.text().endswith(f"What is learned now could not be judged: {TOO_CLOSE}.")
+
+
 def test_what_is_not_judged_is_used_only_with_a_reason(learning: Any, trained: Checkpoint) -> None:
     panel, rows = learning.panel, learning.panel.verdict
     assert "Mark at least one slice reviewed" in panel.why.text()

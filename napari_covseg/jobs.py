@@ -172,6 +172,7 @@ class Run(Generic[Result]):
         self._going.set()
         self._paused_at: float | None = None
         self._paused_s = 0.0
+        self._went_on_at = 0.0
         self._paced_from: tuple[float | None, int] = (None, 0)
         self._worked_s: float | None = None
 
@@ -192,7 +193,8 @@ class Run(Generic[Result]):
     def go_on(self) -> None:
         """Let a paused job go on."""
         if self._paused_at is not None:
-            self._paused_s += time.monotonic() - self._paused_at
+            self._went_on_at = time.monotonic()
+            self._paused_s += self._went_on_at - self._paused_at
             self._paused_at = None
             self._going.set()
 
@@ -244,9 +246,11 @@ class Run(Generic[Result]):
             self._worked_s = self._at_work_s()
         self.progress = progress
 
-    def note_rest(self, seconds: float) -> None:
-        """Leave so much out of the time that it was at work: others were."""
-        self._paused_s += seconds
+    def note_others(self, began_s: float, ended_s: float) -> None:
+        """Leave out of the time that it was at work what others were, where it did not rest anyway."""
+        began_s = max(began_s, self._went_on_at)
+        ended_s = ended_s if self._paused_at is None else min(ended_s, self._paused_at)
+        self._paused_s += max(0.0, ended_s - began_s)
 
     def _at_work_s(self) -> float | None:
         """Return how long it has been at work since the pace is counted, rests left out; None before it begins."""
@@ -387,8 +391,7 @@ class JobRunner:
             else:
                 began_s = time.monotonic()
                 self._work_on(other)
-                if is_going:
-                    self._mail.put(partial(run.note_rest, time.monotonic() - began_s))
+                self._mail.put(partial(run.note_others, began_s, time.monotonic()))
 
     # The three below run on the home thread, and so does every look-up of a signal: psygnal makes a signal
     # when it is first looked up, and two threads that do so at once would lose a subscriber.

@@ -336,14 +336,12 @@ def test_a_long_run_gives_way_to_shorter_ones_and_goes_on_where_it_was(runner, p
 
 
 def test_a_short_run_is_never_interrupted(runner):
-    gate = threading.Event()
-    first = runner.start(gated(gate), "first")
-    second = Diary(runner.start(counting(1), "second"))
-    time.sleep(0.05)
-    runner.pump()
-    assert second.lines == []
-    gate.set()
-    runner.wait(first, PATIENCE_S)
+    order = []
+    first, second = runner.start(counting(20), "first"), runner.start(counting(1), "second")
+    first.finished.connect(lambda _: order.append("first is over"))
+    second.stepped.connect(lambda _: order.append("second begins"))
+    runner.wait(second, PATIENCE_S)
+    assert order == ["first is over", "second begins"]
 
 
 def test_what_is_worked_on_now_stands_first(runner):
@@ -367,6 +365,18 @@ def test_time_given_to_others_does_not_count_as_time_needed(runner):
     long.cancel()
     runner.wait(long, PATIENCE_S)
     assert long._at_work_s() < 0.4
+
+
+def test_time_given_to_others_while_it_rests_counts_once():
+    run = Run(counting(1), "learning", gives_way=True)
+    run.started_at = time.monotonic() - 10
+    run.pause()
+    run._paused_at -= 4
+    run.note_others(time.monotonic() - 6, time.monotonic())  # two seconds of it before the rest
+    assert run._at_work_s() == pytest.approx(4, abs=0.1)
+    run.go_on()
+    run.note_others(time.monotonic() - 3, time.monotonic())  # all of it while it rested
+    assert run._at_work_s() == pytest.approx(4, abs=0.1)
 
 
 def test_closing_ends_a_run_that_gives_way_and_what_it_gave_way_to():

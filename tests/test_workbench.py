@@ -262,11 +262,18 @@ def test_while_it_learns_or_rests_a_mask_is_exported_and_another_scan_is_opened(
     run.go_on()
     other = tmp_path / "other.nii.gz"
     shutil.copy(small_scan, other)
-    assert _open(bench, other).scan.name == "other"
+    second = _open(bench, other)
+    assert second.scan.name == "other"
     assert not run.over
+    third = tmp_path / "third.nii.gz"
+    shutil.copy(small_scan, third)
+    assert _open(bench, third).scan.name == "third"
+    assert second.session not in bench._on_bench  # neither on screen nor needed
+    assert first.session in bench._on_bench
     run.wrap_up()
     bench.runner.wait(run, 300)
-    assert bench.current.scan.name == "other"
+    assert bench.current.scan.name == "third"
+    assert list(bench._on_bench) == [bench.current.session]
     assert learned[0].card.scans_sha256 == (first.session.scan_sha256,)
     assert not bench.complaints
 
@@ -323,7 +330,9 @@ def test_a_stopped_run_whose_slices_changed_meanwhile_says_that_it_cannot_go_on(
     session.mark_reviewed(2)
     run.stepped.connect(lambda step: run.cancel() if isinstance(step, StepDone) else None)
     bench.runner.wait(run, 300)
-    assert told[-1].endswith("it cannot be gone on with, since you changed slice 3 or took the mark back.")
+    assert told[-1].endswith(
+        "it cannot be gone on with, since slices that it began with were changed or are no longer marked."
+    )
     assert not bench.learning.can_resume(untrained)
 
 

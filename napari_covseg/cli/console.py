@@ -105,7 +105,12 @@ def sigterm_as_ctrl_c() -> Iterator[None]:
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield  # Ctrl-C would end nothing
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+
+    def press(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # asked again, it does not hurry: a second Ctrl-C would
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGTERM, press)
     try:
         yield
     finally:

@@ -153,13 +153,15 @@ def _remembered(request: FineTuning, spec: NetworkSpec, lessons: Sequence[Lesson
     old = yield from rehearsal(request.replay or (), spec, learned, patients)
     bundled = request.replay is None or bool(request.replay and not _say_something(old.asked, spec, scheme))
     if bundled:
-        old = yield from rehearsal(synthetic_sample(), spec, learned)
-    if request.replay and bundled and old.asked:
+        sample = yield from rehearsal(synthetic_sample(), spec, learned)
+        bundled = bool(sample.asked)
+        old = sample if bundled or not old.rehearsed else old
+    if request.replay and bundled:
         yield Remark("None of the older cases can say whether it forgets; the bundled sample is rehearsed instead.")
     if request.replay != () and not any(lesson.labels.values[list(lesson.reviewed)].any() for lesson in old.asked):
         told = "No older case shows a lesion that would tell whether it forgets any"
         yield Remark(f"{told}, so its gate will not promote it; give older annotated cases that do.")
-    return old, bundled and bool(old.asked)
+    return old, bundled
 
 
 def _say_something(lessons: Sequence[Lesson], spec: NetworkSpec, scheme: Names) -> bool:

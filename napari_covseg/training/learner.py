@@ -78,8 +78,8 @@ class Learner:
                 kept.copy_(old)
             value = self._loss_of(batch, loss) / self.config.parts
             if not value.isfinite():
-                remedy = "try a smaller learning rate" if self.beside is None else "hold it less to its parent"
-                raise ValueError(f"The loss is no number any more at step {step + 1}; {remedy}.")
+                remedy = "; try a smaller learning rate" if self.beside is None else ""
+                raise ValueError(f"The loss is no number any more at step {step + 1}{remedy}.")
             value.backward()
             total += float(value.detach())
             after.append([statistic.clone() for statistic in self._statistics()])

@@ -35,7 +35,9 @@ def headline(gate: Mapping[str, Any]) -> str:
         return ""
     if gate.get("promoted"):
         return "The new one is recommended."
-    return "The old one is recommended." if gate.get("judged") else "Nobody can say yet whether it is better."
+    if gate.get("judged"):
+        return "The old one is recommended."
+    return f"Nobody can say yet whether it {'forgot anything' if gate.get('held_out') else 'is better'}."
 
 
 def reasons(metrics: Mapping[str, Any]) -> str:
@@ -58,7 +60,7 @@ def tables(metrics: Mapping[str, Any]) -> str:
     if any(UNKNOWN in part for part in parts):
         parts.append(UNKNOWN_TOLD)
     learned = "<br>".join(before_and_after(metrics))
-    if learned and not gate.get("judged"):
+    if learned and not gate.get("judged") and not gate.get("held_out"):
         parts.append(f"Dice on the slices it learned from, which says little:<br>{learned}")
     return "".join(f"<p>{part}</p>" for part in parts if part)
 

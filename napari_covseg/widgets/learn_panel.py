@@ -174,8 +174,9 @@ class LearnPanel(Panel):
         self.bench.said.emit(f"{learned} {verdict} Say in Learn which one to use.")
 
     def _source_of(self, child: Checkpoint) -> str:
-        """Return what the scans are called that a child learned from, as far as they were open in this window."""
-        return ", ".join(self._names[scan] for scan in child.card.scans_sha256 if scan in self._names)
+        """Return what the scans are called that a child learned from, if all of them were open in this window."""
+        scans = child.card.scans_sha256
+        return ", ".join(self._names[scan] for scan in scans) if all(scan in self._names for scan in scans) else ""
 
     def _let_curve_go(self) -> None:
         """Hide the curve where it is of nothing that is spoken of: neither learned now nor judged below it."""

@@ -84,6 +84,7 @@ class Workbench:
         self.shelf = Shelf(self.folder / OWN_FOLDER, self.complained.emit)
         self._on_bench: dict[ReviewSession, OpenScan] = {}
         self._taking: list[TakingIn] = []
+        self._needed: dict[Run[Any], OpenScan] = {}
         self.choice = Choice(self.folder)
         self.tools, self.learning, self.exports = Tools(self), Learning(self), Exports(self)
         self.older: OlderCases | None = None
@@ -251,12 +252,15 @@ class Workbench:
         enough: Enough | None = None,
         runner: JobRunner | None = None,
         if_stopped: Callable[[], str] = lambda: "what was finished is kept",
+        needs: OpenScan | None = None,
     ) -> Run[Any]:
         """Run a job, on the compute thread if no runner is given; what goes wrong is told, and that it was stopped.
 
-        One that can end early with what it has takes minutes, and gives way to the others.
+        One that can end early with what it has takes minutes and gives way to the others; the scan it needs stays.
         """
         run = (runner or self.runner).start(job, title, enough, gives_way=enough is not None)
+        if needs is not None:
+            self._needed[run] = needs
         run.failed.connect(self.complain)
         kept: Callable[[], str] = (lambda: "nothing was changed") if runner is self.tool_runner else if_stopped
         run.cancelled.connect(lambda: self.said.emit(f"{title}: stopped; {kept()}."))
@@ -336,10 +340,11 @@ class Workbench:
         """Let go of runs that are over, and of sessions that are neither on screen nor needed by a job."""
         self._taking = [each for each in self._taking if not each.run.over]
         self._keep_proposals(self.current)
-        if self.runner.busy or self.tool_runner.busy:
+        self._needed = {run: opened for run, opened in self._needed.items() if not run.over}
+        if self.tool_runner.busy or not all(run.gives_way for run in self.runner.runs):
             return
         for session, opened in list(self._on_bench.items()):
-            if opened is not self.current:
+            if opened is not self.current and opened not in self._needed.values():
                 self.tools.still.let_go()
                 self.shelf.let_go(session)
                 self._keep_proposals(opened)

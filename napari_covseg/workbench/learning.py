@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,6 @@ from napari_covseg.jobs import Enough, Run
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
 from napari_covseg.networks.learned import learned_by
 from napari_covseg.review.fingerprint import reviewed_sha256
-from napari_covseg.review.words import slices_named
 from napari_covseg.workbench.long_work import learning, segmented
 from napari_covseg.workbench.open_scan import OpenScan
 from napari_covseg.workbench.requests import Copied, LearnRequest, SegmentRequest, slices_for
@@ -80,7 +79,7 @@ class Learning:
         old = tuple(lineage.unfinished(opened.session.scan_sha256, self.bench.folder))
         job = learning(parent, opened, out, LearnRequest(steps, device, replay, old, copied), enough)
         title, kept = f"Learning from your corrections of {opened.scan.name}", partial(self._kept_of, opened, out)
-        run = self.bench.start(job(), title, enough=enough, if_stopped=kept)
+        run = self.bench.start(job(), title, enough=enough, if_stopped=kept, needs=opened)
         run.stepped.connect(self.bench.pass_on)
         run.finished.connect(lambda child: self.bench.learned.emit(child))  # psygnal relays all signals to a bare .emit
         return run
@@ -147,9 +146,7 @@ class Learning:
             return (
                 "what it learned is kept; Learn can go on with it while the slices that it began with stay as they are"
             )
-        copied, marks = _copied(about) or Copied(datetime.now(UTC), ()), session.marks
-        changed = [index for index in copied.slices if index not in marks or marks[index].time_utc > copied.utc]
-        return f"it cannot be gone on with, since you changed {slices_named(changed)} or took the mark back"
+        return "it cannot be gone on with, since slices that it began with were changed or are no longer marked"
 
     def _take_rest(self, opened: OpenScan, trained: Checkpoint, found: Segmentation) -> None:
         title, name, values = checkpoint_title(trained), opened.scan.name, found.labels.values

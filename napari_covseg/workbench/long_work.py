@@ -76,7 +76,7 @@ def learning(
 ) -> Callable[[], Job[Checkpoint]]:
     """Copy what is to be learned at once; the job that is returned learns it later, on the compute thread."""
     labels = snapshot(opened.session)
-    copied = request.copied or Copied(datetime.now(UTC), opened.session.reviewed)
+    now = Copied(datetime.now(UTC), opened.session.reviewed)
 
     def job() -> Job[Checkpoint]:
         with bringing_in_torch():
@@ -87,13 +87,17 @@ def learning(
             from napari_covseg.training.lesson import Lesson
 
         patients = frozenset({patient_of(opened.scan, opened.session.scan_sha256, key_to_learn_with())})
-        lesson = Lesson(opened.scan, labels, copied.slices, opened.session.scan_sha256, patients=patients)
-        spec = load(parent.card.network)
-        config = short_run(spec, request.steps or steps_for(len(copied.slices)))
-        replay = find_cases([request.replay]) if request.replay else None
-        asked = FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, copied_utc=copied.utc)
+        replay, spec = find_cases([request.replay]) if request.replay else None, load(parent.card.network)
+
+        def asking(copied: Copied) -> FineTuning:
+            utc, slices = copied.utc, copied.slices
+            lesson = Lesson(opened.scan, labels, slices, opened.session.scan_sha256, patients=patients)
+            config = short_run(spec, request.steps or steps_for(len(slices)))
+            return FineTuning(parent, (lesson,), out, config, replay=replay, device=request.device, copied_utc=utc)
+
+        asked = asking(request.copied or now)
         if out in request.stopped:  # what another build or a damaged disk left is dropped, and said so
-            asked = replace(asked, resume=asked.can_go_on)
+            asked = replace(asked, resume=True) if asked.can_go_on and asked.files.hold_any_work else asking(now)
         steps = finetuned(asked, enough)
         yield next(steps)  # what cannot be is refused before what was stopped is let go of
         for stopped in set(request.stopped) - {out}:

@@ -1,5 +1,6 @@
 """Progress: plain lines for files, a bar for a terminal."""
 
+import signal
 import time
 
 import pytest
@@ -9,6 +10,7 @@ import typer
 from napari_covseg.cli import console
 from napari_covseg.cli.verb import Answer, _carry_out
 from napari_covseg.jobs import Progress
+from napari_covseg.training.unbroken import unbroken
 
 
 def job(steps):
@@ -61,3 +63,21 @@ def test_of_several_processes_only_the_first_speaks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     _carry_out(lambda: Answer({"found": 1}, "found one"), as_json=False, debug=False)
     assert capsys.readouterr().out == "found one\n"
+
+
+def test_asked_to_end_twice_it_does_not_hurry():
+    """A cluster signals the group, and torchrun its processes again; only a second Ctrl-C does not wait."""
+    done = []
+
+    def careful():
+        with unbroken():
+            for _ in range(2):
+                signal.raise_signal(signal.SIGTERM)
+            done.append("whole")
+        yield Progress(1, 1, "working")
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        console.followed(careful(), "Job")
+    assert done == ["whole"]
+    assert signal.getsignal(signal.SIGTERM) == before

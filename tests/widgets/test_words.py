@@ -108,6 +108,7 @@ def test_what_was_replayed_is_called_what_it_is(replay: object, named: str) -> N
         ({"promoted": True, "judged": True}, "The new one is recommended."),
         ({"promoted": False, "judged": True}, "The old one is recommended."),
         ({"promoted": False, "judged": False}, "Nobody can say yet whether it is better."),
+        ({"promoted": False, "judged": False, "held_out": [{}]}, "Nobody can say yet whether it forgot anything."),
     ],
 )
 def test_the_headline_says_which_one_to_use(gate: dict[str, Any], said: str) -> None:

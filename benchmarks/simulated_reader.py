@@ -69,14 +69,17 @@ NO_FIGURE = frozenset({"FILES_OF_A_CHILD", "MORE_ML", "MORE_SHARE"})
 
 
 def settings_of(network: str, steps: int, seed: int = 0) -> dict[str, Any]:
-    """Return all settings of the queue, of the fine-tunings and of what is asked of their children, constants too."""
+    """Return all settings of the queue, of the fine-tunings and of what is asked of their children, constants too.
+
+    Of these the numbers: words are what is told, and no figure changes by them.
+    """
     learning = (finetune, finetune_request, comparison, gate, keeping, lesson, losses, neighbourhoods, rehearsal)
     modules = (queue, *learning, sys.modules[__name__])
     constants = {
         f"{module.__name__}.{name}": repr(value)
         for module in modules
         for name, value in vars(module).items()
-        if name.isupper() and isinstance(value, int | float | str | tuple | Keeping) and name not in NO_FIGURE
+        if name.isupper() and isinstance(value, int | float | tuple | Keeping) and name not in NO_FIGURE
     }
     return {**asdict(short_run(load(network), steps, seed)), **constants}
 

@@ -131,7 +131,7 @@ def test_with_nothing_held_out_it_says_what_it_cannot_judge():
     assert (verdict.promoted, verdict.judged) == (False, False)
     assert "cannot be said" in verdict.words
     assert "not worse on older cases" in verdict.words
-    assert "too close together. Whether" in verdict.words
+    assert "and learn again. Whether" in verdict.words
     assert "aside to judge by: why. Whether" in judged((), (), (0, 0), MARGIN, nobody="why").words
 
 

@@ -27,7 +27,7 @@ from napari_covseg.training.comparison import found_on, table
 from napari_covseg.training.done import Done
 from napari_covseg.training.evenly import evenly
 from napari_covseg.training.finetune_request import FineTuning, draft_of, forget_held, refuse, refuse_taken
-from napari_covseg.training.gate import OLDER, judged, surely_fell
+from napari_covseg.training.gate import OLDER, judged, surely_fell, worst_fall
 from napari_covseg.training.keeping import NOBODY, between
 from napari_covseg.training.lesson import Lesson, joined, stack_of_lesson
 from napari_covseg.training.losses import teaching
@@ -48,6 +48,10 @@ MOST_LOOKED_BACK = 6
 NAMES_ALONE = (
     "What is gone on with was begun by an earlier version, which kept only the names of the older cases: if these were "
     "others then, start anew."
+)
+NOBODY_REMEMBERS = (
+    "No older case shows a lesion that would tell whether it forgets any, so its gate will not promote it; give older "
+    "annotated cases that do."
 )
 DECIMALS = 4
 BUNDLED = "the bundled sample, which is synthetic"
@@ -95,6 +99,8 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     learned = _looked_back(lessons, dealt)
     old, bundled = yield from _remembered(request, network.spec, lessons)
     before = yield from _measured(network, (held, old.asked, learned), "measuring how good it is now")
+    if request.replay != () and worst_fall(table(before[1], before[1]), request.margin) is None:
+        yield Remark(NOBODY_REMEMBERS)
     recalled = yield from found_on(network, old.recalled, "measuring how good it is now")
     parent = deepcopy(network.module)
     done = Done()
@@ -158,9 +164,6 @@ def _remembered(request: FineTuning, spec: NetworkSpec, lessons: Sequence[Lesson
         old = sample if bundled or not old.rehearsed else old
     if request.replay and bundled:
         yield Remark("None of the older cases can say whether it forgets; the bundled sample is rehearsed instead.")
-    if request.replay != () and not any(lesson.labels.values[list(lesson.reviewed)].any() for lesson in old.asked):
-        told = "No older case shows a lesion that would tell whether it forgets any"
-        yield Remark(f"{told}, so its gate will not promote it; give older annotated cases that do.")
     return old, bundled
 
 

@@ -42,18 +42,14 @@ TOO_CLOSE = (
     "again"
 )
 LEARNED_BEFORE = (
-    "the network that it began with, or one before that, has learned from the corrected slices or from their "
+    "the network that it starts from, or one before that, has learned from the corrected slices or from their "
     f"neighbours. To have it judged, correct slices further than {ONE_LESION_MM / 10:g} cm from these and learn again"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The reviewed slices of one lesson: those that teach, those that judge, and those left out between them.
-
-    ``barred`` are those that cannot judge, since they or their neighbours taught an ancestor; they teach or are left
-    out.
-    """
+    """The reviewed slices of one lesson: those that teach, those that judge, and those left out between them."""
 
     taught: tuple[int, ...]
     held_out: tuple[int, ...] = ()

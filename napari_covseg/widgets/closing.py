@@ -85,9 +85,9 @@ def still_running(runs: tuple[Run[Any], ...]) -> str:
         return "Nothing runs any more."
     first = runs[0]
     done = f"{first.progress.done} of {first.progress.total}" if first.progress.done else ""
-    more = f"and {len(runs) - 1} more waiting" if len(runs) > 1 else ""
-    details = ", ".join(filter(None, (done, time_left(first.seconds_left), more)))
-    return f"{first.title} is not done yet" + (f" ({details})." if details else ".")
+    details = ", ".join(filter(None, (done, time_left(first.seconds_left))))
+    waiting = f"\nWaiting: {'; '.join(run.title for run in runs[1:])}." if len(runs) > 1 else ""
+    return f"{first.title} is not done yet" + (f" ({details})." if details else ".") + waiting
 
 
 def tell(what: str) -> None:

@@ -14,7 +14,7 @@ from napari_covseg.jobs import Remark, Run
 from napari_covseg.widgets.bundle_words import gathered_words, there_already
 from napari_covseg.widgets.export_choice import ABOUT, ExportChoice
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
-from napari_covseg.widgets.words import time_left
+from napari_covseg.widgets.words import time_left, waits_for
 
 if TYPE_CHECKING:
     from napari_covseg.export.gathering import Gathered
@@ -152,9 +152,9 @@ class ExportPanel(Panel):
         self.progress.setVisible(self._is_running)
         if self._is_running and self._run is not None:
             progress = self._run.progress
-            waits = self.bench.runner.runs[:1] != (self._run,)
             scans = f"{progress.done} of {progress.total} scans" if progress.total > 1 else ""
-            said = ("waits for its turn",) if waits else (scans, progress.doing, time_left(self._run.seconds_left))
+            waits = waits_for(self._run, self.bench.runner)
+            said = (waits,) if waits else (scans, progress.doing, time_left(self._run.seconds_left))
             self.progress.setText(" · ".join(part for part in said if part))
 
     def _on_show_folder(self) -> None:

@@ -21,14 +21,14 @@ from napari_covseg.widgets.older_rows import OlderRows
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, in_a_row, rename, words
 from napari_covseg.widgets.rest_row import RestRow
 from napari_covseg.widgets.verdict_rows import VerdictRows
-from napari_covseg.widgets.words import how_far
+from napari_covseg.widgets.words import how_far, waits_for
 from napari_covseg.workbench import checkpoint_title
 
 NOBODY_JUDGES = "What is learned now could not be judged: {}."
 NO_SLICE = "Mark at least one slice reviewed (R); only reviewed slices are learned."
 LEARN, STOP, STOPPING = "Learn", "Stop", "Stopping…"
 LEARN_TOLD = "Teach a copy of the network your reviewed slices; takes a minute or so"
-STOP_TOLD = "End without a new network; what it learned so far is kept, to go on with later"
+STOP_TOLD = "End without a new network; whatever it has learned by then is kept, to go on with later"
 PAUSE, GO_ON = "Pause", "Go on"
 PAUSE_TOLD, GO_ON_TOLD = "Let the processor rest after this step, and go on later", "Go on with the next step"
 RESUME_TOLD = "Go on where it was stopped, with the slices that it began with; those reviewed since are for the next"
@@ -151,7 +151,10 @@ class LearnPanel(Panel):
         self._show_older()
 
     def _on_chose(self, chosen: Checkpoint | None) -> None:
+        was_asked = self.verdict.is_asking
         self.verdict.follow(chosen)
+        if was_asked and chosen is not None and not self.verdict.is_asking:
+            self.bench.said.emit(f"Segment and Learn use {checkpoint_title(chosen)} from now on.")
         self._let_curve_go()
         self._show_older()
 
@@ -259,4 +262,4 @@ class LearnPanel(Panel):
         self.progress.setVisible(self._is_running)
         if self._is_running and self._run is not None:
             whose = f"{self._run.title} · " if self._is_of_another_scan else ""
-            self.progress.setText(f"{whose}{how_far(self._run)}")
+            self.progress.setText(f"{whose}{waits_for(self._run, self.bench.runner) or how_far(self._run)}")

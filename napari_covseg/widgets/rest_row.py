@@ -10,7 +10,7 @@ from napari_covseg.io.sentences import count
 from napari_covseg.jobs import Run
 from napari_covseg.widgets.benches import Desk
 from napari_covseg.widgets.panel import NOTHING_OPEN, allow, button, rename, stacked, words
-from napari_covseg.widgets.words import time_left
+from napari_covseg.widgets.words import time_left, waits_for
 
 AGAIN, STOP = "Re-segment the rest of this scan", "Stop; leave all as it is"
 AGAIN_TOLD = (
@@ -80,9 +80,8 @@ class RestRow(QWidget):  # type: ignore[misc]
         self.progress.setVisible(self.is_running)
         if self.is_running and self._run is not None:
             done, total = self._run.progress.done, self._run.progress.total
-            waits = self.desk.bench.runner.runs[:1] != (self._run,)
             going_on = f"{done} of {count(total, 'slice')}" if done else "waking the network"
-            said = "waits for its turn" if waits else going_on
+            said = waits_for(self._run, self.desk.bench.runner) or going_on
             is_of_another = self.desk.session is None or self.desk.session.scan_sha256 != self._of
             whose = self._run.title if is_of_another else ""
             self.progress.setText(" · ".join(filter(None, (whose, said, time_left(self._run.seconds_left)))))

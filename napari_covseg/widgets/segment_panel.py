@@ -18,7 +18,7 @@ from napari_covseg.widgets.gestures import slice_shown
 from napari_covseg.widgets.more_form import MoreForm
 from napari_covseg.widgets.outcome import Outcome
 from napari_covseg.widgets.panel import NOTHING_OPEN, Panel, allow, button, words
-from napari_covseg.widgets.words import measured_dice, time_left
+from napari_covseg.widgets.words import measured_dice, time_left, waits_for
 from napari_covseg.workbench import OpenScan, SegmentRequest, checkpoint_title
 
 Scope = Literal["slice", "range", "scan"]
@@ -184,6 +184,5 @@ class SegmentPanel(Panel):
         if running and self._run is not None:
             progress = self._run.progress
             said = f"{progress.done} of {progress.total} slices" if progress.done else progress.doing
-            waits = self.bench.runner.runs[:1] != (self._run,)
-            parts = ("waits for its turn" if waits else said, time_left(self._run.seconds_left))
+            parts = (waits_for(self._run, self.bench.runner) or said, time_left(self._run.seconds_left))
             self.progress.setText(" · ".join(part for part in parts if part))

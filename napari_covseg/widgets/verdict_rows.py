@@ -81,8 +81,10 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.show()
 
     def follow(self, chosen: Checkpoint | None) -> None:
-        """Forget it where the reader works with neither the child nor, while she is still asked, with its parent."""
-        if chosen != self._child and not (self.is_asking and chosen == self._parent):
+        """Ask no more once the child is in use; forget it where another is, save its parent while it is asked about."""
+        if self._child is not None and chosen == self._child:
+            self._ask_no_more()
+        elif chosen != self._child and not (self.is_asking and chosen == self._parent):
             self.clear()
 
     def clear(self) -> None:
@@ -90,14 +92,17 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self._child = None
         self.result.setText("")
         self.figures.setText("")
-        self._hide_why()
-        self.choice.hide()
+        self._ask_no_more()
 
     def _lay_out(self) -> None:
         self.choice, self.foot = QWidget(), QWidget()
         in_a_row(self.use, self.keep, on=self.choice)
         stacked(self.foot, self.choice, self.why).setContentsMargins(MARGIN, 0, MARGIN, 0)
         stacked(self, self.result, self.figures, self.foot)
+
+    def _ask_no_more(self) -> None:
+        self._hide_why()
+        self.choice.hide()
 
     def _hide_why(self) -> None:
         self.why.clear()
@@ -118,10 +123,6 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         if child is None:
             return
         self.desk.attempt(lambda: self.desk.bench.choice.promote(child, self.desk.bench.reader, reason))
-        if self.desk.bench.choice.checkpoint == child:
-            self._hide_why()
-            self.choice.hide()
-            self.desk.bench.said.emit(f"Segment and Learn use {checkpoint_title(child)} from now on.")
 
     def _on_keep(self) -> None:
         if parent := self._parent:

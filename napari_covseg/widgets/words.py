@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_covseg.io.sentences import count
-from napari_covseg.jobs import Run
+from napari_covseg.jobs import JobRunner, Run
 from napari_covseg.networks import Card
 from napari_covseg.review import ReviewSession
 from napari_covseg.volume import LESIONS, SHORT_TITLES, Volume
@@ -16,6 +16,7 @@ from napari_covseg.volume import LESIONS, SHORT_TITLES, Volume
 MINUTE_S = 60
 PACING = "working out how long"
 FINISHING = "finishing: judging the best"
+WAITS = "waits for its turn"
 
 
 def scan_line(scan: Volume) -> str:
@@ -62,6 +63,11 @@ def time_left(seconds: float | None) -> str:
         return ""
     whole_s = max(1, round(seconds))
     return f"{whole_s} s left" if whole_s < MINUTE_S else f"about {round(whole_s / MINUTE_S)} min left"
+
+
+def waits_for(run: Run[Any], runner: JobRunner) -> str:
+    """Return that a run waits while another is at work; empty where it is at work itself, or paused."""
+    return "" if run.is_paused or runner.runs[:1] == (run,) else WAITS
 
 
 def how_far(run: Run[Any]) -> str:

@@ -177,7 +177,7 @@ def test_what_still_runs_is_told() -> None:
     first.progress, first.started_at = Progress(40, 120), time.monotonic() - 20
     assert (
         closing.still_running((first, second))
-        == "Segmenting is not done yet (40 of 120, 40 s left, and 1 more waiting)."
+        == "Segmenting is not done yet (40 of 120, 40 s left).\nWaiting: Exporting."
     )
 
 

@@ -429,6 +429,19 @@ def test_a_verdict_waits_where_a_scan_was_asked_for_while_it_learned(learning: A
     assert learning.tabs.state_line.message.text().startswith("Learned from case_ct. Nobody can say yet")
 
 
+def test_who_takes_a_child_elsewhere_is_asked_no_more(learning: Any) -> None:
+    panel = learning.panel
+    review(learning, 6)
+    child = learned(learning, steps=2)
+    assert panel.verdict.is_asking
+    learning.bench.choice.promote(child, "A", "it finds the lower lobe")
+    learning.live(0.1)
+    assert not panel.verdict.is_asking
+    assert panel.verdict.result.isVisible()
+    said = learning.tabs.state_line.message.text()
+    assert said == f"Segment and Learn use {checkpoint_title(child)} from now on."
+
+
 def test_the_curve_of_a_stopped_run_is_not_that_of_another_scan_or_child(
     learning: Any, scan_path: Path, tmp_path: Path
 ) -> None:

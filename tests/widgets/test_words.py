@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from typing import Any
 
 import pytest
 
-from napari_covseg.jobs import Progress, Run
+from napari_covseg.jobs import Job, JobRunner, Progress, Run
 from napari_covseg.networks import Card
 from napari_covseg.volume.presets import LUNG, PRESETS
 from napari_covseg.widgets import words
@@ -37,6 +38,24 @@ def test_how_far_a_run_is_says_that_nobody_knows_yet_how_long_it_takes() -> None
     run.take(Progress(2, 14, "measuring", aside=True))
     run.pause()
     assert words.how_far(run) == "paused"  # nothing is measured meanwhile
+
+
+def test_a_run_waits_for_its_turn_while_another_is_at_work_unless_it_rests() -> None:
+    held, runner = threading.Event(), JobRunner()
+
+    def until_held() -> Job[None]:
+        held.wait(10)
+        yield Progress(1, 1)
+
+    first, second = runner.start(until_held(), "Segmenting"), runner.start(until_held(), "Learning")
+    assert [words.waits_for(run, runner) for run in (first, second)] == ["", words.WAITS]
+    second.pause()
+    assert words.waits_for(second, runner) == ""  # whoever paused it is told that
+    held.set()
+    runner.wait(first, timeout_s=10)
+    second.go_on()
+    assert words.waits_for(second, runner) == ""
+    runner.close()
 
 
 @pytest.mark.parametrize(

@@ -407,7 +407,7 @@ def test_a_paused_job_can_be_cancelled():
 
 def test_steps_aside_tell_no_time_and_the_pace_is_counted_after_them(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("napari_covseg.jobs.run.time.monotonic", lambda: now[0])
     run = Run((_ for _ in ()), "x", Enough())
     run.started_at = 100.0
     for at_s, done in ((101.0, 8), (160.0, 9)):
@@ -429,7 +429,7 @@ def test_steps_aside_tell_no_time_and_the_pace_is_counted_after_them(monkeypatch
 
 def test_a_slow_step_lets_the_time_left_stand_still_but_not_rise(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("napari_covseg.jobs.run.time.monotonic", lambda: now[0])
     run = Run((_ for _ in ()), "x")
     run.started_at = 100.0
     now[0] = 110.0
@@ -446,7 +446,7 @@ def test_a_slow_step_lets_the_time_left_stand_still_but_not_rise(monkeypatch):
 
 def test_time_spent_resting_does_not_count_as_time_needed(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("napari_covseg.jobs.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("napari_covseg.jobs.run.time.monotonic", lambda: now[0])
     run = Run((_ for _ in ()), "x")
     run.started_at, run.progress = 100.0, Progress(1, 4)
     now[0] = 110.0

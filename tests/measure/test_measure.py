@@ -1,5 +1,7 @@
 """Millilitres, against figures worked out by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,18 @@ def labels():
 
 def test_millilitres_count_voxels_times_their_size(labels):
     assert millilitres(labels) == pytest.approx({"ggo": 0.09, "consolidation": 0.06, "effusion": 0.03, "infection": 0})
+
+
+def test_millilitres_of_many_voxels_take_next_to_no_memory():
+    shape = (20, 512, 512)
+    many = LabelMap(np.zeros(shape, dtype=np.uint8), Geometry(shape, np.eye(4)), LUNGS)
+    many.values[-1, -1, -3:] = 1
+    tracemalloc.start()
+    found = millilitres(many)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == pytest.approx({"lung": 0.003})
+    assert most < many.values.nbytes / 4
 
 
 def test_millilitres_per_slice_add_up_to_the_whole(labels):

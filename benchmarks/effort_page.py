@@ -69,19 +69,23 @@ def _promoted(scans: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _cost_of_the_gate(found: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return what a reader has who follows the gate, over all scans, and which good children it held back."""
+    """Return what a reader has who follows the gate, the good children that it held back and the bad it let through."""
     scans = {f"{title(network)} {name}": one for network, scans in found.items() for name, one in scans.items()}
     children = {name: one["forgetting"]["children"][f"queue {JUDGED}"] for name, one in scans.items()}
     rises = {name: one[f"dice_after_{JUDGED}"] - one["dice_before"] for name, one in scans.items()}
     held = [name for name in sorted(rises, key=lambda name: -rises[name]) if not children[name]["promoted"]]
-    forgot = {name: max(children[name]["drops"].values()) for name in held}
+    forgot = {name: max(children[name]["drops"].values()) for name in scans}
     good = [f"{name} {rises[name]:+.3f}" for name in held if rises[name] >= RISE and forgot[name] <= MOST_FORGOTTEN]
+    through = sorted(forgot.keys() - set(held), key=lambda name: -forgot[name])
+    bad = [f"{name} {-forgot[name]:+.3f}" for name in through if forgot[name] > MOST_FORGOTTEN]
     before, after, kept = (mean_over(found)[key] for key in KEYS[:3])
     return (
         f"What the gate costs, mean of all {len(scans)} scans: before {before:.3f}, after {JUDGED} {after:.3f}, as the "
         f"gate has it {kept:.3f}. It held back {len(held)} of the {len(children)} children of {JUDGED} slices, "
         f"{len(good)} of them though they rose by {RISE} or more and forgot {MOST_FORGOTTEN} at most "
-        f"({', '.join(good) or 'none'})."
+        f"({', '.join(good) or 'none'}). Of the {len(through)} that it let through some class of other patients' scans "
+        f"fell by more than {MOST_FORGOTTEN} with {len(bad)} ({', '.join(bad) or 'none'}); on the cases "
+        "that it asks about itself a single class may fall by three times its margin."
     )
 
 

@@ -14,7 +14,8 @@ from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.folds import taught_by
 from napari_covseg.cli.options import CheckpointName, ChildNameOrFile, Device, Network, OnDevice, finite, is_name_alone
 from napari_covseg.cli.verb import GOES_ON, Answer, verb
-from napari_covseg.io.sentences import sentence_of
+from napari_covseg.io.sentences import count, sentence_of
+from napari_covseg.jobs import overheard
 
 if TYPE_CHECKING:
     from napari_covseg.networks import Checkpoint
@@ -125,7 +126,8 @@ def finetune(
     )
     deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     try:
-        child = followed(finetuned(asked, lambda: time.monotonic() > deadline_s), f"Fine-tuning {parent.name}")
+        job = overheard(finetuned(asked, lambda: time.monotonic() > deadline_s), _tell_dealt)
+        child = followed(job, f"Fine-tuning {parent.name}")
     except KeyboardInterrupt:
         if asked.files.hold_any_work:
             say(f"{out} is not finished; {GOES_ON}.")
@@ -144,6 +146,15 @@ def finetune(
     if unkept:
         say(f"It was not promoted against its gate: the reason could not be kept. {sentence_of(unkept, '')}")
     return replace(answer, done=not unkept and child.path == child_file)
+
+
+def _tell_dealt(step: object) -> None:
+    """Say before anything is learned how many slices will judge it, or why none will."""
+    from napari_covseg.training.neighbourhoods import Dealt
+
+    if isinstance(step, Dealt):
+        judge = f"{step.held_out} kept aside to judge it by" if step.held_out else f"none can judge it: {step.nobody}"
+        say(f"{count(step.taught, 'reviewed slice')} to learn from, {judge}.")
 
 
 def _either(freeze_batch_norm: bool, learn_batch_norm: bool) -> bool | None:

@@ -165,7 +165,10 @@ def revived(checkpoint: Checkpoint) -> nn.ModuleDict:
     if not checkpoint.path.exists():
         raise ValueError(f"The weights {checkpoint.name} are gone from {checkpoint.path.parent}; choose others.")
     module = registry.load(card.network).build(card.scheme, card.width)
-    stored = load_file(checkpoint.path)
+    try:
+        stored = load_file(checkpoint.path)
+    except SafetensorError as error:
+        raise ValueError(f"{checkpoint.path.name} is damaged; copy it here again, or choose other weights.") from error
     _refuse_damaged(checkpoint.path, stored)
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in stored.items()}
     try:

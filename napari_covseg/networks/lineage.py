@@ -6,10 +6,12 @@ What the gate of a fine-tuning said travels in the checkpoint itself; what a rea
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,14 +104,14 @@ def first(network: str, folder: Path | None = None) -> Checkpoint | None:
 def overrule(
     trained: Checkpoint, reader: str, reason: str, *, promoted: bool = True, folder: Path | None = None
 ) -> Decision:
-    """Decide against a gate, or take that back; the reason is on disk when this returns.
+    """Decide against a gate, or take that back; the reason is on disk, and was read back, when this returns.
 
     Raises
     ------
     ValueError
         If no reason is given.
     OSError
-        If it cannot be written.
+        If it cannot be written, or not be read back; then nothing was decided.
     """
     if not reason.strip():
         raise ValueError("Say in a few words why; the reason is kept with the decision.")
@@ -122,10 +124,9 @@ def overrule(
     )
     path = _log(folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as log:
-        log.write(decision.model_dump_json().encode() + b"\n")
-        log.flush()
-        os.fsync(log.fileno())
+    _append(path, decision.model_dump_json().encode() + b"\n")
+    if decision not in decisions(folder):
+        raise OSError(f"The decision could not be read back from {path}; decide again.")
     return decision
 
 
@@ -182,6 +183,23 @@ def unfinished(scan_sha256: str, folder: Path | None = None) -> Mapping[Path, Ma
 def _decision_on(trained: Checkpoint, folder: Path | None) -> Decision | None:
     decided = [each for each in decisions(folder) if each.checkpoint_sha256 == trained.sha256]
     return decided[-1] if decided else None
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Add a whole line, or none: not to one that was cut, and without leaving a part of it where there is no room."""
+    with path.open("a+b", buffering=0) as log:
+        length = log.seek(0, os.SEEK_END)
+        log.seek(max(0, length - 1))
+        is_cut = log.read(1) not in (b"", b"\n")
+        whole = b"\n" + line if is_cut else line
+        try:
+            if log.write(whole) != len(whole):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(log.fileno())
+        except OSError:
+            with suppress(OSError):
+                log.truncate(length)
+            raise
 
 
 def _log(folder: Path | None) -> Path:

@@ -114,7 +114,8 @@ def session_at(place: Place, scan: Volume, reader: str, found_at: FoundAt) -> Re
     ValueError
         If it cannot be read.
     """
-    if place.read_only and is_session(place.folder) and facts_in(place.folder).get("scan_sha256") != scan.sha256:
+    is_of_before = place.read_only and not place.of and is_session(place.folder)  # the scan changed since it began
+    if is_of_before and facts_in(place.folder).get("scan_sha256") != scan.sha256:
         return ReviewSession.resume(place.folder, reader, read_only=place.read_only)
     if place.read_only:
         looked_at = ReviewSession.begin(place.folder, scan, reader, found_at.path, read_only=place.read_only)

@@ -271,8 +271,10 @@ def _count(lessons: Sequence[Lesson]) -> int:
 
 
 def _dice(found: dict[str, list[Agreement]]) -> dict[str, float]:
-    dice = {name: pooled(parts).dice for name, parts in found.items()}
-    return {f"dice_{name}": round(value, DECIMALS) for name, value in sorted(dice.items()) if value is not None}
+    """Return the pooled Dice of every class of which there is any."""
+    overlaps = {name: pooled(parts) for name, parts in sorted(found.items())}
+    shown = {name: one.dice for name, one in overlaps.items() if one.true_positive + one.false_negative}
+    return {f"dice_{name}": round(value, DECIMALS) for name, value in shown.items() if value is not None}
 
 
 def _kept(request: FineTuning, draft: Checkpoint, metrics: dict[str, Any]) -> Job[Checkpoint]:

@@ -34,6 +34,9 @@ class FamilyRows(QWidget):  # type: ignore[misc]
     doubted = Signal(object)
     """Asked for is a checkpoint that its gate did not promote."""
 
+    looked_at = Signal(object)
+    """Pressed was on the one in use, or on one that is in use now."""
+
     def __init__(self, desk: Desk) -> None:
         super().__init__()
         self.desk = desk
@@ -97,6 +100,7 @@ class FamilyRows(QWidget):  # type: ignore[misc]
     def _on_chosen(self, item: QTreeWidgetItem) -> None:
         branch: Branch = item.data(0, CHECKPOINT)
         if branch.checkpoint == self.desk.bench.choice.checkpoint:
+            self.looked_at.emit(branch.checkpoint)
             return
         if not branch.promoted:
             self.doubted.emit(branch.checkpoint)
@@ -108,6 +112,7 @@ class FamilyRows(QWidget):  # type: ignore[misc]
             return
         decided = f" {_decided(branch.decision)}" if branch.is_overruled and branch.decision else ""
         self.desk.bench.said.emit(f"Segment and Learn use {_called(trained)} from now on.{decided}")
+        self.looked_at.emit(trained)
 
 
 def _unreadable(reasons: Sequence[str]) -> str:

@@ -79,6 +79,7 @@ class LearnPanel(Panel):
         self.go.clicked.connect(self._on_go)
         self.resume.clicked.connect(self._on_resume)
         self.family.doubted.connect(self._on_doubted)
+        self.family.looked_at.connect(self._on_looked_at)
         self.older.changed.connect(self._show_state)
         for signal in (self.desk.opened, self.desk.states_changed, self.desk.chose, self.desk.runs_changed):
             signal.connect(self._show_state)
@@ -102,7 +103,7 @@ class LearnPanel(Panel):
         self._begin(resume=True)
 
     def _begin(self, *, resume: bool) -> None:
-        if trained := self.bench.choice.checkpoint:
+        if trained := self.desk.attempt(self.bench.choice.at_hand):
             self._parent = trained
             self.bench.choice.take(trained.card.network, trained)  # until the reader decides, a child replaces nobody
             older = self.bench.older
@@ -169,6 +170,13 @@ class LearnPanel(Panel):
         self.verdict.ask(self.bench.choice.checkpoint, child, self._source_of(child))
         self._let_curve_go()
         self._show_older()
+
+    def _on_looked_at(self, trained: Checkpoint) -> None:
+        """Show what the gate said of what is in use, unless the reader is asked about another."""
+        if not self.verdict.is_asking and trained.card.metrics.get("gate"):
+            self.verdict.tell(trained, self._source_of(trained))
+            self._let_curve_go()
+            self._show_older()
 
     def _say_learned(self, child: Checkpoint) -> None:
         source = self._source_of(child)

@@ -71,7 +71,7 @@ class RestRow(QWidget):  # type: ignore[misc]
     def _on_go(self) -> None:
         if self.is_running and self._run is not None:
             self._run.cancel()
-        elif trained := self.desk.bench.choice.checkpoint:
+        elif trained := self.desk.attempt(self.desk.bench.choice.at_hand):
             self._run = self.desk.attempt(lambda: self.desk.bench.learning.segment_rest(trained))
             self._of = self.desk.session.scan_sha256 if self.desk.session else ""
         self.show_state()

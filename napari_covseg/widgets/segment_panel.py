@@ -120,7 +120,7 @@ class SegmentPanel(Panel):
         if self._run is not None and not self._run.over:
             self._run.cancel()
             self._show_state()
-        elif trained := self.bench.choice.checkpoint:
+        elif trained := self.desk.attempt(self.bench.choice.at_hand):
             self._run = self.desk.attempt(lambda: self.bench.segment(self._request(trained)))
             if self._run is not None:
                 self._run.finished.connect(partial(self.outcome.tell, self.bench.current, checkpoint_title(trained)))

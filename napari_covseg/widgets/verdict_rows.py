@@ -14,6 +14,8 @@ from napari_covseg.widgets.panel import button, in_a_row, rename, stacked, words
 from napari_covseg.workbench import checkpoint_title, gone
 
 USE, KEEP, ALL_THE_SAME = "Use it", "Keep the old one", "Use it all the same"
+KEEP_IN_USE = "Keep the one in use"
+KEEP_TOLD = "Segment as before; the new one stays in the lineage"
 USE_TOLD = "Segment with what was just learned"
 ALL_THE_SAME_TOLD = "Say why, and segment with it although it was not found better; the reason is kept"
 ASK = "Why? Then press Enter"
@@ -37,7 +39,7 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self._child: Checkpoint | None = None
         self.result, self.figures, self.why = words(), words(), QLineEdit()
         self.figures.setToolTip(TABLES_TOLD)
-        self.use, self.keep = button(USE, USE_TOLD), button(KEEP, "Segment as before; the new one stays in the lineage")
+        self.use, self.keep = button(USE, USE_TOLD), button(KEEP, KEEP_TOLD)
         self.why.setPlaceholderText(ASK)
         self.why.setMaxLength(500)
         self._lay_out()
@@ -68,16 +70,25 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         scan
             What the scan is called that it learned from; empty where nobody knows.
         """
-        self._parent, self._child = parent, child
-        learned_from = f"Learned from {escape(scan)}." if scan else ""
-        self.result.setText(" ".join(filter(None, (learned_from, reasons(child.card.metrics)))))
-        self.figures.setText(tables(child.card.metrics))
+        self.tell(child, scan)
+        self._parent = parent
+        is_of_another = parent is not None and child.card.parent_sha256 not in ("", parent.sha256)
+        if is_of_another:
+            self.result.setText(f"{self.result.text()} {self._compared(child)}")
+        rename(self.keep, KEEP_IN_USE if is_of_another else KEEP, KEEP_TOLD)
         speaks_for = is_promoted(child, self.desk.bench.folder)
         rename(self.use, *((USE, USE_TOLD) if speaks_for else (ALL_THE_SAME, ALL_THE_SAME_TOLD)))
         self.use.setStyleSheet(DEFAULT if speaks_for else "")
         self.keep.setStyleSheet("" if speaks_for else DEFAULT)
-        self._hide_why()
         self.choice.show()
+
+    def tell(self, child: Checkpoint, scan: str = "") -> None:
+        """Show what is known of a child, and ask nothing."""
+        self._parent, self._child = None, child
+        learned_from = f"Learned from {escape(scan)}." if scan else ""
+        self.result.setText(" ".join(filter(None, (learned_from, reasons(child.card.metrics)))))
+        self.figures.setText(tables(child.card.metrics))
+        self._ask_no_more()
         self.show()
 
     def follow(self, chosen: Checkpoint | None) -> None:
@@ -93,6 +104,13 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         self.result.setText("")
         self.figures.setText("")
         self._ask_no_more()
+
+    def _compared(self, child: Checkpoint) -> str:
+        """Return whose figures stand before a child's, where these are not of what is in use."""
+        known = self.desk.bench.choice.known(child.card.network)
+        parent = next((each for each in known if each.sha256 == child.card.parent_sha256), None)
+        whom = "the network that it learned from, which is gone" if parent is None else checkpoint_title(parent)
+        return f"Compared with {escape(whom)}, not with the one in use."
 
     def _lay_out(self) -> None:
         self.choice, self.foot = QWidget(), QWidget()

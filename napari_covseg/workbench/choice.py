@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_covseg.io.remembered import remember, remembered
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
-from napari_covseg.workbench.words import gone
+from napari_covseg.workbench.words import checkpoint_title, gone
 
 
 class Choice:
@@ -45,6 +45,28 @@ class Choice:
         if chosen is not None and chosen.path.exists():
             return chosen
         return lineage.first(self.network, self.folder)
+
+    def at_hand(self) -> Checkpoint | None:
+        """Return the one to begin something with; None if the network has none.
+
+        Raises
+        ------
+        ValueError
+            If the file of the one chosen is gone. Nothing is begun with another unasked: what takes its place is in use
+            from then on, for the reader to see before she asks again.
+        """
+        chosen = self._chosen.get(self.network)
+        if chosen is None or chosen.path.exists():
+            return self.checkpoint
+        del self._chosen[self.network]
+        instead = self.checkpoint
+        self.changed.emit(instead)
+        now = (
+            "choose another"
+            if instead is None
+            else f"{checkpoint_title(instead)} is in use now; press again to go on with it"
+        )
+        raise ValueError(f"{gone(chosen)} Nothing was begun: {now}, or copy the file back and choose it in Learn.")
 
     def take(self, network: str, trained: Checkpoint | None = None) -> None:
         """Work with this network from now on, and with this checkpoint of it where one is given; `changed` tells it."""

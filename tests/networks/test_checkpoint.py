@@ -214,6 +214,13 @@ def test_a_class_without_a_figure_does_not_count_as_measured(card):
     assert told.measured_dice == {"dice_ggo": 0.5}
 
 
+def test_a_file_that_was_cut_since_it_was_read_is_told_in_words(module, card, tmp_path):
+    saved = checkpoint.save(module, card, tmp_path / "saved.safetensors")
+    saved.path.write_bytes(saved.path.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match=r"is damaged; copy it here again, or choose other weights\.$"):
+        checkpoint.revived(saved)
+
+
 def test_a_damaged_file_among_ones_own_is_left_out_and_that_is_logged_once(tmp_path, caplog):
     damaged = tmp_path / checkpoint.OWN_FOLDER / "bad.safetensors"
     damaged.parent.mkdir()

@@ -1,5 +1,6 @@
 """Lineage: who comes from whom, what may take its parent's place, and what a reader decided."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -105,6 +106,38 @@ def test_a_damaged_line_hides_no_other_decision(made, tmp_path):
     log.write_bytes(b'{"cut\n\xff\n' + log.read_bytes() + of_no_date + b'{"checkpoint_sha256": "x"')
     assert lineage.is_promoted(child, tmp_path)
     assert len(lineage.decisions(tmp_path)) == 1
+
+
+def test_a_decision_after_a_line_that_was_cut_is_kept(made, tmp_path):
+    child = made("child", gate={"promoted": False})
+    lineage.overrule(child, "Dr A", "better", folder=tmp_path)
+    log = tmp_path / OWN_FOLDER / lineage.DECISIONS
+    log.write_bytes(log.read_bytes() + b'{"checkpoint_sha256": "x", "reason": "cut')
+    taken_back = lineage.overrule(child, "Dr B", "draws over vessels", promoted=False, folder=tmp_path)
+    assert lineage.decisions(tmp_path)[-1] == taken_back
+    assert not lineage.is_promoted(child, tmp_path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits there")
+def test_where_there_is_no_room_no_part_of_a_decision_is_left(made, tmp_path):
+    import resource
+    import signal
+
+    child = made("child", gate={"promoted": False})
+    lineage.overrule(child, "Dr A", "better", folder=tmp_path)
+    log = tmp_path / OWN_FOLDER / lineage.DECISIONS
+    before = log.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    told = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))
+    try:
+        with pytest.raises(OSError, match=r"space|large"):
+            lineage.overrule(child, "Dr B", "draws over vessels", promoted=False, folder=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, told)
+    assert log.read_bytes() == before
+    assert lineage.is_promoted(child, tmp_path)
 
 
 def test_a_gate_that_does_not_say_that_it_promotes_does_not(made, tmp_path):

@@ -168,6 +168,20 @@ def test_a_session_whose_folder_was_renamed_goes_on(begun, sessions, small_scan)
     assert looked_at.read_only.startswith("This is the reading of Dr A.")
 
 
+def test_another_readers_session_of_another_scan_is_not_opened_on_this_one(begun, sessions, small_scan, tmp_path):
+    other = tmp_path / "other_ct.nii.gz"
+    shutil.copy(small_scan, other)
+    _change(other)
+    shelf = Shelf(sessions, lambda words: None)
+    theirs = shelf.take(read_volume(other), "Dr B", FoundAt(other))
+    theirs_at = theirs.folder
+    shelf.close()
+    shutil.rmtree(begun.folder)
+    shutil.copytree(theirs_at, begun.folder)
+    with pytest.raises(ValueError, match="holds that of another scan; move it out of"):
+        shelf.take(read_volume(small_scan), "Dr C", FoundAt(small_scan))
+
+
 def test_of_a_scan_that_changed_on_disk_each_reader_sees_her_own_session(begun, sessions, small_scan):
     second = Shelf(sessions, lambda words: None)
     own = second.take(read_volume(small_scan), "Dr B", FoundAt(small_scan), beside=True)

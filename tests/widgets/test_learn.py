@@ -429,6 +429,63 @@ def test_a_verdict_waits_where_a_scan_was_asked_for_while_it_learned(learning: A
     assert learning.tabs.state_line.message.text().startswith("Learned from case_ct. Nobody can say yet")
 
 
+def test_nothing_is_begun_with_another_network_where_the_one_in_use_is_gone(learning: Any, trained: Checkpoint) -> None:
+    panel = learning.panel
+    review(learning, 6)
+    known = {learning.bench.current.scan.voxels_sha256: Learned.of((6,))}
+    scans = (learning.session.scan_sha256,)
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256, "learned": known, "scans_sha256": scans})
+    child = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("child.safetensors"))
+    for pressed in (panel.go, panel.rest.go, learning.tabs.panels["Segment"].go):
+        learning.bench.choice.promote(child, learning.bench.reader)
+        learning.live(0.1)
+        learning.tabs.show_panel("Learn" if pressed in (panel.go, panel.rest.go) else "Segment")
+        away = child.path.rename(child.path.with_suffix(".away"))
+        press(learning, pressed)
+        assert not learning.bench.runner.busy
+        said = learning.tabs.state_line.message.text()
+        assert said.startswith(f"⚠ {checkpoint_title(child)} is gone from its folder. Nothing was begun: ")
+        assert learning.bench.choice.checkpoint != child
+        assert checkpoint_title(child) not in panel.ready.text()
+        away.rename(child.path)
+
+
+def test_what_the_gate_said_of_the_network_in_use_is_shown_at_a_click(learning: Any, trained: Checkpoint) -> None:
+    panel = learning.panel
+    review(learning, 6)
+    child = learned(learning, steps=2)
+    press(learning, panel.verdict.keep)
+    names = [item.toolTip(0).split(":")[0] for item in panel.family.items]
+    learning.bench.choice.promote(child, "A", "it finds the lower lobe")
+    learning.live(0.1)
+    assert not panel.verdict.figures.isVisible()
+    click_item(learning, names.index(child.name))
+    assert panel.verdict.figures.isVisible()
+    assert child.card.metrics["gate"]["words"] in panel.verdict.result.text()
+    assert not panel.verdict.is_asking
+    click_item(learning, names.index(trained.name))
+    assert not panel.verdict.figures.isVisible()  # no gate was asked about it
+
+
+def test_a_child_of_another_than_the_one_in_use_says_with_what_it_was_compared(
+    learning: Any, trained: Checkpoint
+) -> None:
+    panel = learning.panel
+    review(learning, 6)
+    child = learned(learning, steps=2)
+    press(learning, panel.verdict.keep)
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256})
+    other = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("other.safetensors"))
+    learning.bench.choice.promote(other, learning.bench.reader)
+    learning.live(0.1)
+    names = [item.toolTip(0).split(":")[0] for item in panel.family.items]
+    click_item(learning, names.index(child.name))
+    assert f"Compared with {checkpoint_title(trained)}, not with the one in use." in panel.verdict.result.text()
+    assert panel.verdict.keep.text() == "Keep the one in use"
+    press(learning, panel.verdict.keep)
+    assert learning.bench.choice.checkpoint == other
+
+
 def test_who_takes_a_child_elsewhere_is_asked_no_more(learning: Any) -> None:
     panel = learning.panel
     review(learning, 6)

@@ -14,8 +14,8 @@ from napari_covseg.cli.console import followed, say, table
 from napari_covseg.cli.folds import taught_by
 from napari_covseg.cli.options import CheckpointName, ChildNameOrFile, Device, Network, OnDevice, finite, is_name_alone
 from napari_covseg.cli.verb import GOES_ON, Answer, verb
-from napari_covseg.io.sentences import count, sentence_of
-from napari_covseg.jobs import overheard
+from napari_covseg.io.sentences import sentence_of
+from napari_covseg.jobs import Remark, passed_on
 
 if TYPE_CHECKING:
     from napari_covseg.networks import Checkpoint
@@ -126,7 +126,7 @@ def finetune(
     )
     deadline_s = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     try:
-        job = overheard(finetuned(asked, lambda: time.monotonic() > deadline_s), _tell_dealt)
+        job = passed_on(finetuned(asked, lambda: time.monotonic() > deadline_s), _with_dealt)
         child = followed(job, f"Fine-tuning {parent.name}")
     except KeyboardInterrupt:
         if asked.files.hold_any_work:
@@ -148,13 +148,15 @@ def finetune(
     return replace(answer, done=not unkept and child.path == child_file)
 
 
-def _tell_dealt(step: object) -> None:
-    """Say before anything is learned how many slices will judge it, or why none will."""
+def _with_dealt(step: Any) -> tuple[Any, ...]:
+    """Tell how many slices will judge what is learned, or why none will, as soon as that is known."""
     from napari_covseg.training.neighbourhoods import Dealt
 
-    if isinstance(step, Dealt):
-        judge = f"{step.held_out} kept aside to judge it by" if step.held_out else f"none can judge it: {step.nobody}"
-        say(f"{count(step.taught, 'reviewed slice')} to learn from, {judge}.")
+    if not isinstance(step, Dealt):
+        return (step,)
+    judge = f"{step.held_out} judge" if step.held_out else f"none judges: {step.nobody}"
+    between = f"; {step.left_out} between are left out" if step.left_out else ""
+    return step, Remark(f"Of the reviewed slices {step.taught} teach, {judge}{between}.")
 
 
 def _either(freeze_batch_norm: bool, learn_batch_norm: bool) -> bool | None:

@@ -7,7 +7,7 @@ share. Whatever a job yields is delivered on the home thread, so no subscriber e
 
 from napari_covseg.jobs.run import Enough, Run
 from napari_covseg.jobs.runner import JobRunner
-from napari_covseg.jobs.steps import Job, LeftError, Progress, Remark, drain, overheard, retold
+from napari_covseg.jobs.steps import Job, LeftError, Progress, Remark, drain, overheard, passed_on, retold
 
 __all__ = [
     "Enough",
@@ -19,5 +19,6 @@ __all__ = [
     "Run",
     "drain",
     "overheard",
+    "passed_on",
     "retold",
 ]

@@ -73,7 +73,7 @@ def retold(job: Job[Result], tell: Callable[[Progress], Progress]) -> Job[Result
             return (tell(step),)
         return (step,) if isinstance(step, Remark) else ()
 
-    return (yield from _passed_on(job, told))
+    return (yield from passed_on(job, told))
 
 
 def overheard(job: Job[Result], hear: Callable[[Any], None]) -> Job[Result]:
@@ -83,10 +83,11 @@ def overheard(job: Job[Result], hear: Callable[[Any], None]) -> Job[Result]:
         hear(step)
         return (step,)
 
-    return (yield from _passed_on(job, told))
+    return (yield from passed_on(job, told))
 
 
-def _passed_on(job: Job[Result], changed: Callable[[Any], tuple[Any, ...]]) -> Job[Result]:
+def passed_on(job: Job[Result], changed: Callable[[Any], tuple[Any, ...]]) -> Job[Result]:
+    """Run a job as it is, with other steps in the place of each of its own, none or several."""
     try:
         while True:
             try:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,7 +110,7 @@ def overrule(
     ValueError
         If no reason is given.
     OSError
-        If it cannot be written, or not be read back; then nothing was decided.
+        If it cannot be written, and then no part of it is; or if it cannot be read back.
     """
     if not reason.strip():
         raise ValueError("Say in a few words why; the reason is kept with the decision.")
@@ -133,7 +132,7 @@ def overrule(
 def decisions(folder: Path | None = None) -> tuple[Decision, ...]:
     """Return all decisions, the oldest first; a line that is cut or damaged is left out."""
     try:
-        lines = _log(folder).read_text("utf-8", errors="replace").splitlines()
+        lines = _log(folder).read_text("utf-8", errors="replace").split("\n")  # a reason may hold other line ends
     except OSError:
         return ()
     return tuple(_parsed(lines))
@@ -192,14 +191,12 @@ def _append(path: Path, line: bytes) -> None:
         log.seek(max(0, length - 1))
         is_cut = log.read(1) not in (b"", b"\n")
         whole = b"\n" + line if is_cut else line
-        try:
-            if log.write(whole) != len(whole):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            os.fsync(log.fileno())
-        except OSError:
-            with suppress(OSError):
+        written = log.write(whole)
+        if written != len(whole):
+            if log.seek(0, os.SEEK_END) == length + written:  # nobody else added to it
                 log.truncate(length)
-            raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(log.fileno())
 
 
 def _log(folder: Path | None) -> Path:

@@ -91,7 +91,7 @@ def _judged_child(request: FineTuning, lessons: Sequence[Lesson], enough: Callab
     yield Progress(0, request.config.steps, "preparing the reviewed slices", aside=True)
     dealt = split(lessons, learned_by(request.parent.card))
     nobody = why_nobody_judges(dealt)
-    yield Dealt(sum(len(part.taught) for part in dealt), sum(len(part.held_out) for part in dealt), nobody)
+    yield Dealt.told(dealt, nobody)
     if barred := sum(len(part.barred) for part in dealt):
         told = f"{request.parent.name}, or one that it comes from, has learned from {count(barred, 'reviewed slice')}"
         yield Remark(f"{told} here or from what lies beside: {'it judges' if barred == 1 else 'these judge'} nothing.")

@@ -49,7 +49,11 @@ LEARNED_BEFORE = (
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """The reviewed slices of one lesson: those that teach, those that judge, and those left out between them."""
+    """The reviewed slices of one lesson: those that teach, those that judge, and those left out between them.
+
+    ``barred`` are those that cannot judge, since they or their neighbours taught an ancestor; they teach or are left
+    out.
+    """
 
     taught: tuple[int, ...]
     held_out: tuple[int, ...] = ()
@@ -59,11 +63,22 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """Told when a fine-tuning begins: how many reviewed slices teach, how many judge, and why none does."""
+    """Told when a fine-tuning begins: how many reviewed slices teach, judge or lie between, and why none judges."""
 
     taught: int
     held_out: int
+    left_out: int
     nobody: str = ""
+
+    @classmethod
+    def told(cls, dealt: Sequence[Split], nobody: str) -> Dealt:
+        """Return what is told of all lessons together."""
+        taught, held_out, left_out = (sum(map(len, each)) for each in zip(*map(_parts, dealt), strict=True))
+        return cls(taught, held_out, left_out, nobody)
+
+
+def _parts(dealt: Split) -> tuple[tuple[int, ...], ...]:
+    return dealt.taught, dealt.held_out, dealt.left_out
 
 
 def split(lessons: Sequence[Lesson], learned: Record | None = None) -> tuple[Split, ...]:

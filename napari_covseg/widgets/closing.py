@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QMessageBox, QWidget
 
 from napari_covseg.widgets.words import time_left
@@ -100,6 +100,7 @@ def ask(parent: QWidget, what: str) -> bool:
     """Ask whether to stop it and close."""
     box = QMessageBox(parent)
     box.setWindowTitle("Close CovSeg?")
+    box.setTextFormat(Qt.TextFormat.PlainText)  # what a file is called is no markup
     box.setText(what)
     box.setInformativeText("What is finished is saved; the rest can be run again.")
     stop = box.addButton(STOP, QMessageBox.ButtonRole.AcceptRole)

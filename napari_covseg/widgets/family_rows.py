@@ -77,7 +77,9 @@ class FamilyRows(QWidget):  # type: ignore[misc]
         left_out = self.desk.bench.choice.left_out
         self.unreadable.setText(_unreadable(left_out))
         self.unreadable.setVisible(bool(left_out))
-        self.setVisible(len(branches) > 1 or bool(left_out))
+        chosen = self.desk.bench.choice.checkpoint
+        is_gone = chosen is not None and chosen not in [branch.checkpoint for branch in branches]
+        self.setVisible(len(branches) > 1 or bool(left_out) or is_gone)
 
     def _grow(self, branches: Sequence[Branch]) -> None:
         chosen = self.desk.bench.choice.checkpoint

@@ -42,6 +42,7 @@ class LearnPanel(Panel):
         super().__init__(napari_viewer)
         self._run: Run[Any] | None = None
         self._parent: Checkpoint | None = None
+        self._in_use = self.bench.choice.checkpoint
         self._child: Checkpoint | None = None
         self._learns = ""
         self._names: dict[str, str] = {}
@@ -64,6 +65,7 @@ class LearnPanel(Panel):
     def showEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
         """Look whether a run can be gone on with and judged: it is looked for only while somebody sees it."""
         super().showEvent(event)
+        self.family.show_family()
         self._show_state()
 
     def _while_running(self) -> QWidget:
@@ -103,20 +105,23 @@ class LearnPanel(Panel):
         self._begin(resume=True)
 
     def _begin(self, *, resume: bool) -> None:
-        if trained := self.desk.attempt(self.bench.choice.at_hand):
-            self._parent = trained
-            self.bench.choice.take(trained.card.network, trained)  # until the reader decides, a child replaces nobody
-            older = self.bench.older
-            replay = older.place if older else None
-            self._run = self.desk.attempt(
-                lambda: self.bench.learning.finetune(trained, steps=self.steps, replay=replay, resume=resume)
-            )
-            if self._run is not None and (session := self.desk.session) is not None:
-                self._run.stepped.connect(self._on_step)
-                self._child, self._learns = None, session.scan_sha256
-                self.curve.clear()
-                self.verdict.clear()
+        self._run = self.desk.attempt(lambda: self._begun(resume=resume))
+        if self._run is not None and (session := self.desk.session) is not None:
+            self._run.stepped.connect(self._on_step)
+            self._child, self._learns = None, session.scan_sha256
+            self.curve.clear()
+            self.verdict.clear()
         self._show_state()
+
+    def _begun(self, *, resume: bool) -> Run[Any] | None:
+        trained = self.bench.choice.at_hand()
+        if trained is None:
+            return None
+        self._parent = trained
+        self.bench.choice.take(trained.card.network, trained)  # until the reader decides, a child replaces nobody
+        older = self.bench.older
+        replay = older.place if older else None
+        return self.bench.learning.finetune(trained, steps=self.steps, replay=replay, resume=resume)
 
     def _on_pause(self) -> None:
         if self._run is not None:
@@ -152,9 +157,10 @@ class LearnPanel(Panel):
         self._show_older()
 
     def _on_chose(self, chosen: Checkpoint | None) -> None:
-        was_asked = self.verdict.is_asking
+        was_asked, is_another = self.verdict.is_asking, chosen != self._in_use
+        self._in_use = chosen
         self.verdict.follow(chosen)
-        if was_asked and chosen is not None and not self.verdict.is_asking:
+        if was_asked and is_another and chosen is not None and not self.verdict.is_asking:
             self.bench.said.emit(f"Segment and Learn use {checkpoint_title(chosen)} from now on.")
         self._let_curve_go()
         self._show_older()
@@ -162,7 +168,7 @@ class LearnPanel(Panel):
     def _on_learned(self, child: Checkpoint) -> None:
         if self._parent is not None and child.card.parent_sha256 == self._parent.sha256:
             self._child = child
-            self.verdict.ask(self._parent, child, self._source_of(child))
+            self.verdict.ask(self.bench.choice.checkpoint, child, self._source_of(child))
         self._show_older()
         self._say_learned(child)
 
@@ -172,8 +178,8 @@ class LearnPanel(Panel):
         self._show_older()
 
     def _on_looked_at(self, trained: Checkpoint) -> None:
-        """Show what the gate said of what is in use, unless the reader is asked about another."""
-        if not self.verdict.is_asking and trained.card.metrics.get("gate"):
+        """Show what the gate said of what is in use, unless the reader is asked about another or waits for it."""
+        if not (self._is_running or self.verdict.is_asking) and trained.card.metrics.get("gate"):
             self.verdict.tell(trained, self._source_of(trained))
             self._let_curve_go()
             self._show_older()

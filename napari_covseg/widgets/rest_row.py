@@ -71,10 +71,14 @@ class RestRow(QWidget):  # type: ignore[misc]
     def _on_go(self) -> None:
         if self.is_running and self._run is not None:
             self._run.cancel()
-        elif trained := self.desk.attempt(self.desk.bench.choice.at_hand):
-            self._run = self.desk.attempt(lambda: self.desk.bench.learning.segment_rest(trained))
+        else:
+            self._run = self.desk.attempt(self._begun)
             self._of = self.desk.session.scan_sha256 if self.desk.session else ""
         self.show_state()
+
+    def _begun(self) -> Run[Any] | None:
+        trained = self.desk.bench.choice.at_hand()
+        return self.desk.bench.learning.segment_rest(trained) if trained else None
 
     def _show_progress(self) -> None:
         self.progress.setVisible(self.is_running)

@@ -120,11 +120,17 @@ class SegmentPanel(Panel):
         if self._run is not None and not self._run.over:
             self._run.cancel()
             self._show_state()
-        elif trained := self.desk.attempt(self.bench.choice.at_hand):
-            self._run = self.desk.attempt(lambda: self.bench.segment(self._request(trained)))
-            if self._run is not None:
-                self._run.finished.connect(partial(self.outcome.tell, self.bench.current, checkpoint_title(trained)))
+        else:
+            self._run = self.desk.attempt(self._begun)
             self._show_state()
+
+    def _begun(self) -> Run[Any] | None:
+        trained = self.bench.choice.at_hand()
+        if trained is None:
+            return None
+        run = self.bench.segment(self._request(trained))
+        run.finished.connect(partial(self.outcome.tell, self.bench.current, checkpoint_title(trained)))
+        return run
 
     def _request(self, trained: Checkpoint) -> SegmentRequest:
         return SegmentRequest(

@@ -109,7 +109,7 @@ class VerdictRows(QWidget):  # type: ignore[misc]
         """Return whose figures stand before a child's, where these are not of what is in use."""
         known = self.desk.bench.choice.known(child.card.network)
         parent = next((each for each in known if each.sha256 == child.card.parent_sha256), None)
-        whom = "the network that it learned from, which is gone" if parent is None else checkpoint_title(parent)
+        whom = "the network that it learned from, which is in no list" if parent is None else checkpoint_title(parent)
         return f"Compared with {escape(whom)}, not with the one in use."
 
     def _lay_out(self) -> None:

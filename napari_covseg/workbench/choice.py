@@ -10,7 +10,7 @@ from psygnal import Signal
 
 from napari_covseg.io.remembered import remember, remembered
 from napari_covseg.networks import Checkpoint, checkpoint, lineage
-from napari_covseg.workbench.words import checkpoint_title, gone
+from napari_covseg.workbench.words import gone
 
 
 class Choice:
@@ -39,12 +39,10 @@ class Choice:
     def checkpoint(self) -> Checkpoint | None:
         """The one chosen, else the network's first; None if it has none.
 
-        A child that its gate held back is never the first: it is used when a reader says so.
+        A child that its gate held back is never the first: it is used when a reader says so. One whose file is gone
+        stays chosen, since nothing takes its place unasked; `at_hand` refuses it.
         """
-        chosen = self._chosen.get(self.network)
-        if chosen is not None and chosen.path.exists():
-            return chosen
-        return lineage.first(self.network, self.folder)
+        return self._chosen.get(self.network) or lineage.first(self.network, self.folder)
 
     def at_hand(self) -> Checkpoint | None:
         """Return the one to begin something with; None if the network has none.
@@ -52,27 +50,23 @@ class Choice:
         Raises
         ------
         ValueError
-            If the file of the one chosen is gone. Nothing is begun with another unasked: what takes its place is in use
-            from then on, for the reader to see before she asks again.
+            If its file is gone.
         """
-        chosen = self._chosen.get(self.network)
-        if chosen is None or chosen.path.exists():
-            return self.checkpoint
-        del self._chosen[self.network]
-        instead = self.checkpoint
-        self.changed.emit(instead)
-        now = (
-            "choose another"
-            if instead is None
-            else f"{checkpoint_title(instead)} is in use now; press again to go on with it"
-        )
-        raise ValueError(f"{gone(chosen)} Nothing was begun: {now}, or copy the file back and choose it in Learn.")
+        trained = self.checkpoint
+        if trained is not None and not trained.path.exists():
+            raise ValueError(f"{gone(trained)} Nothing was begun; copy it back, or choose another in the lineage.")
+        return trained
 
     def take(self, network: str, trained: Checkpoint | None = None) -> None:
-        """Work with this network from now on, and with this checkpoint of it where one is given; `changed` tells it."""
+        """Work with this network from now on, and with this checkpoint of it where one is given; `changed` tells it.
+
+        Where its file is gone the network's first takes its place.
+        """
         self.network = network
         if trained is not None:
             self._chosen[network] = trained
+            if not trained.path.exists():
+                del self._chosen[network]
         chosen = {key: each.sha256 for key, each in self._chosen.items()}
         with suppress(OSError):  # nothing depends on it
             remember(self.folder, replace(remembered(self.folder), network=network, checkpoints=chosen))

@@ -108,6 +108,13 @@ def test_a_damaged_line_hides_no_other_decision(made, tmp_path):
     assert len(lineage.decisions(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("reason", ["first\u2028second", "a\x85b", "a\nb"])
+def test_a_reason_may_hold_any_line_end(made, tmp_path, reason):
+    child = made("child", gate={"promoted": False})
+    lineage.overrule(child, "Dr A", reason, folder=tmp_path)
+    assert [one.reason for one in lineage.decisions(tmp_path)] == [reason]
+
+
 def test_a_decision_after_a_line_that_was_cut_is_kept(made, tmp_path):
     child = made("child", gate={"promoted": False})
     lineage.overrule(child, "Dr A", "better", folder=tmp_path)

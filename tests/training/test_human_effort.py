@@ -105,6 +105,11 @@ def test_the_page_tells_what_the_gate_lets_through_and_which_good_children_it_ho
     assert "before 0.400, after 5 0.556, as the gate has it 0.440. It held back 4 of the 5 children" in told
     assert "2 of them though" in told
     assert "forgot 0.01 at most (MASC-Net e +0.120, MASC-Net b +0.090)" in told
+    assert (
+        "Of the 1 that it let through some class of other patients' scans fell by more than 0.01 with 0 (none)" in told
+    )
+    forgetful = effort._told({"arms": arms(0.6, True, 0.02), "parent": {"steps": 9}})
+    assert "fell by more than 0.01 with 1 (MASC-Net f -0.020)" in effort.page({"masc_net": found | {"f": forgetful}})
     assert "at most (none)." in effort.page({"masc_net": {"a": found["a"]}})
 
 

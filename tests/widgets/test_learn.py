@@ -444,10 +444,33 @@ def test_nothing_is_begun_with_another_network_where_the_one_in_use_is_gone(lear
         press(learning, pressed)
         assert not learning.bench.runner.busy
         said = learning.tabs.state_line.message.text()
-        assert said.startswith(f"⚠ {checkpoint_title(child)} is gone from its folder. Nothing was begun: ")
-        assert learning.bench.choice.checkpoint != child
-        assert checkpoint_title(child) not in panel.ready.text()
+        assert said.startswith(f"⚠ {checkpoint_title(child)} is gone from its folder. Nothing was begun; ")
+        assert learning.bench.choice.checkpoint == child
+        assert panel.family.isVisible() or pressed not in (panel.go, panel.rest.go)
+        assert pressed.isVisible()
         away.rename(child.path)
+    panel.steps = 1
+    learning.tabs.show_panel("Learn")
+    press(learning, panel.go)
+    assert learning.bench.runner.busy
+    press(learning, panel.go)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=DEADLINE_S)
+
+
+def test_a_child_that_is_ready_while_another_is_in_use_is_asked_about_beside_that(
+    learning: Any, trained: Checkpoint
+) -> None:
+    panel = learning.panel
+    begun(learning)
+    card = trained.card.model_copy(update={"parent_sha256": trained.sha256})
+    other = checkpoint.save(checkpoint.revived(trained), card, trained.path.with_name("other.safetensors"))
+    learning.bench.choice.promote(other, learning.bench.reader)
+    press(learning, panel.enough)
+    learning.until(lambda: not learning.bench.runner.busy, seconds=DEADLINE_S)
+    learning.live(0.2)
+    assert f"Compared with {checkpoint_title(trained)}, not with the one in use." in panel.verdict.result.text()
+    press(learning, panel.verdict.keep)
+    assert learning.bench.choice.checkpoint == other
 
 
 def test_what_the_gate_said_of_the_network_in_use_is_shown_at_a_click(learning: Any, trained: Checkpoint) -> None:

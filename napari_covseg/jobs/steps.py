@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -44,17 +45,12 @@ def drain(job: Job[Result], on_step: Callable[[Any], None] | None = None) -> Res
     on_step
         Called with everything it yields.
     """
-    try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+    ended: list[Result] = []
+    with closing(_noted(job, ended)) as steps:
+        for step in steps:
             if on_step is not None:
                 on_step(step)
-    finally:
-        job.close()
+    return ended[0]
 
 
 def retold(job: Job[Result], tell: Callable[[Progress], Progress]) -> Job[Result]:
@@ -88,13 +84,13 @@ def overheard(job: Job[Result], hear: Callable[[Any], None]) -> Job[Result]:
 
 def passed_on(job: Job[Result], changed: Callable[[Any], tuple[Any, ...]]) -> Job[Result]:
     """Run a job as it is, with other steps in the place of each of its own, none or several."""
-    try:
-        while True:
-            try:
-                step = next(job)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
+    ended: list[Result] = []
+    with closing(_noted(job, ended)) as steps:
+        for step in steps:
             yield from changed(step)
-    finally:
-        job.close()
+    return ended[0]
+
+
+def _noted(job: Job[Result], ended: list[Result]) -> Job[None]:
+    """Yield what a job yields, and note its result, which a loop over it would lose."""
+    ended.append((yield from job))

@@ -63,10 +63,10 @@ class Choice:
         Where its file is gone the network's first takes its place.
         """
         self.network = network
-        if trained is not None:
+        if trained is not None and trained.path.exists():
             self._chosen[network] = trained
-            if not trained.path.exists():
-                del self._chosen[network]
+        elif trained is not None:
+            self._chosen.pop(network, None)
         chosen = {key: each.sha256 for key, each in self._chosen.items()}
         with suppress(OSError):  # nothing depends on it
             remember(self.folder, replace(remembered(self.folder), network=network, checkpoints=chosen))
